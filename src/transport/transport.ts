@@ -1,0 +1,56 @@
+/** How members exchange messages; the driver sees only this. */
+import type { Message, MemberId, SnapshotMetadata } from '../raft/index.ts';
+
+export interface PeerAddress {
+  readonly id: MemberId;
+  readonly peerUrls: readonly string[];
+}
+
+/** Contents of a snapshot on its way out: batches of key-value pairs of the state database, in key order. */
+export interface SnapshotSource {
+  /** What the view holds; may be newer than what was asked for. */
+  readonly metadata: SnapshotMetadata;
+  /** Reads the next chunk; undefined at the end. */
+  next(done: (error: Error | undefined, chunk: Uint8Array | undefined) => void): void;
+  close(): void;
+}
+
+/** Where a received snapshot goes: a new state directory. */
+export interface SnapshotSink {
+  /** Takes one chunk; `done` when the next may come. */
+  write(chunk: Uint8Array, done: (error: Error | undefined) => void): void;
+  /** All chunks came and the digest matched: make everything durable. */
+  finish(done: (error: Error | undefined) => void): void;
+  /** The transfer failed; remove what was written. */
+  abort(): void;
+}
+
+/** What the transport asks of and tells its member. */
+export interface TransportHandlers {
+  /** Messages from one peer, in the order in which it sent them. */
+  receive(messages: readonly Message[]): void;
+  /** A message to `member` could not be sent; the leader slows down its appends. */
+  unreachable(member: MemberId): void;
+  /** A snapshot stream to `member` ended. */
+  snapshotStatus(member: MemberId, ok: boolean): void;
+  /** Opens a view for sending to `member`; undefined if there is nothing to send. */
+  openSnapshot(member: MemberId): SnapshotSource | undefined;
+  /** A snapshot from `member` begins; undefined refuses it (e.g. one is under way). */
+  receiveSnapshot(member: MemberId, metadata: SnapshotMetadata): SnapshotSink | undefined;
+}
+
+/**
+ * Unreliable, ordered per peer and channel, bounded: past a limit messages are dropped, which
+ * Raft stands. `propose` messages are delivered at most once per send.
+ */
+export interface Transport {
+  /** Starts to serve and dial; `handlers` may be called from now on, never from within a call of `send`. */
+  start(handlers: TransportHandlers): void;
+  /** The members other than this one; connections to members not listed are closed. */
+  setPeers(peers: readonly PeerAddress[]): void;
+  /** Queues messages by their `to`. Snapshot messages start a stream. */
+  send(messages: readonly Message[]): void;
+  /** Monotonic milliseconds at which `member` was last heard of, undefined if never. */
+  lastHeardMs(member: MemberId): number | undefined;
+  stop(done: () => void): void;
+}
