@@ -1,0 +1,98 @@
+/** The KV service (etcd: api/v3rpc/key.go). */
+import { executeReadOnlyTxn, type Outcome, type StateStore } from '../apply/applier.ts';
+import { checkDeleteRange, checkPut, checkRange, checkTxn } from '../apply/check.ts';
+import { executeRange } from '../apply/range.ts';
+import type { Command } from '../apply/request.ts';
+import { isReadOnly, isSerializable } from '../apply/txn.ts';
+import type {
+  CompactionRequest,
+  CompactionResponse,
+  DeleteRangeRequest,
+  DeleteRangeResponse,
+  PutRequest,
+  PutResponse,
+  RangeRequest,
+  RangeResponse,
+  RangeStreamResponse,
+  ResponseHeader,
+  TxnRequest,
+  TxnResponse,
+} from '../gen/rpc.ts';
+import { header, type HeaderSource } from './header.ts';
+import { checkRangeStream, rangeStream } from './range-stream.ts';
+
+export interface KvBackend {
+  readonly headerSource: HeaderSource;
+  readonly store: StateStore & {
+    /** Calls `done` once compaction has removed what it can up to `revision`, durably. */
+    whenCompacted(revision: number, done: () => void): void;
+  };
+  readonly txnOperationsLimit: number;
+  readonly requestLimitBytes: number;
+  request(command: Command): Promise<Outcome>;
+  linearizableRead(): Promise<void>;
+}
+
+export class KvService {
+  readonly #backend: KvBackend;
+
+  constructor(backend: KvBackend) {
+    this.#backend = backend;
+  }
+
+  async range(request: RangeRequest): Promise<RangeResponse> {
+    checkRange(request);
+    if (!request.serializable) await this.#backend.linearizableRead();
+    const response = executeRange(this.#backend.store, request);
+    return { ...response, header: this.#fill(response.header) };
+  }
+
+  async *rangeStream(request: RangeRequest): AsyncGenerator<RangeStreamResponse> {
+    checkRangeStream(request);
+    if (!request.serializable) await this.#backend.linearizableRead();
+    yield* rangeStream(request, {
+      reader: this.#backend.store,
+      chunkSizeBytes: this.#backend.requestLimitBytes,
+      fill: (partial) => this.#fill(partial),
+    });
+  }
+
+  async put(request: PutRequest): Promise<PutResponse> {
+    checkPut(request);
+    return this.#write<PutResponse>({ case: 'put', value: request });
+  }
+
+  async deleteRange(request: DeleteRangeRequest): Promise<DeleteRangeResponse> {
+    checkDeleteRange(request);
+    return this.#write<DeleteRangeResponse>({ case: 'deleteRange', value: request });
+  }
+
+  async txn(request: TxnRequest): Promise<TxnResponse> {
+    checkTxn(request, this.#backend.txnOperationsLimit);
+    if (!isReadOnly(request)) return this.#write<TxnResponse>({ case: 'txn', value: request });
+    if (!isSerializable(request)) await this.#backend.linearizableRead();
+    const response = executeReadOnlyTxn(this.#backend.store, request);
+    return { ...response, header: this.#fill(response.header) };
+  }
+
+  async compact(request: CompactionRequest): Promise<CompactionResponse> {
+    const response = await this.#write<CompactionResponse>({ case: 'compaction', value: request });
+    if (request.physical) {
+      await new Promise<void>((resolve) => {
+        this.#backend.store.whenCompacted(request.revision, resolve);
+      });
+    }
+    return response;
+  }
+
+  async #write<Response extends { readonly header: ResponseHeader | undefined }>(
+    command: Command,
+  ): Promise<Response> {
+    const { response } = await this.#backend.request(command);
+    return { ...(response as Response), header: this.#fill(response?.header) };
+  }
+
+  #fill(partial: ResponseHeader | undefined): ResponseHeader {
+    return header(this.#backend.headerSource, partial?.revision);
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The state machine: applies the log's entries in order. A pure function of log and state: no
+ * clock, no local configuration, no await. What an entry makes of the state is equal on every
+ * member; an operating error (a missing lease, a compacted revision) is an outcome like any other.
+ */
+import { assert } from '../base/assert.ts';
+import { EtcdError } from '../base/errors.ts';
+import type { Membership } from '../cluster/membership.ts';
+import type {
+  CompactionRequest,
+  CompactionResponse,
+  DeleteRangeRequest,
+  DeleteRangeResponse,
+  PutRequest,
+  PutResponse,
+  TxnRequest,
+  TxnResponse,
+} from '../gen/rpc.ts';
+import { revisionHeader } from './range.ts';
+import type { RangeReader, WriteTransaction } from './reader.ts';
+import { decodeCommand, type Command } from './request.ts';
+import {
+  checkPutState,
+  executeDeleteRange,
+  executePut,
+  isReadOnly,
+  planTxn,
+  runReadOnlyTxn,
+  runTxn,
+  type TxnState,
+} from './txn.ts';
+
+/** The store as the applier needs it. */
+export interface StateStore extends RangeReader {
+  readonly revision: number;
+  readonly compactedRevision: number;
+  begin(): WriteTransaction;
+  /** @throws EtcdError `compacted` or `futureRevision` */
+  compact(revision: number): void;
+}
+
+export type Response = PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse;
+
+/** What came of one request; `response` is absent for commands of our own. */
+export interface Outcome {
+  readonly response?: Response;
+  readonly error?: EtcdError;
+}
+
+export interface AppliedRequest {
+  readonly id: bigint;
+  readonly outcome: Outcome;
+}
+
+export class Applier {
+  readonly #membership: Membership;
+  #store: StateStore;
+  #txnState: TxnState;
+
+  constructor(store: StateStore, membership: Membership) {
+    this.#membership = membership;
+    this.#store = store;
+    this.#txnState = txnStateOf(store);
+  }
+
+  /** Goes on with the state of a snapshot. */
+  restore(store: StateStore): void {
+    this.#store = store;
+    this.#txnState = txnStateOf(store);
+  }
+
+  /** Applies one entry's data. Undefined for a leader's first entry, which is empty. */
+  apply(data: Uint8Array): AppliedRequest | undefined {
+    if (data.length === 0) return undefined;
+    const { id, command } = decodeCommand(data);
+    return { id, outcome: this.#outcome(command) };
+  }
+
+  #outcome(command: Command): Outcome {
+    try {
+      return this.#execute(command);
+    } catch (error) {
+      if (error instanceof EtcdError) return { error };
+      throw error;
+    }
+  }
+
+  #execute(command: Command): Outcome {
+    switch (command.case) {
+      case 'put':
+        return { response: this.#put(command.value) };
+      case 'deleteRange':
+        return { response: this.#deleteRange(command.value) };
+      case 'txn':
+        return { response: this.#txn(command.value) };
+      case 'compaction':
+        return { response: this.#compact(command.value) };
+      case 'clusterMemberAttrSet': {
+        const { memberId, memberAttributes } = command.value;
+        assert(memberAttributes !== undefined, 'a member announces itself without attributes');
+        this.#membership.setAttributes(memberId, memberAttributes);
+        return {};
+      }
+    }
+  }
+
+  #put(request: PutRequest): PutResponse {
+    checkPutState(this.#store, request, this.#txnState);
+    return this.#write((txn) => executePut(txn, request));
+  }
+
+  #deleteRange(request: DeleteRangeRequest): DeleteRangeResponse {
+    return this.#write((txn) => executeDeleteRange(txn, request));
+  }
+
+  #txn(request: TxnRequest): TxnResponse {
+    const path = planTxn(this.#store, request, this.#txnState);
+    if (isReadOnly(request)) return readOnlyTxn(this.#store, request, path);
+    return this.#write((txn) => {
+      const response = runTxn(txn, request, path);
+      return { ...response, header: revisionHeader(txn.revision) };
+    });
+  }
+
+  #compact(request: CompactionRequest): CompactionResponse {
+    this.#store.compact(request.revision);
+    return { header: revisionHeader(this.#store.revision) };
+  }
+
+  /** After its checks a write cannot fail: an exception out of it would leave half a change. */
+  #write<Result>(execute: (txn: WriteTransaction) => Result): Result {
+    const txn = this.#store.begin();
+    let result: Result;
+    try {
+      result = execute(txn);
+    } catch (error) {
+      throw error instanceof EtcdError
+        ? new Error('a checked write was refused', { cause: error })
+        : error;
+    }
+    txn.end();
+    return result;
+  }
+}
+
+/** Plans and runs a txn that holds ranges only, against a member's own state. */
+export function executeReadOnlyTxn(store: StateStore, request: TxnRequest): TxnResponse {
+  return readOnlyTxn(store, request, planTxn(store, request, txnStateOf(store)));
+}
+
+function readOnlyTxn(
+  store: StateStore,
+  request: TxnRequest,
+  path: ReturnType<typeof planTxn>,
+): TxnResponse {
+  const response = runReadOnlyTxn(store, request, path);
+  return { ...response, header: revisionHeader(store.revision) };
+}
+
+function txnStateOf(store: StateStore): TxnState {
+  return {
+    get revision() {
+      return store.revision;
+    },
+    get compactedRevision() {
+      return store.compactedRevision;
+    },
+    // Leases are granted by a later version; until then no lease exists.
+    leaseExists: () => false,
+  };
+}

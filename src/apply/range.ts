@@ -1,0 +1,98 @@
+/** Range as clients see it: the store's range, then filters, order and limit (etcd: txn/range.go). */
+import { compareBytes, emptyBytes, latin1 } from '../base/bytes.ts';
+import type { KeyValue } from '../gen/kv.ts';
+import { SortOrder, SortTarget } from '../gen/rpc.ts';
+import type { RangeRequest, RangeResponse, ResponseHeader } from '../gen/rpc.ts';
+import type { RangeReader } from './reader.ts';
+
+/** Turns a wire range end into the store's: undefined for a single key. */
+export function rangeEnd(end: Uint8Array): string | undefined {
+  return end.length === 0 ? undefined : latin1(end);
+}
+
+/** A header that carries only a revision, as inside the operations of a txn. */
+export function revisionHeader(revision: number): ResponseHeader {
+  return { clusterId: 0n, memberId: 0n, revision, raftTerm: 0 };
+}
+
+/** @throws EtcdError `compacted` or `futureRevision` */
+export function executeRange(reader: RangeReader, request: RangeRequest): RangeResponse {
+  const limit = storeLimit(request);
+  const result = reader.range({
+    key: latin1(request.key),
+    end: rangeEnd(request.rangeEnd),
+    revision: request.revision,
+    limit,
+    countOnly: request.countOnly,
+  });
+  let kvs: KeyValue[] = [...result.kvs];
+  if (hasRevisionFilters(request)) kvs = kvs.filter((kv) => passesFilters(kv, request));
+  sortKeyValues(kvs, request);
+  let more = false;
+  if (request.limit > 0 && kvs.length > request.limit) {
+    kvs.length = request.limit;
+    more = true;
+  }
+  if (request.keysOnly) kvs = kvs.map(withoutValue);
+  return { header: revisionHeader(result.revision), kvs, more, count: result.count };
+}
+
+/** One more than asked for tells whether there are more; filters and orders need everything. */
+function storeLimit(request: RangeRequest): number {
+  if (request.limit <= 0 || !isDefaultOrder(request) || hasRevisionFilters(request)) return 0;
+  return Math.min(request.limit + 1, Number.MAX_SAFE_INTEGER);
+}
+
+export function isDefaultOrder(request: RangeRequest): boolean {
+  const { sortOrder, sortTarget } = request;
+  return (
+    sortOrder === SortOrder.none || (sortTarget === SortTarget.key && sortOrder === SortOrder.ascend)
+  );
+}
+
+export function hasRevisionFilters(request: RangeRequest): boolean {
+  return (
+    request.minModRevision !== 0 ||
+    request.maxModRevision !== 0 ||
+    request.minCreateRevision !== 0 ||
+    request.maxCreateRevision !== 0
+  );
+}
+
+function passesFilters(kv: KeyValue, request: RangeRequest): boolean {
+  const { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = request;
+  return (
+    (maxModRevision === 0 || kv.modRevision <= maxModRevision) &&
+    (minModRevision === 0 || kv.modRevision >= minModRevision) &&
+    (maxCreateRevision === 0 || kv.createRevision <= maxCreateRevision) &&
+    (minCreateRevision === 0 || kv.createRevision >= minCreateRevision)
+  );
+}
+
+/** A target other than the key sorts even without an order; then it ascends. */
+function sortKeyValues(kvs: KeyValue[], request: RangeRequest): void {
+  const { sortTarget, sortOrder } = request;
+  if (sortTarget === SortTarget.key && sortOrder !== SortOrder.descend) return;
+  const compare = comparisons[sortTarget as keyof typeof comparisons];
+  const sign = sortOrder === SortOrder.descend ? -1 : 1;
+  kvs.sort((a, b) => sign * compare(a, b));
+}
+
+const comparisons = {
+  [SortTarget.key]: (a: KeyValue, b: KeyValue) => compareBytes(a.key, b.key),
+  [SortTarget.version]: (a: KeyValue, b: KeyValue) => a.version - b.version,
+  [SortTarget.create]: (a: KeyValue, b: KeyValue) => a.createRevision - b.createRevision,
+  [SortTarget.mod]: (a: KeyValue, b: KeyValue) => a.modRevision - b.modRevision,
+  [SortTarget.value]: (a: KeyValue, b: KeyValue) => compareBytes(a.value, b.value),
+} as const;
+
+function withoutValue(kv: KeyValue): KeyValue {
+  return {
+    key: kv.key,
+    createRevision: kv.createRevision,
+    modRevision: kv.modRevision,
+    version: kv.version,
+    value: emptyBytes,
+    lease: kv.lease,
+  };
+}

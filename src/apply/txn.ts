@@ -1,0 +1,260 @@
+/** Transactions: compares choose a path, the path is checked whole, then run (etcd: txn/txn.go). */
+import { assert } from '../base/assert.ts';
+import { compareBytes, emptyBytes, latin1 } from '../base/bytes.ts';
+import { EtcdError } from '../base/errors.ts';
+import type { KeyValue } from '../gen/kv.ts';
+import type {
+  Compare,
+  DeleteRangeRequest,
+  DeleteRangeResponse,
+  PutRequest,
+  PutResponse,
+  RangeRequest,
+  RequestOp,
+  ResponseOp,
+  TxnRequest,
+  TxnResponse,
+} from '../gen/rpc.ts';
+import { CompareResult, CompareTarget } from '../gen/rpc.ts';
+import { executeRange, rangeEnd, revisionHeader } from './range.ts';
+import type { RangeReader, WriteTransaction } from './reader.ts';
+
+/** What a transaction's checks need beside its reader. */
+export interface TxnState {
+  readonly revision: number;
+  readonly compactedRevision: number;
+  leaseExists(lease: bigint): boolean;
+}
+
+/** Which branch each txn takes, in depth-first order along the path taken. */
+type Path = readonly boolean[];
+
+/** Walks a path while the nested txns are visited in the same order. */
+class PathCursor {
+  readonly #path: Path;
+  #next = 0;
+
+  constructor(path: Path) {
+    this.#path = path;
+  }
+
+  take(): boolean {
+    const succeeded = this.#path[this.#next++];
+    assert(succeeded !== undefined, 'a txn has more nested txns than its path');
+    return succeeded;
+  }
+}
+
+/**
+ * Decides and checks a transaction against the state before it, nested ones included.
+ * After it returned, running cannot fail.
+ * @throws EtcdError if a taken path names a missing lease, a missing key or a bad revision
+ */
+export function planTxn(reader: RangeReader, request: TxnRequest, state: TxnState): Path {
+  const path: boolean[] = [];
+  choosePath(reader, request, path);
+  checkPath(reader, request, state, new PathCursor(path));
+  return path;
+}
+
+function choosePath(reader: RangeReader, request: TxnRequest, path: boolean[]): void {
+  const succeeded = request.compare.every((compare) => holds(reader, compare));
+  path.push(succeeded);
+  for (const { request: op } of succeeded ? request.success : request.failure) {
+    if (op?.case === 'requestTxn') choosePath(reader, op.value, path);
+  }
+}
+
+function checkPath(
+  reader: RangeReader,
+  request: TxnRequest,
+  state: TxnState,
+  path: PathCursor,
+): void {
+  const operations = path.take() ? request.success : request.failure;
+  for (const { request: op } of operations) {
+    switch (op?.case) {
+      case 'requestRange':
+        checkRevision(op.value, state);
+        break;
+      case 'requestPut':
+        checkPutState(reader, op.value, state);
+        break;
+      case 'requestTxn':
+        checkPath(reader, op.value, state, path);
+        break;
+      case 'requestDeleteRange':
+      case undefined:
+        break;
+    }
+  }
+}
+
+function checkRevision(request: RangeRequest, state: TxnState): void {
+  if (request.revision === 0) return;
+  if (request.revision > state.revision) throw new EtcdError('futureRevision');
+  if (request.revision < state.compactedRevision) throw new EtcdError('compacted');
+}
+
+/** @throws EtcdError `leaseNotFound` or `keyNotFound` */
+export function checkPutState(reader: RangeReader, request: PutRequest, state: TxnState): void {
+  if (request.lease !== 0n && !state.leaseExists(request.lease)) {
+    throw new EtcdError('leaseNotFound');
+  }
+  if (!request.ignoreValue && !request.ignoreLease) return;
+  if (current(reader, request.key) === undefined) throw new EtcdError('keyNotFound');
+}
+
+function current(reader: RangeReader, key: Uint8Array): KeyValue | undefined {
+  return reader.range({
+    key: latin1(key),
+    end: undefined,
+    revision: 0,
+    limit: 0,
+    countOnly: false,
+  }).kvs[0];
+}
+
+/** A compare of a range must hold for every key in it; a missing key compares as zero. */
+function holds(reader: RangeReader, compare: Compare): boolean {
+  const { kvs } = reader.range({
+    key: latin1(compare.key),
+    end: rangeEnd(compare.rangeEnd),
+    revision: 0,
+    limit: 0,
+    countOnly: false,
+  });
+  if (kvs.length === 0) {
+    // A missing value cannot be told from an empty one, so comparing it is always false.
+    return compare.target !== CompareTarget.value && holdsFor(compare, undefined);
+  }
+  return kvs.every((kv) => holdsFor(compare, kv));
+}
+
+function holdsFor(compare: Compare, kv: KeyValue | undefined): boolean {
+  const order = orderOf(compare, kv);
+  switch (compare.result) {
+    case CompareResult.equal:
+      return order === 0;
+    case CompareResult.notEqual:
+      return order !== 0;
+    case CompareResult.greater:
+      return order > 0;
+    case CompareResult.less:
+      return order < 0;
+    default:
+      return true;
+  }
+}
+
+/** A target whose union holds another field compares with zero, as in etcd. */
+function orderOf(compare: Compare, kv: KeyValue | undefined): number {
+  const union = compare.targetUnion;
+  switch (compare.target) {
+    case CompareTarget.value:
+      return compareBytes(
+        kv?.value ?? emptyBytes,
+        union?.case === 'value' ? union.value : emptyBytes,
+      );
+    case CompareTarget.create:
+      return (
+        (kv?.createRevision ?? 0) - (union?.case === 'createRevision' ? union.value : 0)
+      );
+    case CompareTarget.mod:
+      return (kv?.modRevision ?? 0) - (union?.case === 'modRevision' ? union.value : 0);
+    case CompareTarget.version:
+      return (kv?.version ?? 0) - (union?.case === 'version' ? union.value : 0);
+    case CompareTarget.lease: {
+      const lease = kv?.lease ?? 0n;
+      const wanted = union?.case === 'lease' ? union.value : 0n;
+      return lease < wanted ? -1 : lease > wanted ? 1 : 0;
+    }
+    default:
+      return 0;
+  }
+}
+
+/** Runs a planned transaction; each operation sees the earlier ones. */
+export function runTxn(txn: WriteTransaction, request: TxnRequest, path: Path): TxnResponse {
+  return runBranch(txn, request, new PathCursor(path));
+}
+
+function runBranch(txn: WriteTransaction, request: TxnRequest, path: PathCursor): TxnResponse {
+  const succeeded = path.take();
+  const operations = succeeded ? request.success : request.failure;
+  const responses = operations.map((op) => runOperation(txn, op, path));
+  return { header: revisionHeader(0), succeeded, responses };
+}
+
+function runOperation(txn: WriteTransaction, op: RequestOp, path: PathCursor): ResponseOp {
+  switch (op.request?.case) {
+    case 'requestRange':
+      return { response: { case: 'responseRange', value: executeRange(txn, op.request.value) } };
+    case 'requestPut':
+      return { response: { case: 'responsePut', value: executePut(txn, op.request.value) } };
+    case 'requestDeleteRange':
+      return {
+        response: {
+          case: 'responseDeleteRange',
+          value: executeDeleteRange(txn, op.request.value),
+        },
+      };
+    case 'requestTxn':
+      return { response: { case: 'responseTxn', value: runBranch(txn, op.request.value, path) } };
+    case undefined:
+      return { response: undefined };
+  }
+}
+
+/** Runs a txn of ranges only, without a write transaction. */
+export function runReadOnlyTxn(
+  reader: RangeReader,
+  request: TxnRequest,
+  path: Path,
+): TxnResponse {
+  const succeeded = new PathCursor(path).take();
+  const responses = (succeeded ? request.success : request.failure).map(({ request: op }) => {
+    assert(op?.case === 'requestRange', 'a read-only txn holds ranges only');
+    const value = executeRange(reader, op.value);
+    return { response: { case: 'responseRange' as const, value } };
+  });
+  return { header: revisionHeader(0), succeeded, responses };
+}
+
+/** Whether both branches hold nothing but top-level ranges; such a txn does not need the log. */
+export function isReadOnly(request: TxnRequest): boolean {
+  const isRange = (op: RequestOp): boolean => op.request?.case === 'requestRange';
+  return request.success.every(isRange) && request.failure.every(isRange);
+}
+
+/** Whether every range of a read-only txn is serializable; true for one without operations. */
+export function isSerializable(request: TxnRequest): boolean {
+  const isLocal = (op: RequestOp): boolean =>
+    op.request?.case === 'requestRange' && op.request.value.serializable;
+  return request.success.every(isLocal) && request.failure.every(isLocal);
+}
+
+/** The put must have been checked. */
+export function executePut(txn: WriteTransaction, request: PutRequest): PutResponse {
+  const needsPrevious = request.prevKv || request.ignoreValue || request.ignoreLease;
+  const previous = needsPrevious ? current(txn, request.key) : undefined;
+  // A key checked before the txn may be gone by now: a delete "from a key on" may precede its put
+  // in one txn (see check.ts). It then counts as empty and without a lease.
+  const value = request.ignoreValue ? (previous?.value ?? emptyBytes) : request.value;
+  const lease = request.ignoreLease ? (previous?.lease ?? 0n) : request.lease;
+  const revision = txn.put(latin1(request.key), value, lease);
+  return { header: revisionHeader(revision), prevKv: request.prevKv ? previous : undefined };
+}
+
+export function executeDeleteRange(
+  txn: WriteTransaction,
+  request: DeleteRangeRequest,
+): DeleteRangeResponse {
+  const key = latin1(request.key);
+  const end = rangeEnd(request.rangeEnd);
+  const prevKvs = request.prevKv
+    ? txn.range({ key, end, revision: 0, limit: 0, countOnly: false }).kvs
+    : [];
+  const deleted = txn.deleteRange(key, end);
+  return { header: revisionHeader(txn.revision), deleted, prevKvs };
+}

@@ -1,0 +1,139 @@
+/**
+ * Linearizable reads without writing to the log (Raft dissertation, 6.4): the leader names its
+ * commit index and proves by a round of heartbeats that it still leads; whoever has applied up to
+ * that index may answer from its own state.
+ *
+ * Reads that arrive while a round is under way wait for the next one: a round only covers what
+ * had arrived when it began. So one round serves any number of reads.
+ */
+import type { Clock, Timer } from '../base/clock.ts';
+import type { EtcdErrorName } from '../base/errors.ts';
+
+/** A round that got no answer is asked again, e.g. because the message was lost (etcd: readIndexRetryTime). */
+const retryMs = 500;
+
+export type ReadDone = (refusal: EtcdErrorName | undefined) => void;
+
+interface Round {
+  /** Newest context asked under; an answer to an older try counts as well. */
+  readonly contexts: Set<bigint>;
+  readonly waiting: readonly ReadDone[];
+  readonly deadlineMs: number;
+  timer: Timer | undefined;
+}
+
+export interface LinearizableReadOptions {
+  readonly clock: Clock;
+  /** How long a round may take. */
+  readonly timeoutMs: number;
+  /** Most reads that may wait for a round to begin. */
+  readonly waitingLimit: number;
+  /** Asks Raft for a read index; contexts are never reused. */
+  readonly ask: (context: bigint) => void;
+  readonly nextContext: () => bigint;
+  readonly appliedIndex: () => number;
+}
+
+export class LinearizableReads {
+  readonly #options: LinearizableReadOptions;
+  #waiting: ReadDone[] = [];
+  #round: Round | undefined;
+  /** Confirmed, but this member has not applied that far; ascending by index. */
+  #confirmed: { readonly index: number; readonly waiting: readonly ReadDone[] }[] = [];
+
+  constructor(options: LinearizableReadOptions) {
+    this.#options = options;
+  }
+
+  /** Calls `done` once a read of this member's state sees every write acknowledged before now. */
+  wait(done: ReadDone): void {
+    if (this.#waiting.length >= this.#options.waitingLimit) {
+      done('tooManyRequests');
+      return;
+    }
+    this.#waiting.push(done);
+  }
+
+  /** Begins a round if reads wait and none is under way. Called once per turn of the driver. */
+  begin(): void {
+    if (this.#round !== undefined || this.#waiting.length === 0) return;
+    const { clock, timeoutMs } = this.#options;
+    this.#round = {
+      contexts: new Set(),
+      waiting: this.#waiting,
+      deadlineMs: clock.monotonicMs() + timeoutMs,
+      timer: undefined,
+    };
+    this.#waiting = [];
+    this.#ask(this.#round);
+  }
+
+  get pending(): boolean {
+    return this.#round === undefined && this.#waiting.length > 0;
+  }
+
+  /** The leader answered: reads of the round may be served once `index` is applied. */
+  confirmed(context: bigint, index: number): void {
+    const round = this.#round;
+    if (!round?.contexts.has(context)) return;
+    this.#endRound(round);
+    this.#confirmed.push({ index, waiting: round.waiting });
+    this.applied(this.#options.appliedIndex());
+  }
+
+  /** Raft dropped the request; ask again soon rather than at the timeout. */
+  dropped(context: bigint): void {
+    const round = this.#round;
+    if (!round?.contexts.delete(context) || round.contexts.size > 0) return;
+    this.#retryAfter(round, Math.min(retryMs, 10));
+  }
+
+  /** A new leader: etcd fails the round with an error that clients retry. */
+  leaderChanged(): void {
+    const round = this.#round;
+    if (round === undefined || round.contexts.size === 0) return;
+    this.#fail(round, 'leaderChanged');
+  }
+
+  /** The member has applied up to `index`. */
+  applied(index: number): void {
+    while (this.#confirmed[0] !== undefined && this.#confirmed[0].index <= index) {
+      const ready = this.#confirmed.shift();
+      for (const done of ready?.waiting ?? []) done(undefined);
+    }
+  }
+
+  /** Fails every read with `refusal`. */
+  stop(refusal: EtcdErrorName): void {
+    const all = [...this.#confirmed.flatMap((each) => each.waiting), ...this.#waiting];
+    if (this.#round !== undefined) this.#fail(this.#round, refusal);
+    this.#confirmed = [];
+    this.#waiting = [];
+    for (const done of all) done(refusal);
+  }
+
+  #ask(round: Round): void {
+    const context = this.#options.nextContext();
+    round.contexts.add(context);
+    this.#retryAfter(round, retryMs);
+    this.#options.ask(context);
+  }
+
+  #retryAfter(round: Round, delayMs: number): void {
+    round.timer?.cancel();
+    round.timer = this.#options.clock.after(delayMs, () => {
+      if (this.#options.clock.monotonicMs() >= round.deadlineMs) this.#fail(round, 'timeout');
+      else this.#ask(round);
+    });
+  }
+
+  #fail(round: Round, refusal: EtcdErrorName): void {
+    this.#endRound(round);
+    for (const done of round.waiting) done(refusal);
+  }
+
+  #endRound(round: Round): void {
+    round.timer?.cancel();
+    this.#round = undefined;
+  }
+}

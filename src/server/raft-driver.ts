@@ -1,0 +1,407 @@
+/**
+ * The one loop between Raft and the world: it ticks and steps the core, makes its batches durable,
+ * sends its messages and applies what is committed.
+ *
+ * Everything runs on one queue of callbacks. Inputs (messages, proposals, reads, acknowledged
+ * writes) only change the core and ask for a turn; a turn comes once the input that is already
+ * waiting has been taken, so one turn, one write and one round of messages serve all of it. While
+ * a batch is being synced the next one gathers: that is the group commit.
+ */
+import { assert } from '../base/assert.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import {
+  type Entry,
+  type HardState,
+  type MemberId,
+  type Message,
+  noMember,
+  type Persist,
+  type PersistAck,
+  type RawNode,
+  type ReadState,
+  type SnapshotMetadata,
+  type SoftState,
+} from '../raft/index.ts';
+
+/** Proposals that wait for a leader. With the sizes below: what a client may have in flight here. */
+const waitingProposalsLimit = 20_000;
+const waitingProposalsLimitBytes = 64 * 1024 * 1024;
+/** What is handed to Raft, and by a follower to its leader, at a time. */
+const proposalChunkLimitBytes = 1024 * 1024;
+/** How long entries are applied before other input gets its turn. */
+const applySliceMs = 10;
+
+export interface Proposal {
+  readonly id: bigint;
+  readonly data: Uint8Array;
+}
+
+/** One write to the log: what several batches of Raft come to together. */
+export interface LogWrite {
+  readonly hardState: HardState | undefined;
+  readonly entries: readonly Entry[];
+  /** Its contents have been received and stand in a directory of their own. */
+  readonly snapshot: SnapshotMetadata | undefined;
+}
+
+/** Where the driver's outputs go. Called from within a turn; none may call back into the driver's turn. */
+export interface DriverHost {
+  /** Makes one batch durable. An error ends the member: a failed sync is never tried again. */
+  write(batch: LogWrite, sync: boolean, done: (error: Error | undefined) => void): void;
+  /** Whether a message sent now would have a live connection; proposals wait until it does. */
+  connected(member: MemberId): boolean;
+  /** Whether somebody still waits for a proposal; one that nobody waits for is not made. */
+  awaited(id: bigint): boolean;
+  send(messages: readonly Message[]): void;
+  /** Applies one normal entry. */
+  apply(entry: Entry): void;
+  /** Applies one change of membership and returns what it makes of it. */
+  applyConfChange(entry: Entry): void;
+  /** The state up to `index` is complete: answer reads, let the state be flushed. */
+  applied(index: number, term: number): void;
+  /** Replaces the state by a snapshot that the log names by now; applying goes on after `done`. */
+  installSnapshot(snapshot: SnapshotMetadata, done: (error: Error | undefined) => void): void;
+  /** Who leads changed. */
+  leaderChanged(state: SoftState, previous: SoftState): void;
+  readStates(states: readonly ReadState[]): void;
+  droppedReads(contexts: readonly bigint[]): void;
+  /** Called at the start of a turn, so that reads that wait share a round. */
+  turn(): void;
+  failed(error: Error): void;
+}
+
+export interface RaftDriverOptions {
+  readonly node: RawNode;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly tickMs: number;
+  readonly host: DriverHost;
+  /** Told how late each tick came: the event loop was busy or the process was stopped. */
+  readonly observeTickDelay: (delayMs: number) => void;
+}
+
+export class RaftDriver {
+  readonly #node: RawNode;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #tickMs: number;
+  readonly #host: DriverHost;
+  readonly #observeTickDelay: (delayMs: number) => void;
+
+  #softState: SoftState = { leader: noMember, role: 'follower' };
+  #committed: number;
+  #applied: number;
+  #term: number;
+
+  #turnAsked = false;
+  #stopped = false;
+  #tickTimer: Timer | undefined;
+
+  /** Not yet handed to Raft. */
+  #proposals: Proposal[] = [];
+  #proposalBytes = 0;
+
+  /** Taken from Raft, in order; at most the first is being written. */
+  #persists: Persist[] = [];
+  #writing = false;
+  /** Hard state of batches that needed no sync, to go with the next write. */
+  #unsyncedCommit: HardState | undefined;
+
+  #toApply: Entry[] = [];
+  #nextToApply = 0;
+  #installing = false;
+
+  constructor(options: RaftDriverOptions) {
+    this.#node = options.node;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#tickMs = options.tickMs;
+    this.#host = options.host;
+    this.#observeTickDelay = options.observeTickDelay;
+    const status = this.#node.status();
+    this.#committed = status.hardState.commit;
+    this.#applied = status.applied;
+    this.#term = status.hardState.term;
+  }
+
+  start(): void {
+    this.#scheduleTick();
+    this.#askTurn();
+  }
+
+  /** Stops at once; what is not written yet is not acknowledged to anybody. */
+  stop(): void {
+    this.#stopped = true;
+    this.#tickTimer?.cancel();
+  }
+
+  get softState(): SoftState {
+    return this.#softState;
+  }
+  get leader(): MemberId {
+    return this.#softState.leader;
+  }
+  get isLeader(): boolean {
+    return this.#softState.role === 'leader';
+  }
+  get committedIndex(): number {
+    return this.#committed;
+  }
+  get appliedIndex(): number {
+    return this.#applied;
+  }
+  get term(): number {
+    return this.#term;
+  }
+
+  /**
+   * Queues one proposal. It is handed to Raft once, when there is a leader that can be reached.
+   * Returns false, and does nothing, if too many wait.
+   */
+  propose(proposal: Proposal): boolean {
+    const bytes = this.#proposalBytes + proposal.data.length;
+    if (this.#proposals.length >= waitingProposalsLimit || bytes > waitingProposalsLimitBytes) {
+      return false;
+    }
+    this.#proposals.push(proposal);
+    this.#proposalBytes = bytes;
+    this.#askTurn();
+    return true;
+  }
+
+  get waitingProposals(): number {
+    return this.#proposals.length;
+  }
+
+  receive(messages: readonly Message[]): void {
+    if (this.#stopped) return;
+    for (const message of messages) this.#node.step(message);
+    this.#askTurn();
+  }
+
+  readIndex(context: bigint): void {
+    this.#node.readIndex(context);
+    this.#askTurn();
+  }
+
+  transferLeader(to: MemberId): void {
+    this.#node.transferLeader(to);
+    this.#askTurn();
+  }
+
+  reportUnreachable(member: MemberId): void {
+    this.#node.reportUnreachable(member);
+    this.#askTurn();
+  }
+
+  reportSnapshot(member: MemberId, ok: boolean): void {
+    this.#node.reportSnapshot(member, ok);
+    this.#askTurn();
+  }
+
+  /** Something that a turn looks at has changed outside, e.g. a connection or a waiting read. */
+  wake(): void {
+    this.#askTurn();
+  }
+
+  #scheduleTick(): void {
+    const dueMs = this.#clock.monotonicMs() + this.#tickMs;
+    this.#tickTimer = this.#clock.after(this.#tickMs, () => {
+      if (this.#stopped) return;
+      this.#observeTickDelay(Math.max(0, this.#clock.monotonicMs() - dueMs));
+      // One tick, however late: a process that was paused must not elect itself for its own pause.
+      this.#node.tick();
+      this.#scheduleTick();
+      this.#askTurn();
+    });
+  }
+
+  #askTurn(): void {
+    if (this.#turnAsked || this.#stopped) return;
+    this.#turnAsked = true;
+    this.#clock.defer(() => {
+      this.#turnAsked = false;
+      if (!this.#stopped) this.#turn();
+    });
+  }
+
+  #turn(): void {
+    this.#host.turn();
+    this.#proposeWaiting();
+    while (this.#node.hasReady()) this.#takeReady();
+    this.#write();
+    this.#applySlice();
+  }
+
+  #proposeWaiting(): void {
+    if (this.#proposals.length === 0) return;
+    const { leader } = this.#softState;
+    // A message to a leader that cannot be reached would be lost, and with it the outcome of the
+    // request: it may not be sent twice.
+    if (leader === noMember || (!this.isLeader && !this.#host.connected(leader))) return;
+    const proposals = this.#proposals;
+    let next = 0;
+    while (next < proposals.length) {
+      const { datas, end } = this.#proposalChunk(proposals, next);
+      if (datas.length > 0 && this.#node.propose(datas) !== undefined) break;
+      next = end;
+    }
+    this.#proposals = next === 0 ? proposals : proposals.slice(next);
+    this.#proposalBytes = this.#proposals.reduce((sum, { data }) => sum + data.length, 0);
+  }
+
+  #proposalChunk(proposals: readonly Proposal[], start: number): { datas: Uint8Array[]; end: number } {
+    const datas: Uint8Array[] = [];
+    let bytes = 0;
+    let end = start;
+    for (; end < proposals.length; end++) {
+      const { id, data } = proposals[end] as Proposal;
+      if (!this.#host.awaited(id)) continue;
+      if (datas.length > 0 && bytes + data.length > proposalChunkLimitBytes) break;
+      bytes += data.length;
+      datas.push(data);
+    }
+    return { datas, end };
+  }
+
+  #takeReady(): void {
+    const ready = this.#node.ready();
+    if (ready.softState !== undefined) {
+      const previous = this.#softState;
+      this.#softState = ready.softState;
+      this.#askTurn();
+      this.#host.leaderChanged(ready.softState, previous);
+    }
+    if (ready.messages.length > 0) this.#host.send(ready.messages);
+    if (ready.persist !== undefined) {
+      this.#persists.push(ready.persist);
+      if (ready.persist.hardState !== undefined) this.#observe(ready.persist.hardState);
+    }
+    for (const entry of ready.committedEntries) this.#toApply.push(entry);
+    if (ready.readStates.length > 0) this.#host.readStates(ready.readStates);
+    if (ready.droppedReads.length > 0) this.#host.droppedReads(ready.droppedReads);
+  }
+
+  #observe(hardState: HardState): void {
+    this.#committed = Math.max(this.#committed, hardState.commit);
+    this.#term = hardState.term;
+  }
+
+  /** Writes all that waits as one batch; a snapshot is written alone, as the log starts anew after it. */
+  #write(): void {
+    if (this.#writing || this.#persists.length === 0) return;
+    // A moved commit index is a hint that is found again after a restart: it waits for the next write.
+    if (!this.#persists.some((persist) => persist.mustSync)) {
+      this.#acknowledgeUnsynced();
+      return;
+    }
+    const firstSnapshot = this.#persists.findIndex((persist) => persist.snapshot !== undefined);
+    const count = firstSnapshot < 0 ? this.#persists.length : Math.max(firstSnapshot, 1);
+    const batch = this.#persists.splice(0, count);
+    this.#writing = true;
+    this.#host.write(merge(batch, this.#unsyncedCommit), true, (error) => {
+      if (this.#stopped) return;
+      if (error !== undefined) {
+        this.#fail(error);
+        return;
+      }
+      this.#written(batch);
+    });
+    this.#unsyncedCommit = undefined;
+  }
+
+  #acknowledgeUnsynced(): void {
+    const batch = this.#persists;
+    this.#persists = [];
+    for (const { hardState } of batch) this.#unsyncedCommit = hardState ?? this.#unsyncedCommit;
+    this.#acknowledge(batch);
+  }
+
+  #written(batch: readonly Persist[]): void {
+    const snapshot = batch[0]?.snapshot;
+    if (snapshot === undefined) {
+      this.#writing = false;
+      this.#acknowledge(batch);
+      return;
+    }
+    // Entries after the snapshot must not be applied before its contents are the state.
+    this.#installing = true;
+    this.#host.installSnapshot(snapshot, (error) => {
+      if (this.#stopped) return;
+      if (error !== undefined) {
+        this.#fail(error);
+        return;
+      }
+      this.#installing = false;
+      this.#writing = false;
+      this.#applied = Math.max(this.#applied, snapshot.index);
+      this.#node.applied(snapshot.index);
+      this.#host.applied(this.#applied, snapshot.term);
+      this.#acknowledge(batch);
+    });
+  }
+
+  #acknowledge(batch: readonly Persist[]): void {
+    const acks: PersistAck[] = [];
+    for (const { messages, ack } of batch) {
+      if (messages.length > 0) this.#host.send(messages);
+      acks.push(ack);
+    }
+    for (const ack of acks) this.#node.persisted(ack);
+    this.#askTurn();
+  }
+
+  #applySlice(): void {
+    if (this.#installing || this.#nextToApply >= this.#toApply.length) return;
+    const endMs = this.#clock.monotonicMs() + applySliceMs;
+    let last: Entry | undefined;
+    while (this.#nextToApply < this.#toApply.length) {
+      last = this.#toApply[this.#nextToApply++] as Entry;
+      this.#applyEntry(last);
+      if ((this.#nextToApply & 15) === 0 && this.#clock.monotonicMs() >= endMs) break;
+    }
+    if (this.#nextToApply >= this.#toApply.length) {
+      this.#toApply = [];
+      this.#nextToApply = 0;
+    }
+    if (last === undefined) return;
+    this.#applied = last.index;
+    this.#node.applied(last.index);
+    this.#host.applied(last.index, last.term);
+    this.#askTurn();
+  }
+
+  #applyEntry(entry: Entry): void {
+    if (entry.index <= this.#applied) return;
+    this.#applied = entry.index;
+    if (entry.kind === 0) this.#host.apply(entry);
+    else this.#host.applyConfChange(entry);
+  }
+
+  #fail(error: Error): void {
+    this.#logger.error({ error: error.message }, 'a write failed; stopping, as it must not be retried');
+    this.stop();
+    this.#host.failed(error);
+  }
+}
+
+/** Several batches as one write: later entries replace earlier ones from their first index on. */
+function merge(batch: readonly Persist[], earlier: HardState | undefined): LogWrite {
+  let hardState = earlier;
+  let entries: readonly Entry[] = [];
+  for (const persist of batch) {
+    hardState = persist.hardState ?? hardState;
+    if (persist.entries.length > 0) entries = joinEntries(entries, persist.entries);
+  }
+  return { hardState, entries, snapshot: batch[0]?.snapshot };
+}
+
+function joinEntries(earlier: readonly Entry[], later: readonly Entry[]): readonly Entry[] {
+  const first = earlier[0];
+  const next = later[0];
+  if (first === undefined || next === undefined) return first === undefined ? later : earlier;
+  const kept = next.index - first.index;
+  assert(kept <= earlier.length, 'the log has a gap between two batches');
+  return kept <= 0 ? later : [...earlier.slice(0, kept), ...later];
+}
