@@ -1,0 +1,13 @@
+/** Versions that a member reports. */
+
+/** The release of etcd whose behaviour clients see. Clients parse it: digits and dots only. */
+export const ETCD_VERSION = '3.6.14';
+
+/** The oldest release of etcd whose members may share a cluster's state; a member starts with it. */
+export const CLUSTER_VERSION = '3.6.0';
+
+/** The format of the state, in etcd's numbering. */
+export const STORAGE_VERSION = '3.6.0';
+
+/** Our own release, as in package.json. */
+export const QUORATE_VERSION = '0.1.0';

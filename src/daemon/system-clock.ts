@@ -1,0 +1,40 @@
+/** The system's clock: the one place from which a running member takes time and deferral. */
+import { performance } from 'node:perf_hooks';
+import type { Clock, Timer } from '../base/clock.ts';
+
+/** Longer delays overflow Node's timers, which would then fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+class SystemTimer implements Timer {
+  #handle: NodeJS.Timeout | undefined;
+
+  constructor(delayMs: number, callback: () => void) {
+    this.#arm(delayMs, callback);
+  }
+
+  cancel(): void {
+    clearTimeout(this.#handle);
+    this.#handle = undefined;
+  }
+
+  /**
+   * Rounds up, because setTimeout truncates and a callback must not come early. Delays past
+   * Node's limit are waited for in steps.
+   */
+  #arm(delayMs: number, callback: () => void): void {
+    if (delayMs > MAX_TIMER_MS) {
+      this.#handle = setTimeout(() => this.#arm(delayMs - MAX_TIMER_MS, callback), MAX_TIMER_MS);
+    } else {
+      this.#handle = setTimeout(callback, Math.ceil(Math.max(0, delayMs)));
+    }
+  }
+}
+
+export const systemClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after: (delayMs, callback) => new SystemTimer(delayMs, callback),
+  defer: (callback) => {
+    setImmediate(callback);
+  },
+};
