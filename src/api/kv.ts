@@ -64,7 +64,10 @@ export class KvService {
 
   async deleteRange(request: DeleteRangeRequest): Promise<DeleteRangeResponse> {
     checkDeleteRange(request);
-    return this.#write<DeleteRangeResponse>({ case: 'deleteRange', value: request });
+    return this.#write<DeleteRangeResponse>({
+      case: 'deleteRange',
+      value: request,
+    });
   }
 
   async txn(request: TxnRequest): Promise<TxnResponse> {
@@ -76,7 +79,10 @@ export class KvService {
   }
 
   async compact(request: CompactionRequest): Promise<CompactionResponse> {
-    const response = await this.#write<CompactionResponse>({ case: 'compaction', value: request });
+    const response = await this.#write<CompactionResponse>({
+      case: 'compaction',
+      value: request,
+    });
     if (request.physical) {
       await new Promise<void>((resolve) => {
         this.#backend.store.whenCompacted(request.revision, resolve);

@@ -62,7 +62,12 @@ export async function* rangeStream(
     if (!response.more || sent >= total) {
       // The count of the rest of the range includes this chunk's keys.
       const count = sent - response.kvs.length + response.count;
-      yield chunk({ header: fill(header), kvs: response.kvs, more: response.more, count });
+      yield chunk({
+        header: fill(header),
+        kvs: response.kvs,
+        more: response.more,
+        count,
+      });
       return;
     }
     yield chunk({ kvs: response.kvs });

@@ -34,7 +34,12 @@ export function executeRange(reader: RangeReader, request: RangeRequest): RangeR
     more = true;
   }
   if (request.keysOnly) kvs = kvs.map(withoutValue);
-  return { header: revisionHeader(result.revision), kvs, more, count: result.count };
+  return {
+    header: revisionHeader(result.revision),
+    kvs,
+    more,
+    count: result.count,
+  };
 }
 
 /** One more than asked for tells whether there are more; filters and orders need everything. */
@@ -46,7 +51,8 @@ function storeLimit(request: RangeRequest): number {
 export function isDefaultOrder(request: RangeRequest): boolean {
   const { sortOrder, sortTarget } = request;
   return (
-    sortOrder === SortOrder.none || (sortTarget === SortTarget.key && sortOrder === SortOrder.ascend)
+    sortOrder === SortOrder.none ||
+    (sortTarget === SortTarget.key && sortOrder === SortOrder.ascend)
   );
 }
 

@@ -3,10 +3,7 @@
  * of etcd's InternalRaftRequest. The client's own message is embedded as bytes.
  */
 import { AssertionFailure, present } from '../base/assert.ts';
-import {
-  ClusterMemberAttrSetRequest,
-  InternalRaftRequest,
-} from '../gen/raft-internal.ts';
+import { ClusterMemberAttrSetRequest, InternalRaftRequest } from '../gen/raft-internal.ts';
 import { CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest } from '../gen/rpc.ts';
 
 export type Command =
@@ -14,7 +11,10 @@ export type Command =
   | { readonly case: 'deleteRange'; readonly value: DeleteRangeRequest }
   | { readonly case: 'txn'; readonly value: TxnRequest }
   | { readonly case: 'compaction'; readonly value: CompactionRequest }
-  | { readonly case: 'clusterMemberAttrSet'; readonly value: ClusterMemberAttrSetRequest };
+  | {
+      readonly case: 'clusterMemberAttrSet';
+      readonly value: ClusterMemberAttrSetRequest;
+    };
 
 export function encodeCommand(id: bigint, command: Command): Uint8Array {
   return InternalRaftRequest.encode({
@@ -43,7 +43,10 @@ function encodeValue(command: Command): Uint8Array {
  * @throws AssertionFailure for a command that this version does not know: to skip it would let
  * this member's state part from the others'
  */
-export function decodeCommand(data: Uint8Array): { id: bigint; command: Command } {
+export function decodeCommand(data: Uint8Array): {
+  id: bigint;
+  command: Command;
+} {
   const { header, request } = InternalRaftRequest.decode(data);
   const { id } = present(header, 'header of a logged request');
   const { case: kind, value } = present(request, 'command of a logged request');
@@ -51,13 +54,25 @@ export function decodeCommand(data: Uint8Array): { id: bigint; command: Command 
     case 'put':
       return { id, command: { case: kind, value: PutRequest.decode(value) } };
     case 'deleteRange':
-      return { id, command: { case: kind, value: DeleteRangeRequest.decode(value) } };
+      return {
+        id,
+        command: { case: kind, value: DeleteRangeRequest.decode(value) },
+      };
     case 'txn':
       return { id, command: { case: kind, value: TxnRequest.decode(value) } };
     case 'compaction':
-      return { id, command: { case: kind, value: CompactionRequest.decode(value) } };
+      return {
+        id,
+        command: { case: kind, value: CompactionRequest.decode(value) },
+      };
     case 'clusterMemberAttrSet':
-      return { id, command: { case: kind, value: ClusterMemberAttrSetRequest.decode(value) } };
+      return {
+        id,
+        command: {
+          case: kind,
+          value: ClusterMemberAttrSetRequest.decode(value),
+        },
+      };
     default:
       throw new AssertionFailure(`the log holds a command unknown to this version: ${kind}`);
   }

@@ -157,9 +157,7 @@ function orderOf(compare: Compare, kv: KeyValue | undefined): number {
         union?.case === 'value' ? union.value : emptyBytes,
       );
     case CompareTarget.create:
-      return (
-        (kv?.createRevision ?? 0) - (union?.case === 'createRevision' ? union.value : 0)
-      );
+      return (kv?.createRevision ?? 0) - (union?.case === 'createRevision' ? union.value : 0);
     case CompareTarget.mod:
       return (kv?.modRevision ?? 0) - (union?.case === 'modRevision' ? union.value : 0);
     case CompareTarget.version:
@@ -189,9 +187,19 @@ function runBranch(txn: WriteTransaction, request: TxnRequest, path: PathCursor)
 function runOperation(txn: WriteTransaction, op: RequestOp, path: PathCursor): ResponseOp {
   switch (op.request?.case) {
     case 'requestRange':
-      return { response: { case: 'responseRange', value: executeRange(txn, op.request.value) } };
+      return {
+        response: {
+          case: 'responseRange',
+          value: executeRange(txn, op.request.value),
+        },
+      };
     case 'requestPut':
-      return { response: { case: 'responsePut', value: executePut(txn, op.request.value) } };
+      return {
+        response: {
+          case: 'responsePut',
+          value: executePut(txn, op.request.value),
+        },
+      };
     case 'requestDeleteRange':
       return {
         response: {
@@ -200,18 +208,19 @@ function runOperation(txn: WriteTransaction, op: RequestOp, path: PathCursor): R
         },
       };
     case 'requestTxn':
-      return { response: { case: 'responseTxn', value: runBranch(txn, op.request.value, path) } };
+      return {
+        response: {
+          case: 'responseTxn',
+          value: runBranch(txn, op.request.value, path),
+        },
+      };
     case undefined:
       return { response: undefined };
   }
 }
 
 /** Runs a txn of ranges only, without a write transaction. */
-export function runReadOnlyTxn(
-  reader: RangeReader,
-  request: TxnRequest,
-  path: Path,
-): TxnResponse {
+export function runReadOnlyTxn(reader: RangeReader, request: TxnRequest, path: Path): TxnResponse {
   const succeeded = new PathCursor(path).take();
   const responses = (succeeded ? request.success : request.failure).map(({ request: op }) => {
     assert(op?.case === 'requestRange', 'a read-only txn holds ranges only');
@@ -243,7 +252,10 @@ export function executePut(txn: WriteTransaction, request: PutRequest): PutRespo
   const value = request.ignoreValue ? (previous?.value ?? emptyBytes) : request.value;
   const lease = request.ignoreLease ? (previous?.lease ?? 0n) : request.lease;
   const revision = txn.put(latin1(request.key), value, lease);
-  return { header: revisionHeader(revision), prevKv: request.prevKv ? previous : undefined };
+  return {
+    header: revisionHeader(revision),
+    prevKv: request.prevKv ? previous : undefined,
+  };
 }
 
 export function executeDeleteRange(

@@ -63,7 +63,11 @@ export class Membership {
   setAttributes(id: bigint, attributes: MemberAttributes): void {
     const member = this.#members.get(id);
     if (member === undefined) return;
-    const changed = { ...member, name: attributes.name, clientUrls: [...attributes.clientUrls] };
+    const changed = {
+      ...member,
+      name: attributes.name,
+      clientUrls: [...attributes.clientUrls],
+    };
     this.#members.set(id, changed);
     this.#records.put(id, encodeMember(changed));
   }
@@ -79,7 +83,11 @@ interface MemberRecord extends Omit<Member, 'id'> {
 }
 
 function encodeMember(member: Member): Uint8Array {
-  const record: MemberRecord = { version: recordVersion, ...member, id: member.id.toString(16) };
+  const record: MemberRecord = {
+    version: recordVersion,
+    ...member,
+    id: member.id.toString(16),
+  };
   return utf8(JSON.stringify(record));
 }
 

@@ -39,7 +39,10 @@ export class LinearizableReads {
   #waiting: ReadDone[] = [];
   #round: Round | undefined;
   /** Confirmed, but this member has not applied that far; ascending by index. */
-  #confirmed: { readonly index: number; readonly waiting: readonly ReadDone[] }[] = [];
+  #confirmed: {
+    readonly index: number;
+    readonly waiting: readonly ReadDone[];
+  }[] = [];
 
   constructor(options: LinearizableReadOptions) {
     this.#options = options;

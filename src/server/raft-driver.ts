@@ -251,7 +251,10 @@ export class RaftDriver {
     this.#proposalBytes = this.#proposals.reduce((sum, { data }) => sum + data.length, 0);
   }
 
-  #proposalChunk(proposals: readonly Proposal[], start: number): { datas: Uint8Array[]; end: number } {
+  #proposalChunk(
+    proposals: readonly Proposal[],
+    start: number,
+  ): { datas: Uint8Array[]; end: number } {
     const datas: Uint8Array[] = [];
     let bytes = 0;
     let end = start;
@@ -380,7 +383,10 @@ export class RaftDriver {
   }
 
   #fail(error: Error): void {
-    this.#logger.error({ error: error.message }, 'a write failed; stopping, as it must not be retried');
+    this.#logger.error(
+      { error: error.message },
+      'a write failed; stopping, as it must not be retried',
+    );
     this.stop();
     this.#host.failed(error);
   }

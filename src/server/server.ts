@@ -220,7 +220,11 @@ export class Server {
     }
     metrics.leadership(state.leader !== noMember, state.role === 'leader');
     logger.info(
-      { leader: memberHex(state.leader), role: state.role, term: this.#driver.term },
+      {
+        leader: memberHex(state.leader),
+        role: state.role,
+        term: this.#driver.term,
+      },
       'leadership changed',
     );
   }
@@ -235,7 +239,8 @@ export class Server {
   /** Which of etcd's timeouts fits a request proposed at `startedMs` (etcd: parseProposeCtxErr). */
   #timeoutCause(startedMs: number): EtcdErrorName {
     const leaderLostMs = this.#leaderElectedMs - 2 * this.#options.electionMs;
-    if (startedMs > leaderLostMs && startedMs < this.#leaderElectedMs) return 'timeoutLeaderFailure';
+    if (startedMs > leaderLostMs && startedMs < this.#leaderElectedMs)
+      return 'timeoutLeaderFailure';
     const { leader } = this;
     if (leader === noMember) return 'timeout';
     const connected =

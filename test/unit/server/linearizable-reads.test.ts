@@ -1,0 +1,116 @@
+import { expect, test } from 'vitest';
+import { LinearizableReads } from '../../../src/server/linearizable-reads.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+function setUp(): {
+  clock: VirtualClock;
+  reads: LinearizableReads;
+  asked: bigint[];
+  seen: string[];
+  state: { applied: number };
+  wait: (name: string) => void;
+} {
+  const clock = new VirtualClock();
+  const asked: bigint[] = [];
+  const seen: string[] = [];
+  const state = { applied: 10 };
+  let context = 0n;
+  const reads = new LinearizableReads({
+    clock,
+    timeoutMs: 7000,
+    waitingLimit: 3,
+    ask: (each) => asked.push(each),
+    nextContext: () => ++context,
+    appliedIndex: () => state.applied,
+  });
+  const wait = (name: string): void => {
+    reads.wait((refusal) => seen.push(`${name} ${refusal ?? 'ok'}`));
+  };
+  return { clock, reads, asked, seen, state, wait };
+}
+
+test('reads that wait together share a round; later ones get the next', () => {
+  const { reads, asked, seen, wait } = setUp();
+  wait('a');
+  wait('b');
+  reads.begin();
+  wait('c');
+  reads.begin();
+  expect(asked).toEqual([1n]);
+  reads.confirmed(1n, 10);
+  expect(seen).toEqual(['a ok', 'b ok']);
+  reads.begin();
+  reads.confirmed(1n, 10);
+  expect(seen).toHaveLength(2);
+  reads.confirmed(2n, 10);
+  expect(seen).toEqual(['a ok', 'b ok', 'c ok']);
+});
+
+test('a confirmed read waits until its index is applied', () => {
+  const { reads, seen, state, wait } = setUp();
+  wait('a');
+  reads.begin();
+  reads.confirmed(1n, 12);
+  reads.applied(11);
+  expect(seen).toEqual([]);
+  state.applied = 12;
+  reads.applied(12);
+  expect(seen).toEqual(['a ok']);
+});
+
+test('an unanswered round is asked again under a new context and ends at the timeout', () => {
+  const { clock, reads, asked, seen, wait } = setUp();
+  wait('a');
+  reads.begin();
+  clock.advance(500);
+  expect(asked).toEqual([1n, 2n]);
+  clock.advance(6499);
+  expect(seen).toEqual([]);
+  clock.advance(500);
+  expect(seen).toEqual(['a timeout']);
+  expect(clock.pending).toBe(0);
+});
+
+test('an answer to an earlier try counts', () => {
+  const { clock, reads, seen, wait } = setUp();
+  wait('a');
+  reads.begin();
+  clock.advance(600);
+  reads.confirmed(1n, 3);
+  expect(seen).toEqual(['a ok']);
+});
+
+test('a round asked of the old leader fails when there is a new one', () => {
+  const { reads, seen, wait } = setUp();
+  wait('a');
+  reads.begin();
+  wait('b');
+  reads.leaderChanged();
+  expect(seen).toEqual(['a leaderChanged']);
+  reads.begin();
+  reads.confirmed(2n, 1);
+  expect(seen).toEqual(['a leaderChanged', 'b ok']);
+});
+
+test('a dropped round is asked soon again and outlives a new leader', () => {
+  const { clock, reads, asked, seen, wait } = setUp();
+  wait('a');
+  reads.begin();
+  reads.dropped(1n);
+  reads.leaderChanged();
+  expect(seen).toEqual([]);
+  clock.advance(10);
+  expect(asked).toEqual([1n, 2n]);
+  reads.confirmed(2n, 1);
+  expect(seen).toEqual(['a ok']);
+});
+
+test('waiting reads are bounded, and stopping refuses all', () => {
+  const { reads, seen, wait } = setUp();
+  for (const name of ['a', 'b', 'c', 'd']) wait(name);
+  expect(seen).toEqual(['d tooManyRequests']);
+  reads.begin();
+  wait('e');
+  reads.stop('stopped');
+  expect(seen.slice(1).sort()).toEqual(['a stopped', 'b stopped', 'c stopped', 'e stopped']);
+});
