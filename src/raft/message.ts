@@ -51,13 +51,14 @@ export interface SnapshotMessage extends Envelope {
   readonly snapshot: SnapshotMetadata;
 }
 
-/** `context` is the newest read request that this round would confirm, 0 if none. */
+/** `context` numbers the leader's rounds of heartbeats within its term, from 1. */
 export interface HeartbeatMessage extends Envelope {
   readonly type: 'heartbeat';
   readonly commit: number;
   readonly context: bigint;
 }
 
+/** Confirms that the leader was not deposed, as far as the sender knew, when round `context` began. */
 export interface HeartbeatResponseMessage extends Envelope {
   readonly type: 'heartbeatResponse';
   readonly context: bigint;

@@ -1,9 +1,19 @@
 /** What the core asks its host to do. Pure data; the host owns all I/O. */
 import type { Message } from './message.ts';
-import type { Entry, HardState, MemberId, SnapshotMetadata, SoftState } from './types.ts';
+import type {
+  ConfState,
+  Entry,
+  HardState,
+  MemberId,
+  Role,
+  SnapshotMetadata,
+  SoftState,
+} from './types.ts';
 
 /** Returned by the host when a write is durable. Acknowledgements for entries that were overwritten meanwhile are ignored. */
 export interface PersistAck {
+  /** Number of the write, from 1. Acknowledging a write acknowledges all earlier ones too. */
+  readonly sequence: number;
   /** The member's term when the write was asked for. */
   readonly term: number;
   /** Last entry of the write, 0 if it had none. */
@@ -54,7 +64,16 @@ export interface Ready {
 }
 
 /** Why a proposal was not taken. Nothing was appended or sent. */
-export type ProposalRefusal = 'noLeader' | 'transferring' | 'uncommittedLimit' | 'forwardingDisabled' | 'removed';
+export type ProposalRefusal =
+  | 'noLeader'
+  | 'transferring'
+  | 'uncommittedLimit'
+  | 'forwardingDisabled'
+  | 'removed'
+  /** An earlier change of membership is not applied yet, or this term has committed nothing yet. */
+  | 'confChangePending'
+  /** The change makes no sense in the present configuration. */
+  | 'confChangeInvalid';
 
 /** A follower's standing in the eyes of the leader; for status answers. */
 export interface ProgressStatus {
@@ -65,4 +84,23 @@ export interface ProgressStatus {
   readonly recentActive: boolean;
   readonly learner: boolean;
   readonly pendingSnapshot: number;
+}
+
+/** What a host shows of the member. */
+export interface RaftStatus {
+  readonly id: MemberId;
+  readonly term: number;
+  readonly vote: MemberId;
+  readonly leader: MemberId;
+  readonly role: Role;
+  readonly isLearner: boolean;
+  readonly lastIndex: number;
+  readonly durable: number;
+  readonly committed: number;
+  readonly applied: number;
+  /** The member that leadership is being handed to, if any. */
+  readonly transferee: MemberId;
+  readonly confState: ConfState;
+  /** Known to a leader only, in ascending order of ids. */
+  readonly progress: readonly ProgressStatus[];
 }

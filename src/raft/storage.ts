@@ -7,7 +7,7 @@ export const compacted = Symbol('compacted');
 export const unavailable = Symbol('unavailable');
 
 export interface LogStorage {
-  /** State as of the last start; read once. */
+  /** State as of the last start; read once. `confState` is that of the last applied index. */
   initialState(): { readonly hardState: HardState; readonly confState: ConfState };
   /** Index of the first entry that can be read: one after the compaction point or snapshot. */
   firstIndex(): number;

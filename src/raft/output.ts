@@ -1,0 +1,124 @@
+/** Turns what a member has decided into a Ready. */
+import type { Core } from './core.ts';
+import { settleReads } from './read-index.ts';
+import type { Persist, Ready } from './ready.ts';
+import { settleAppends } from './replication.ts';
+import type { Entry, HardState, SnapshotMetadata, SoftState } from './types.ts';
+
+const nothing: readonly never[] = [];
+
+/** Remembers what was handed out last. */
+export class Output {
+  readonly #core: Core;
+  #hardState: HardState;
+  #softState: SoftState;
+
+  constructor(core: Core) {
+    this.#core = core;
+    // The stored state is known to the host; a commit index raised by what was applied is not.
+    this.#hardState = core.config.storage.initialState().hardState;
+    this.#softState = core.softState();
+  }
+
+  has(): boolean {
+    const core = this.#core;
+    return (
+      core.messages.length > 0 ||
+      core.messagesAfterPersist.length > 0 ||
+      core.appendsDue ||
+      core.log.tail.hasNew() ||
+      core.log.hasCommitted(core.config.committedSizeLimitBytes) ||
+      core.readStates.length > 0 ||
+      core.droppedReads.length > 0 ||
+      core.reads.needsRound() ||
+      this.#hardStateChanged() ||
+      this.#softStateChanged()
+    );
+  }
+
+  take(): Ready {
+    const core = this.#core;
+    settleAppends(core);
+    settleReads(core);
+    const committedEntries = core.log.takeCommitted(core.config.committedSizeLimitBytes);
+    this.#countCommitted(committedEntries);
+    const persist = this.#takePersist();
+    const { messages, readStates, droppedReads } = core;
+    if (messages.length > 0) core.messages = [];
+    if (readStates.length > 0) core.readStates = [];
+    if (droppedReads.length > 0) core.droppedReads = [];
+    let softState: SoftState | undefined;
+    if (this.#softStateChanged()) {
+      softState = core.softState();
+      this.#softState = softState;
+    }
+    return { softState, messages, persist, committedEntries, readStates, droppedReads };
+  }
+
+  /** Only entries of this term were counted as uncommitted: older ones are somebody else's. */
+  #countCommitted(entries: readonly Entry[]): void {
+    const core = this.#core;
+    if (core.role !== 'leader' || core.uncommittedBytes === 0) return;
+    let payload = 0;
+    for (const entry of entries) if (entry.term === core.term) payload += entry.data.length;
+    core.uncommittedBytes -= payload;
+  }
+
+  #takePersist(): Persist | undefined {
+    const core = this.#core;
+    const { log } = core;
+    const { entries, snapshot } = log.tail.hasNew()
+      ? log.tail.takeNew()
+      : { entries: nothing, snapshot: undefined };
+    let hardState: HardState | undefined;
+    let mustSync = entries.length > 0 || snapshot !== undefined;
+    if (this.#hardStateChanged()) {
+      mustSync ||= core.term !== this.#hardState.term || core.vote !== this.#hardState.vote;
+      hardState = core.hardState();
+      this.#hardState = hardState;
+    }
+    let after = core.messagesAfterPersist;
+    if (after.length > 0) {
+      core.messagesAfterPersist = [];
+      if (!mustSync && !log.writes.syncing) {
+        // What they promise is durable already.
+        for (const message of after) core.messages.push(message);
+        after = [];
+      }
+    }
+    if (hardState === undefined && !mustSync && after.length === 0) return undefined;
+    return this.#newPersist(hardState, mustSync, entries, snapshot, after);
+  }
+
+  #newPersist(
+    hardState: HardState | undefined,
+    mustSync: boolean,
+    entries: readonly Entry[],
+    snapshot: SnapshotMetadata | undefined,
+    messages: Persist['messages'],
+  ): Persist {
+    const core = this.#core;
+    const last = entries.at(-1);
+    const ack = core.log.writes.add(
+      {
+        term: core.term,
+        lastIndex: last?.index ?? 0,
+        lastTerm: last?.term ?? 0,
+        snapshotIndex: snapshot?.index ?? 0,
+      },
+      mustSync,
+    );
+    return { hardState, mustSync, entries, snapshot, messages, ack };
+  }
+
+  #hardStateChanged(): boolean {
+    const { term, vote, log } = this.#core;
+    const last = this.#hardState;
+    return log.committed !== last.commit || term !== last.term || vote !== last.vote;
+  }
+
+  #softStateChanged(): boolean {
+    const { leader, role } = this.#core;
+    return role !== this.#softState.role || leader !== this.#softState.leader;
+  }
+}

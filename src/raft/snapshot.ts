@@ -1,0 +1,70 @@
+/** Followers that need more than the log still holds (Raft 7). The host moves the contents. */
+import { restore } from './confchange/restore.ts';
+import type { Core } from './core.ts';
+import type { SnapshotMessage } from './message.ts';
+import type { Progress } from './tracker/progress.ts';
+import type { MemberId, SnapshotMetadata } from './types.ts';
+
+/** Leader: asks its host to send a snapshot. */
+export function sendSnapshot(core: Core, to: MemberId, progress: Progress): boolean {
+  // A member that is down would only tie up the snapshot.
+  if (!progress.recentActive) return false;
+  const snapshot = core.config.storage.snapshot();
+  if (typeof snapshot === 'symbol') return false;
+  core.config.trace('snapshotSent', { to, index: snapshot.index, match: progress.match });
+  progress.becomeSnapshot(snapshot.index);
+  core.send({ type: 'snapshot', from: core.id, to, term: core.term, snapshot });
+  return true;
+}
+
+/** Leader: the host knows how the transfer of a snapshot ended. */
+export function reportSnapshot(core: Core, member: MemberId, ok: boolean): void {
+  const progress = core.tracker.progress.get(member);
+  if (core.role !== 'leader' || progress?.state !== 'snapshot') return;
+  if (!ok) progress.pendingSnapshot = 0;
+  progress.becomeProbe();
+  // Wait for the follower to speak, after success, or for a heartbeat, after a failure.
+  progress.msgAppFlowPaused = true;
+}
+
+/** Leader: a message could not be delivered, so pipelined appends are probably lost too. */
+export function reportUnreachable(core: Core, member: MemberId): void {
+  const progress = core.tracker.progress.get(member);
+  if (core.role !== 'leader' || progress?.state !== 'replicate') return;
+  progress.becomeProbe();
+}
+
+/** Follower: the contents of a snapshot have arrived whole. */
+export function handleSnapshot(core: Core, message: SnapshotMessage): void {
+  const restored = tryRestore(core, message.snapshot);
+  core.sendAfterPersist({
+    type: 'appendResponse',
+    from: core.id,
+    to: message.from,
+    term: core.term,
+    index: restored ? core.log.lastIndex : core.log.committed,
+    reject: false,
+    rejectHint: 0,
+    logTerm: 0,
+  });
+}
+
+function tryRestore(core: Core, snapshot: SnapshotMetadata): boolean {
+  const { log } = core;
+  if (snapshot.index <= log.committed) return false;
+  const { voters, votersOutgoing, learners } = snapshot.confState;
+  // `learnersNext` are outgoing voters, so these are all members.
+  if (![voters, votersOutgoing, learners].some((members) => members.includes(core.id))) {
+    core.config.trace('snapshotWithoutSelf', { index: snapshot.index });
+    return false;
+  }
+  if (log.matches(snapshot)) {
+    // The log holds all that the snapshot covers; only the commit index was behind.
+    log.commitTo(snapshot.index);
+    return false;
+  }
+  core.config.trace('snapshotAccepted', { index: snapshot.index, term: snapshot.term });
+  log.restore(snapshot);
+  core.tracker.install(restore(snapshot.confState, log.lastIndex, core.tracker.limits));
+  return true;
+}

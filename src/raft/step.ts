@@ -1,0 +1,82 @@
+/** The way of a message: first the terms are compared, then the role acts. */
+import { stepCandidate } from './candidate.ts';
+import type { Core } from './core.ts';
+import { answerVote, handleVote, tickElection } from './election.ts';
+import { stepFollower } from './follower.ts';
+import { stepLeader, tickLeader } from './leader.ts';
+import type { Message } from './message.ts';
+import { noMember } from './types.ts';
+
+export function step(core: Core, message: Message): void {
+  if (message.to !== core.id || message.from === core.id) {
+    core.config.trace('misdirected', { type: message.type, from: message.from, to: message.to });
+    return;
+  }
+  // Proposals and reads are passed on whatever the terms: they are requests, not Raft's own.
+  if (message.type !== 'propose' && message.type !== 'readIndex') {
+    if (message.term < core.term) {
+      handleOlderTerm(core, message);
+      return;
+    }
+    if (message.term > core.term && !enterNewerTerm(core, message)) return;
+  }
+  if (message.type === 'vote' || message.type === 'preVote') handleVote(core, message);
+  else if (core.role === 'leader') stepLeader(core, message);
+  else if (core.role === 'follower') stepFollower(core, message);
+  else stepCandidate(core, message);
+}
+
+export function tick(core: Core): void {
+  core.now++;
+  if (core.role === 'leader') tickLeader(core);
+  else tickElection(core);
+}
+
+/** Takes over the newer term. Returns false if the message is to be ignored. */
+function enterNewerTerm(core: Core, message: Message): boolean {
+  switch (message.type) {
+    case 'vote':
+    case 'preVote':
+      if (!message.transfer && core.inLease()) {
+        core.config.trace('voteIgnored', { candidate: message.from, term: message.term });
+        return false;
+      }
+      // A pre-vote asks about a term that nobody has started.
+      if (message.type === 'vote') core.becomeFollower(message.term, noMember);
+      return true;
+    case 'preVoteResponse':
+      // A grant names the term asked about; only a refusal names the term of its sender.
+      if (message.reject) core.becomeFollower(message.term, noMember);
+      return true;
+    case 'append':
+    case 'heartbeat':
+    case 'snapshot':
+      core.becomeFollower(message.term, message.from);
+      return true;
+    default:
+      core.becomeFollower(message.term, noMember);
+      return true;
+  }
+}
+
+function handleOlderTerm(core: Core, message: Message): void {
+  const { checkQuorum, preVote } = core.config;
+  if (message.type === 'append' || message.type === 'heartbeat') {
+    // A leader with an older term may be all there is: this member's own campaigns are ignored by
+    // voters in their lease, so it must show its term to be taken back in.
+    if (!checkQuorum && !preVote) return;
+    core.sendAfterPersist({
+      type: 'appendResponse',
+      from: core.id,
+      to: message.from,
+      term: core.term,
+      index: 0,
+      reject: false,
+      rejectHint: 0,
+      logTerm: 0,
+    });
+  } else if (message.type === 'preVote') {
+    // Silence could leave a pre-candidate of an older term stuck for ever.
+    answerVote(core, message, false);
+  }
+}
