@@ -121,7 +121,9 @@ function propertiesOf(type) {
 
 function propertyType({ field, cases }) {
   if (cases !== undefined) {
-    const union = cases.map((one) => `\n    | { readonly case: '${one.name}'; readonly value: ${one.ts} }`);
+    const union = cases.map(
+      (one) => `\n    | { readonly case: '${one.name}'; readonly value: ${one.ts} }`,
+    );
     return `${union.join('')}\n    | undefined`;
   }
   if (field.repeated) return `readonly ${field.ts}[]`;
@@ -212,7 +214,9 @@ function emitWriteProperty({ name, field, cases }) {
 function emitRead(type, properties) {
   const { name } = type;
   const lines = [];
-  lines.push(`/** Reads fields up to \`r.end\`; \`from\` is what came before, if the message came in parts. */`);
+  lines.push(
+    `/** Reads fields up to \`r.end\`; \`prior\` holds those of an earlier part, if any. */`,
+  );
   if (properties.length === 0) {
     lines.push(`export function read${name}(r: Reader, _prior: ${name} = empty${name}): ${name} {`);
     lines.push('  while (r.at < r.end) r.skip(r.tag());', '  return {};', '}');
@@ -249,7 +253,10 @@ function emitCases({ name, field, cases }) {
     }
   } else if (field.repeated) {
     lines.push(`      case ${tagOf(field)}:`);
-    lines.push(`        (${name} ??= [...prior.${name}]).push(${readOne(field)});`, '        break;');
+    lines.push(
+      `        (${name} ??= [...prior.${name}]).push(${readOne(field)});`,
+      '        break;',
+    );
     if (packable(field)) {
       lines.push(`      case ${tagOf(field, 2)}: {`);
       lines.push(`        ${name} ??= [...prior.${name}];`, '        const outer = r.enter();');
@@ -346,7 +353,8 @@ function emitModule(module, types) {
   const wire = ['Reader', 'sharedWriter', 'preencoded', 'type Codec', 'type Writer'];
   const used = wire.filter((name) => new RegExp(`\\b${name.replace('type ', '')}\\b`).test(body));
   const imports = [`import { ${used.join(', ')} } from '../base/wire.ts';`];
-  if (/\bemptyBytes\b/.test(body)) imports.unshift("import { emptyBytes } from '../base/bytes.ts';");
+  if (/\bemptyBytes\b/.test(body))
+    imports.unshift("import { emptyBytes } from '../base/bytes.ts';");
   imports.push(...importsOf(body, module));
   return `${notice}${imports.join('\n')}\n\n${body}\n`;
 }
@@ -392,7 +400,9 @@ function write(name, content) {
 
 const protos = new protobuf.Root();
 protos.resolvePath = (_origin, target) => join(protoFolder, target.replace(/^.*\//, ''));
-const files = readdirSync(protoFolder).filter((name) => name.endsWith('.proto')).sort();
+const files = readdirSync(protoFolder)
+  .filter((name) => name.endsWith('.proto'))
+  .sort();
 protos.loadSync(files, { keepCase: true });
 protos.resolveAll();
 

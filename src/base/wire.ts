@@ -7,7 +7,7 @@
 import { isUtf8 } from 'node:buffer';
 import { buffer } from './bytes.ts';
 
-/** Under this key a message may carry its own encoding, which is then written in place of its fields. */
+/** Under this key a message may carry its encoding, which is written in place of its fields. */
 export const preencoded: unique symbol = Symbol('preencoded');
 
 /** Messages nested deeper are refused: each level costs a frame of the stack. */

@@ -75,7 +75,10 @@ function random64(signed: boolean, safe: boolean): bigint {
 function randomValue(field: protobuf.Field, depth: number): { ours: unknown; theirs: unknown } {
   const type = field.resolvedType;
   if (type instanceof protobuf.Type) return randomMessage(type, depth + 1);
-  const one = (value: unknown): { ours: unknown; theirs: unknown } => ({ ours: value, theirs: value });
+  const one = (value: unknown): { ours: unknown; theirs: unknown } => ({
+    ours: value,
+    theirs: value,
+  });
   if (type instanceof protobuf.Enum) return one(chance(0.1) ? 77 : random.below(3));
   switch (field.type) {
     case 'bytes':
@@ -97,7 +100,7 @@ function randomValue(field: protobuf.Field, depth: number): { ours: unknown; the
   }
 }
 
-/** A message with its default values filled in, as our decoder gives it, and as protobufjs takes it. */
+/** A message with its defaults filled in, as our decoder gives it, and as protobufjs takes it. */
 function randomMessage(type: protobuf.Type, depth: number): { ours: Plain; theirs: Plain } {
   const codec = codecs.get(type.fullName.slice(1));
   if (codec === undefined) throw new Error(`no codec for ${type.fullName}`);
@@ -177,7 +180,10 @@ describe('generated codecs', () => {
   });
 
   test('a failed encoding leaves nothing behind', () => {
-    const broken = rpc.PutRequest.create({ key: Buffer.from('k'), lease: 'x' as unknown as bigint });
+    const broken = rpc.PutRequest.create({
+      key: Buffer.from('k'),
+      lease: 'x' as unknown as bigint,
+    });
     expect(() => rpc.PutRequest.encode(broken)).toThrow();
     expect(rpc.HashRequest.encode({})).toHaveLength(0);
   });
@@ -198,15 +204,15 @@ describe('generated codecs', () => {
 
   test('a nested message that came in two parts is merged', () => {
     const part = (header: Partial<rpc.ResponseHeader>): Uint8Array =>
-      rpc.PutResponse.encode(
-        rpc.PutResponse.create({ header: rpc.ResponseHeader.create(header) }),
-      );
+      rpc.PutResponse.encode(rpc.PutResponse.create({ header: rpc.ResponseHeader.create(header) }));
     const both = Buffer.concat([part({ revision: 5 }), part({ raftTerm: 7 })]);
     expect(rpc.PutResponse.decode(both).header).toMatchObject({ revision: 5, raftTerm: 7 });
   });
 
   test('repeated numbers are read packed and one by one', () => {
-    const packed = rpc.WatchCreateRequest.encode(rpc.WatchCreateRequest.create({ filters: [0, 1] }));
+    const packed = rpc.WatchCreateRequest.encode(
+      rpc.WatchCreateRequest.create({ filters: [0, 1] }),
+    );
     expect(Buffer.from(packed)).toEqual(Buffer.from([0x2a, 2, 0, 1]));
     const single = Buffer.from([0x28, 0, 0x28, 1]);
     expect(rpc.WatchCreateRequest.decode(single).filters).toEqual([0, 1]);
@@ -248,15 +254,21 @@ describe('numbers', () => {
     expect(unsigned).toBe(wire < 0n ? Number.MAX_SAFE_INTEGER : expected);
   });
 
-  test.each([0n, 1n, -1n, 2n ** 63n - 1n, -(2n ** 63n), 2n ** 32n])('lease %d survives', (lease) => {
-    expect(rpc.PutRequest.decode(rpc.PutRequest.encode(rpc.PutRequest.create({ lease })))).toEqual(
-      rpc.PutRequest.create({ lease }),
-    );
-  });
+  test.each([0n, 1n, -1n, 2n ** 63n - 1n, -(2n ** 63n), 2n ** 32n])(
+    'lease %d survives',
+    (lease) => {
+      expect(
+        rpc.PutRequest.decode(rpc.PutRequest.encode(rpc.PutRequest.create({ lease }))),
+      ).toEqual(rpc.PutRequest.create({ lease }));
+    },
+  );
 });
 
 describe('malformed input', () => {
-  const refuse = (codec: { decode(bytes: Uint8Array): unknown }, bytes: readonly number[]): void => {
+  const refuse = (
+    codec: { decode(bytes: Uint8Array): unknown },
+    bytes: readonly number[],
+  ): void => {
     expect(() => codec.decode(Uint8Array.from(bytes))).toThrow(WireError);
   };
 
@@ -274,7 +286,8 @@ describe('malformed input', () => {
       }
     }
     const put = rpc.PutRequest.encode(rpc.PutRequest.create({ key: Buffer.from('key') }));
-    for (let length = 1; length < put.length; length++) refuse(rpc.PutRequest, [...put.subarray(0, length)]);
+    for (let length = 1; length < put.length; length++)
+      refuse(rpc.PutRequest, [...put.subarray(0, length)]);
   });
 
   test('random bytes decode or are refused, never anything else', () => {
@@ -321,7 +334,9 @@ describe('malformed input', () => {
     const nest = (levels: number): Uint8Array => {
       let request = rpc.TxnRequest.create();
       for (let level = 0; level < levels; level++) {
-        request = rpc.TxnRequest.create({ success: [{ request: { case: 'requestTxn', value: request } }] });
+        request = rpc.TxnRequest.create({
+          success: [{ request: { case: 'requestTxn', value: request } }],
+        });
       }
       return rpc.TxnRequest.encode(request);
     };
@@ -334,9 +349,7 @@ describe('malformed input', () => {
     const unknown = [0x78, 0x96, 0x01, 0x79, 1, 2, 3, 4, 5, 6, 7, 8, 0x7a, 2, 0x61, 0x62];
     const group = [0x7b, 0x08, 1, 0x13, 0x14, 0x7c];
     const bytes = Uint8Array.from([...unknown, 0x0a, 1, 0x6b, ...group, 0x7d, 1, 2, 3, 4]);
-    expect(rpc.PutRequest.decode(bytes)).toEqual(
-      rpc.PutRequest.create({ key: Buffer.from('k') }),
-    );
+    expect(rpc.PutRequest.decode(bytes)).toEqual(rpc.PutRequest.create({ key: Buffer.from('k') }));
     refuse(rpc.PutRequest, [0x7b, 0x08, 1, 0x84, 0x01]);
     refuse(rpc.PutRequest, [0x7c]);
   });
@@ -365,7 +378,10 @@ describe('Writer', () => {
       const opened = writer.open(0x0a);
       writer.raw(Buffer.alloc(length, 7));
       writer.close(opened);
-      const expected = protobuf.Writer.create().uint32(0x0a).bytes(Buffer.alloc(length, 7)).finish();
+      const expected = protobuf.Writer.create()
+        .uint32(0x0a)
+        .bytes(Buffer.alloc(length, 7))
+        .finish();
       expect(Buffer.compare(writer.finish(), expected)).toBe(0);
     },
   );
