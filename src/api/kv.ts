@@ -1,7 +1,7 @@
 /** The KV service (etcd: api/v3rpc/key.go). */
 import { executeReadOnlyTxn, type Outcome, type StateStore } from '../apply/applier.ts';
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from '../apply/check.ts';
-import { executeRange } from '../apply/range.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Command } from '../apply/request.ts';
 import { isReadOnly, isSerializable } from '../apply/txn.ts';
 import type {
@@ -20,13 +20,16 @@ import type {
 } from '../gen/rpc.ts';
 import { header, type HeaderSource } from './header.ts';
 import { checkRangeStream, rangeStream } from './range-stream.ts';
+import { type PinnedReader, slicedRange } from './sliced-range.ts';
 
 export interface KvBackend {
+  readonly clock: Clock;
   readonly headerSource: HeaderSource;
-  readonly store: StateStore & {
-    /** Calls `done` once compaction has removed what it can up to `revision`, durably. */
-    whenCompacted(revision: number, done: () => void): void;
-  };
+  readonly store: StateStore &
+    PinnedReader & {
+      /** Calls `done` once compaction has removed what it can up to `revision`, durably. */
+      whenCompacted(revision: number, done: () => void): void;
+    };
   readonly txnOperationsLimit: number;
   readonly requestLimitBytes: number;
   request(command: Command): Promise<Outcome>;
@@ -43,7 +46,8 @@ export class KvService {
   async range(request: RangeRequest): Promise<RangeResponse> {
     checkRange(request);
     if (!request.serializable) await this.#backend.linearizableRead();
-    const response = executeRange(this.#backend.store, request);
+    const { store, clock } = this.#backend;
+    const response = await slicedRange(store, clock, request);
     return { ...response, header: this.#fill(response.header) };
   }
 

@@ -3,7 +3,7 @@ import { compareBytes, emptyBytes, latin1 } from '../base/bytes.ts';
 import type { KeyValue } from '../gen/kv.ts';
 import { SortOrder, SortTarget } from '../gen/rpc.ts';
 import type { RangeRequest, RangeResponse, ResponseHeader } from '../gen/rpc.ts';
-import type { RangeReader } from './reader.ts';
+import type { RangeQuery, RangeReader, RangeResult } from './reader.ts';
 
 /** Turns a wire range end into the store's: undefined for a single key. */
 export function rangeEnd(end: Uint8Array): string | undefined {
@@ -17,14 +17,22 @@ export function revisionHeader(revision: number): ResponseHeader {
 
 /** @throws EtcdError `compacted` or `futureRevision` */
 export function executeRange(reader: RangeReader, request: RangeRequest): RangeResponse {
-  const limit = storeLimit(request);
-  const result = reader.range({
+  return assembleRange(request, reader.range(rangeQuery(request)));
+}
+
+/** What to ask the store for. */
+export function rangeQuery(request: RangeRequest): RangeQuery {
+  return {
     key: latin1(request.key),
     end: rangeEnd(request.rangeEnd),
     revision: request.revision,
-    limit,
+    limit: storeLimit(request),
     countOnly: request.countOnly,
-  });
+  };
+}
+
+/** Makes the answer of what the store gave. */
+export function assembleRange(request: RangeRequest, result: RangeResult): RangeResponse {
   let kvs: KeyValue[] = [...result.kvs];
   if (hasRevisionFilters(request)) kvs = kvs.filter((kv) => passesFilters(kv, request));
   sortKeyValues(kvs, request);
@@ -34,12 +42,7 @@ export function executeRange(reader: RangeReader, request: RangeRequest): RangeR
     more = true;
   }
   if (request.keysOnly) kvs = kvs.map(withoutValue);
-  return {
-    header: revisionHeader(result.revision),
-    kvs,
-    more,
-    count: result.count,
-  };
+  return { header: revisionHeader(result.revision), kvs, more, count: result.count };
 }
 
 /** One more than asked for tells whether there are more; filters and orders need everything. */

@@ -120,9 +120,9 @@ export class RaftDriver {
     this.#host = options.host;
     this.#observeTickDelay = options.observeTickDelay;
     const status = this.#node.status();
-    this.#committed = status.hardState.commit;
+    this.#committed = status.committed;
     this.#applied = status.applied;
-    this.#term = status.hardState.term;
+    this.#term = status.term;
   }
 
   start(): void {

@@ -1,0 +1,60 @@
+/** How this server sets up the Raft core. */
+import type { Logger } from '../base/logger.ts';
+import type { Random } from '../base/random.ts';
+import type { LogStorage, MemberId, RaftConfig } from '../raft/index.ts';
+
+/** One append message, and with it the largest piece of a follower's log write. */
+const appendSizeLimitBytes = 1024 * 1024;
+/** What is applied before other input gets its turn is bounded by time; this bounds the memory. */
+const committedSizeLimitBytes = 16 * 1024 * 1024;
+/** Entries a leader may hold that no quorum has: some 50 ms of a fast disk. */
+const uncommittedSizeLimitBytes = 256 * 1024 * 1024;
+/** Enough to fill the way to a follower 50 ms away (etcd: maxInflightMsgs is 512). */
+const inflightMessagesLimit = 512;
+const inflightBytesLimit = 64 * 1024 * 1024;
+
+export interface RaftSettings {
+  readonly memberId: MemberId;
+  readonly storage: LogStorage;
+  readonly applied: number;
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly preVote: boolean;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+export function raftConfig(settings: RaftSettings): RaftConfig {
+  const { memberId, storage, applied, preVote, random, logger } = settings;
+  return {
+    id: memberId,
+    storage,
+    applied,
+    electionTicks: Math.ceil(settings.electionMs / settings.heartbeatMs),
+    heartbeatTicks: 1,
+    appendSizeLimitBytes,
+    committedSizeLimitBytes,
+    uncommittedSizeLimitBytes,
+    inflightMessagesLimit,
+    inflightBytesLimit,
+    preVote,
+    checkQuorum: true,
+    leaseReads: false,
+    stepDownOnRemoval: true,
+    disableProposalForwarding: false,
+    random: () => random.next(),
+    trace: (event, fields) => {
+      logger.debug(loggable(fields), event);
+    },
+  };
+}
+
+/** Member ids as etcd prints them. */
+function loggable(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === 'bigint' ? value.toString(16) : value,
+    ]),
+  );
+}
