@@ -1,0 +1,90 @@
+/**
+ * Memory for records: appended to large slabs, dropped a whole slab at a time, oldest first. A
+ * million separate buffers would cost the garbage collector pauses above 100 ms; slabs do not.
+ *
+ * A slab is never written twice, so bytes handed out stay valid for as long as somebody holds
+ * them, even after the cache has dropped their slab.
+ */
+import { assert } from '../base/assert.ts';
+
+/** Small enough that dropping one loses little, large enough that a million keys need few. */
+const slabSizeBytes = 1024 * 1024;
+/** Positions count units, so that they stay small integers for the first 16 GiB written. */
+const unitBytes = 8;
+const slabUnits = slabSizeBytes / unitBytes;
+
+/** The position of something that is not in the cache. */
+export const notCached = -1;
+
+export class SlabCache {
+  readonly #budgetBytes: number;
+  /** By number; those dropped are absent. Numbers grow for ever. */
+  readonly #slabs = new Map<number, Buffer>();
+  #current: Buffer;
+  #currentNumber = 0;
+  #nextNumber = 1;
+  #oldestNumber = 0;
+  #used = 0;
+  #heldBytes = slabSizeBytes;
+
+  /** @param budgetBytes how much to hold; at least two slabs are held in any case. */
+  constructor(budgetBytes: number) {
+    this.#budgetBytes = Math.max(budgetBytes, 2 * slabSizeBytes);
+    this.#current = Buffer.allocUnsafeSlow(slabSizeBytes);
+    this.#slabs.set(0, this.#current);
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Makes room for `size` bytes; their position is valid until the budget pushes them out. */
+  allocate(size: number): number {
+    assert(size > 0, 'an empty record is not cached');
+    let start = this.#used;
+    if (start + size > this.#current.length) {
+      this.#startSlab(size);
+      start = 0;
+    }
+    // Positions tell slabs apart by number, so only the first part of a large one is addressed.
+    this.#used =
+      size > slabSizeBytes ? this.#current.length : Math.ceil((start + size) / unitBytes) * unitBytes;
+    return this.#currentNumber * slabUnits + start / unitBytes;
+  }
+
+  /** The bytes at a position, or undefined if they were pushed out. */
+  read(position: number, size: number): Buffer | undefined {
+    if (position === notCached) return undefined;
+    const number = Math.floor(position / slabUnits);
+    const slab = this.#slabs.get(number);
+    if (slab === undefined) return undefined;
+    const start = (position - number * slabUnits) * unitBytes;
+    return slab.subarray(start, start + size);
+  }
+
+  /** Keeps a copy of `bytes` and returns its position. */
+  add(bytes: Uint8Array): number {
+    const position = this.allocate(bytes.length);
+    const start = (position - this.#currentNumber * slabUnits) * unitBytes;
+    this.#current.set(bytes, start);
+    return position;
+  }
+
+  /** A record larger than a slab gets a slab of its own, which counts as several. */
+  #startSlab(size: number): void {
+    const slabs = Math.ceil(size / slabSizeBytes);
+    this.#current = Buffer.allocUnsafeSlow(slabs * slabSizeBytes);
+    this.#currentNumber = this.#nextNumber;
+    this.#nextNumber += slabs;
+    this.#slabs.set(this.#currentNumber, this.#current);
+    this.#heldBytes += this.#current.length;
+    while (this.#heldBytes > this.#budgetBytes && this.#oldestNumber < this.#currentNumber) {
+      const oldest = this.#slabs.get(this.#oldestNumber);
+      if (oldest !== undefined) {
+        this.#slabs.delete(this.#oldestNumber);
+        this.#heldBytes -= oldest.length;
+      }
+      this.#oldestNumber++;
+    }
+  }
+}
