@@ -20,13 +20,13 @@ import type {
 } from '../gen/rpc.ts';
 import { header, type HeaderSource } from './header.ts';
 import { checkRangeStream, rangeStream } from './range-stream.ts';
-import { type PinnedReader, slicedRange } from './sliced-range.ts';
+import { type PinnableReader, slicedRange } from './sliced-range.ts';
 
 export interface KvBackend {
   readonly clock: Clock;
   readonly headerSource: HeaderSource;
   readonly store: StateStore &
-    PinnedReader & {
+    PinnableReader & {
       /** Calls `done` once compaction has removed what it can up to `revision`, durably. */
       whenCompacted(revision: number, done: () => void): void;
     };

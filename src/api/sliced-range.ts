@@ -15,9 +15,15 @@ const sliceKeys = 1000;
 /** Largest answer. A client that wants more asks in pages or with RangeStream. */
 export const rangeAnswerLimitBytes = 256 * 1024 * 1024;
 
-export interface PinnedReader extends RangeReader {
-  /** Keeps `revision` readable until the returned function is called. */
-  pin(revision: number): () => void;
+/** A revision that stays readable until it is released. */
+export interface PinnedRevision {
+  range(query: Omit<RangeQuery, 'revision'>): RangeResult;
+  release(): void;
+}
+
+export interface PinnableReader extends RangeReader {
+  /** @throws EtcdError `compacted` or `futureRevision` */
+  pin(revision: number): PinnedRevision;
 }
 
 /**
@@ -25,7 +31,7 @@ export interface PinnedReader extends RangeReader {
  * @throws StatusError resourceExhausted for an answer above {@link rangeAnswerLimitBytes}
  */
 export async function slicedRange(
-  reader: PinnedReader,
+  reader: PinnableReader,
   clock: Clock,
   request: RangeRequest,
 ): Promise<RangeResponse> {
@@ -39,17 +45,17 @@ export async function slicedRange(
     return assembleRange(request, first);
   }
   const revision = query.revision > 0 ? query.revision : first.revision;
-  const unpin = reader.pin(revision);
+  const pinned = reader.pin(revision);
   try {
-    const kvs = await readOn(reader, clock, { ...query, revision }, first, wanted);
+    const kvs = await readOn(pinned, clock, query, first, wanted);
     return assembleRange(request, { ...first, kvs });
   } finally {
-    unpin();
+    pinned.release();
   }
 }
 
 async function readOn(
-  reader: RangeReader,
+  pinned: PinnedRevision,
   clock: Clock,
   query: RangeQuery,
   first: RangeResult,
@@ -65,7 +71,7 @@ async function readOn(
       clock.defer(resolve);
     });
     const limit = Math.min(sliceKeys, total - kvs.length);
-    const slice = reader.range({ ...query, key: `${latin1(last.key)}\0`, limit });
+    const slice = pinned.range({ ...query, key: `${latin1(last.key)}\0`, limit });
     for (const kv of slice.kvs) kvs.push(kv);
     bytes += sizeBytes(slice.kvs);
     if (bytes > rangeAnswerLimitBytes) throw tooLarge();

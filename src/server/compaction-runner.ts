@@ -1,0 +1,80 @@
+/** Removes what compactions have made unreachable, a little at a time beside everything else. */
+import type { Clock } from '../base/clock.ts';
+
+/** The store as this file needs it. */
+export interface CompactedStore {
+  readonly finishedCompaction: number;
+  compactionStep(): 'idle' | 'more' | 'waiting';
+  onCompactionWork(listener: () => void): void;
+}
+
+export interface CompactionRunnerOptions {
+  readonly clock: Clock;
+  readonly store: CompactedStore;
+  /** Rest between two steps in milliseconds, so that requests come first (etcd: compaction-sleep-interval). */
+  readonly restMs: number;
+  /** Removals held in memory; above it the runner waits for the next flush. */
+  readonly pendingOperations: () => number;
+  /** Makes all removals so far durable. */
+  readonly flush: (done: () => void) => void;
+}
+
+/** More removals than a flush takes in one go would only pile up. */
+const pendingOperationsLimit = 20_000;
+
+export class CompactionRunner {
+  readonly #options: CompactionRunnerOptions;
+  #running = false;
+  #stopped = false;
+  #waiting: { readonly revision: number; readonly done: () => void }[] = [];
+
+  constructor(options: CompactionRunnerOptions) {
+    this.#options = options;
+    options.store.onCompactionWork(() => {
+      this.#run();
+    });
+  }
+
+  /** Calls `done` once everything below `revision` that can go has gone, durably. */
+  whenCompacted(revision: number, done: () => void): void {
+    this.#waiting.push({ revision, done });
+    this.#settle();
+  }
+
+  /** Leaves the rest for the next start; who waits is told, as there is nothing to wait for. */
+  stop(): void {
+    this.#stopped = true;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { done } of waiting) done();
+  }
+
+  #run(): void {
+    if (this.#running || this.#stopped) return;
+    this.#running = true;
+    this.#options.clock.after(this.#options.restMs, () => {
+      this.#running = false;
+      if (!this.#stopped) this.#step();
+    });
+  }
+
+  #step(): void {
+    const { store, pendingOperations } = this.#options;
+    if (pendingOperations() > pendingOperationsLimit) {
+      this.#run();
+      return;
+    }
+    if (store.compactionStep() === 'more') this.#run();
+    this.#settle();
+  }
+
+  #settle(): void {
+    const { store, flush } = this.#options;
+    const finished = this.#waiting.filter(({ revision }) => revision <= store.finishedCompaction);
+    if (finished.length === 0) return;
+    this.#waiting = this.#waiting.filter(({ revision }) => revision > store.finishedCompaction);
+    flush(() => {
+      for (const { done } of finished) done();
+    });
+  }
+}
