@@ -52,5 +52,7 @@ export interface Transport {
   send(messages: readonly Message[]): void;
   /** Monotonic milliseconds at which `member` was last heard of, undefined if never. */
   lastHeardMs(member: MemberId): number | undefined;
+  /** Live streams exist in both directions: what is sent now is likely to arrive, and an answer to return. */
+  connected(member: MemberId): boolean;
   stop(done: () => void): void;
 }

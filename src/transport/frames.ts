@@ -1,0 +1,295 @@
+/**
+ * What travels on a stream between two members, one frame per gRPC message.
+ *
+ * The receiver of messages dials and says `hello`; the sender answers `welcome` or `refused` and
+ * from then on sends `batch`es on it. A snapshot is announced by an `offer` on the control stream;
+ * the receiver dials a stream for it, which carries `begin`, `chunk`s and `end`, and answers with a
+ * `result`. Either end sends a `ping` when it has had nothing to say for a while.
+ *
+ * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
+ * of different versions can tell each other why they do not talk.
+ */
+import type { MemberId, Message, SnapshotMetadata } from '../raft/index.ts';
+import {
+  messageSizeLimit,
+  metadataSizeLimit,
+  readMessages,
+  readMetadata,
+  writeMessages,
+  writeMetadata,
+} from './codec.ts';
+import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } from './wire.ts';
+
+/** The newest protocol this program speaks. */
+export const protocolVersion = 1;
+/** The oldest protocol this program still speaks. */
+export const oldestProtocolVersion = 1;
+
+/** "QRT" and a zero: a stranger on the port is told apart at the first bytes. */
+const magic = 0x00_54_52_51;
+
+export const frameKinds = {
+  hello: 1,
+  welcome: 2,
+  refused: 3,
+  batch: 4,
+  ping: 5,
+  offer: 6,
+  begin: 7,
+  chunk: 8,
+  end: 9,
+  result: 10,
+} as const;
+
+/** Streams of different channels use different connections, so that none waits behind another. */
+export const channelNumbers = { control: 1, append: 2, snapshot: 3 } as const;
+export type Channel = keyof typeof channelNumbers;
+
+const channelsByNumber: readonly (Channel | undefined)[] = [
+  undefined,
+  'control',
+  'append',
+  'snapshot',
+];
+
+export interface Hello {
+  readonly kind: 'hello';
+  readonly version: number;
+  readonly oldestVersion: number;
+  readonly cluster: bigint;
+  readonly from: MemberId;
+  readonly to: MemberId;
+  /** Random number of the dialling process. */
+  readonly incarnation: bigint;
+  /** Counts the dials of that process; the younger stream of a channel replaces the older. */
+  readonly session: number;
+  readonly channel: Channel;
+  /** The offer that a snapshot stream answers, otherwise 0. */
+  readonly transfer: number;
+}
+
+export interface Welcome {
+  readonly kind: 'welcome';
+  /** The version both will speak. */
+  readonly version: number;
+  /** Random number of the serving process: its sequence numbers belong to it. */
+  readonly incarnation: bigint;
+}
+
+/** Why a stream was refused. The numbers are part of the protocol. */
+export const refusals = {
+  version: 1,
+  cluster: 2,
+  notMe: 3,
+  unknownMember: 4,
+  stale: 5,
+  noSnapshot: 6,
+  malformed: 7,
+} as const;
+
+export interface Refused {
+  readonly kind: 'refused';
+  readonly code: number;
+  readonly text: string;
+}
+
+export interface Batch {
+  readonly kind: 'batch';
+  /** Number of the first message; the serving process counts the messages of each channel from 1. */
+  readonly sequence: number;
+  readonly messages: readonly Message[];
+}
+
+export interface Offer {
+  readonly kind: 'offer';
+  readonly transfer: number;
+}
+
+export interface Begin {
+  readonly kind: 'begin';
+  /** Term of the Raft message that the snapshot stands for. */
+  readonly term: number;
+  readonly metadata: SnapshotMetadata;
+}
+
+export interface Chunk {
+  readonly kind: 'chunk';
+  /** False for all but the last piece of a chunk that was too large for one frame. */
+  readonly last: boolean;
+  /** CRC-32 of everything sent so far, this piece included. */
+  readonly digest: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface End {
+  readonly kind: 'end';
+  readonly sizeBytes: number;
+  readonly digest: number;
+}
+
+export interface Result {
+  readonly kind: 'result';
+  readonly ok: boolean;
+  readonly text: string;
+}
+
+export type Frame =
+  | Hello
+  | Welcome
+  | Refused
+  | Batch
+  | { readonly kind: 'ping' }
+  | Offer
+  | Begin
+  | Chunk
+  | End
+  | Result;
+
+export const pingFrame: Uint8Array = Uint8Array.of(frameKinds.ping);
+
+export function encodeHello(hello: Omit<Hello, 'kind'>): Uint8Array {
+  const writer = new FrameWriter(64 + 2 * integerSizeLimitBytes);
+  writer.byte(frameKinds.hello);
+  writer.uint32(magic);
+  writer.uint16(hello.version);
+  writer.uint16(hello.oldestVersion);
+  writer.uint64(hello.cluster);
+  writer.uint64(hello.from);
+  writer.uint64(hello.to);
+  writer.uint64(hello.incarnation);
+  writer.integer(hello.session);
+  writer.byte(channelNumbers[hello.channel]);
+  writer.integer(hello.transfer);
+  return writer.finish();
+}
+
+/** A version range is read even where the rest has a form that this program does not know. */
+function readHello(reader: FrameReader): Hello {
+  if (reader.uint32() !== magic) throw new PeerProtocolError('not a member of a cluster');
+  const version = reader.uint16();
+  const oldestVersion = reader.uint16();
+  const cluster = reader.uint64();
+  const from = reader.uint64();
+  const to = reader.uint64();
+  const head = { kind: 'hello', version, oldestVersion, cluster, from, to } as const;
+  if (oldestVersion > protocolVersion) {
+    reader.rest();
+    return { ...head, incarnation: 0n, session: 0, channel: 'control', transfer: 0 };
+  }
+  const incarnation = reader.uint64();
+  const session = reader.integer();
+  const channel = channelsByNumber[reader.byte()];
+  if (channel === undefined) throw new PeerProtocolError('unknown channel');
+  const transfer = reader.integer();
+  if (version > protocolVersion) reader.rest();
+  return { ...head, incarnation, session, channel, transfer };
+}
+
+export function encodeWelcome(version: number, incarnation: bigint): Uint8Array {
+  const writer = new FrameWriter(11);
+  writer.byte(frameKinds.welcome);
+  writer.uint16(version);
+  writer.uint64(incarnation);
+  return writer.finish();
+}
+
+export function encodeRefused(code: number, text: string): Uint8Array {
+  const writer = new FrameWriter(2 + integerSizeLimitBytes + 3 * text.length);
+  writer.byte(frameKinds.refused);
+  writer.byte(code);
+  writer.text(text);
+  return writer.finish();
+}
+
+export function encodeBatch(sequence: number, messages: readonly Message[]): Uint8Array {
+  let size = 1 + 2 * integerSizeLimitBytes;
+  for (const message of messages) size += messageSizeLimit(message);
+  const writer = new FrameWriter(size);
+  writer.byte(frameKinds.batch);
+  writer.integer(sequence);
+  writeMessages(writer, messages);
+  return writer.finish();
+}
+
+export function encodeOffer(transfer: number): Uint8Array {
+  const writer = new FrameWriter(1 + integerSizeLimitBytes);
+  writer.byte(frameKinds.offer);
+  writer.integer(transfer);
+  return writer.finish();
+}
+
+export function encodeBegin(term: number, metadata: SnapshotMetadata): Uint8Array {
+  const writer = new FrameWriter(1 + integerSizeLimitBytes + metadataSizeLimit(metadata));
+  writer.byte(frameKinds.begin);
+  writer.integer(term);
+  writeMetadata(writer, metadata);
+  return writer.finish();
+}
+
+export function encodeChunk(last: boolean, digest: number, bytes: Uint8Array): Uint8Array {
+  const writer = new FrameWriter(6 + bytes.length);
+  writer.byte(frameKinds.chunk);
+  writer.byte(last ? 1 : 0);
+  writer.uint32(digest);
+  writer.raw(bytes);
+  return writer.finish();
+}
+
+export function encodeEnd(sizeBytes: number, digest: number): Uint8Array {
+  const writer = new FrameWriter(5 + integerSizeLimitBytes);
+  writer.byte(frameKinds.end);
+  writer.integer(sizeBytes);
+  writer.uint32(digest);
+  return writer.finish();
+}
+
+export function encodeResult(ok: boolean, text: string): Uint8Array {
+  const writer = new FrameWriter(2 + integerSizeLimitBytes + 3 * text.length);
+  writer.byte(frameKinds.result);
+  writer.byte(ok ? 1 : 0);
+  writer.text(text);
+  return writer.finish();
+}
+
+/** Reads one frame that `from` sent to `to`; throws {@link PeerProtocolError}. */
+export function decodeFrame(bytes: Uint8Array, from: MemberId, to: MemberId): Frame {
+  const reader = new FrameReader(bytes);
+  const frame = readFrame(reader, from, to);
+  reader.end();
+  return frame;
+}
+
+function readFrame(reader: FrameReader, from: MemberId, to: MemberId): Frame {
+  const kind = reader.byte();
+  switch (kind) {
+    case frameKinds.hello:
+      return readHello(reader);
+    case frameKinds.welcome:
+      return { kind: 'welcome', version: reader.uint16(), incarnation: reader.uint64() };
+    case frameKinds.refused:
+      return { kind: 'refused', code: reader.byte(), text: reader.text() };
+    case frameKinds.batch: {
+      const sequence = reader.integer();
+      return { kind: 'batch', sequence, messages: readMessages(reader, from, to) };
+    }
+    case frameKinds.ping:
+      return { kind: 'ping' };
+    case frameKinds.offer:
+      return { kind: 'offer', transfer: reader.integer() };
+    case frameKinds.begin: {
+      const term = reader.integer();
+      return { kind: 'begin', term, metadata: readMetadata(reader) };
+    }
+    case frameKinds.chunk: {
+      const last = reader.flag();
+      const digest = reader.uint32();
+      return { kind: 'chunk', last, digest, bytes: reader.rest() };
+    }
+    case frameKinds.end:
+      return { kind: 'end', sizeBytes: reader.integer(), digest: reader.uint32() };
+    case frameKinds.result:
+      return { kind: 'result', ok: reader.flag(), text: reader.text() };
+    default:
+      throw new PeerProtocolError(`unknown kind of frame ${kind}`);
+  }
+}

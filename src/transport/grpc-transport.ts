@@ -1,0 +1,314 @@
+/** Frame streams over gRPC: the only file of the folder that knows grpc-js. */
+import {
+  Client,
+  Server,
+  ServerCredentials,
+  credentials,
+  status,
+  type ChannelCredentials,
+  type ChannelOptions,
+  type ClientDuplexStream,
+  type ServerDuplexStream,
+  type ServiceDefinition,
+} from '@grpc/grpc-js';
+import { buffer } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { PeerTransport } from './peer-transport.ts';
+import type { PeerTransportOptions } from './peer-transport.ts';
+import type { Channel } from './frames.ts';
+import { defaultLimits } from './limits.ts';
+import type { TransportLimits } from './limits.ts';
+import type { Carrier, FrameStream, FrameStreamEvents } from './stream.ts';
+
+/** Certificates of the peer ports, as PEM. */
+export interface PeerTls {
+  readonly certificate: Uint8Array;
+  readonly key: Uint8Array;
+  /** Who signed the other members' certificates; the system's authorities if absent. */
+  readonly authority?: Uint8Array;
+  /** Refuse peers without a certificate signed by `authority`. */
+  readonly requireCertificate: boolean;
+}
+
+export interface GrpcTransportOptions extends PeerTransportOptions {
+  /** Where to listen for peers, e.g. `http://127.0.0.1:2380`; port 0 chooses one. */
+  readonly listenUrls: readonly string[];
+  /** Needed for https URLs. */
+  readonly tls?: PeerTls;
+}
+
+/** Members reach each other over gRPC. */
+export class GrpcTransport extends PeerTransport {
+  constructor(options: GrpcTransportOptions) {
+    const limits = { ...defaultLimits, ...options.limits };
+    super(new GrpcCarrier(options.listenUrls, options.tls, options.clock, limits), options);
+  }
+}
+
+const path = '/quorate.peer.Peer/Connect';
+
+/**
+ * Receive windows, set by the dialling end, which receives: what may be under way before the
+ * sender waits. Large enough to fill a link of 1 Gbit/s over 100 ms with entries or a snapshot.
+ */
+const windowBytes: Readonly<Record<Channel, number>> = {
+  control: 1024 * 1024,
+  append: 16 * 1024 * 1024,
+  snapshot: 8 * 1024 * 1024,
+};
+
+/** What node:http2 may hold for one connection, in MiB: above a window and the largest message under way. */
+const sessionMemoryMib = 64;
+
+/** Frames to the serving end are a hello, pings and results: a stranger cannot make it hold more. */
+const servedFrameLimitBytes = 64 * 1024;
+
+/** What a frame may have around a message of the largest size. */
+const frameHeadBytes = 64;
+
+/** HTTP/2 pings free connections to machines that are gone; streams notice on their own, and sooner. */
+const keepaliveMs = 10_000;
+const keepaliveTimeoutMs = 5_000;
+
+/** Each dial has a connection of its own; anything above a few is a stranger. */
+const streamsPerConnection = 8;
+
+const identity = (bytes: Uint8Array): Buffer => buffer(bytes);
+
+const serviceDefinition = {
+  connect: {
+    path,
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: identity,
+    requestDeserialize: (bytes: Buffer) => bytes,
+    responseSerialize: identity,
+    responseDeserialize: (bytes: Buffer) => bytes,
+  },
+} as const satisfies ServiceDefinition;
+
+class GrpcCarrier implements Carrier {
+  readonly #listenUrls: readonly string[];
+  readonly #tls: PeerTls | undefined;
+  readonly #clock: Clock;
+  readonly #limits: TransportLimits;
+  readonly #server: Server;
+
+  constructor(
+    listenUrls: readonly string[],
+    tls: PeerTls | undefined,
+    clock: Clock,
+    limits: TransportLimits,
+  ) {
+    this.#listenUrls = listenUrls;
+    this.#tls = tls;
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#server = new Server({
+      'grpc.max_receive_message_length': servedFrameLimitBytes,
+      'grpc.max_send_message_length': limits.frameBytes + frameHeadBytes,
+      'grpc.max_concurrent_streams': streamsPerConnection,
+      'grpc.keepalive_time_ms': keepaliveMs,
+      'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+      'grpc.enable_channelz': 0,
+      'grpc-node.max_session_memory': sessionMemoryMib,
+    });
+  }
+
+  listen(
+    accept: (stream: FrameStream) => FrameStreamEvents,
+    done: (error: Error | undefined, urls: readonly string[]) => void,
+  ): void {
+    this.#server.addService(serviceDefinition, {
+      connect: (call: ServerDuplexStream<Buffer, Uint8Array>) => {
+        this.#serve(call, accept);
+      },
+    });
+    const bound: string[] = [];
+    const next = (): void => {
+      const url = this.#listenUrls[bound.length];
+      if (url === undefined) {
+        done(undefined, bound);
+        return;
+      }
+      let address: URL;
+      let secure: ServerCredentials;
+      try {
+        address = peerUrl(url);
+        secure = this.#serverCredentials(address);
+      } catch (error) {
+        done(error as Error, []);
+        return;
+      }
+      this.#server.bindAsync(target(address), secure, (error, port) => {
+        if (error !== null) {
+          done(new Error(`cannot listen for peers on ${url}: ${bindReason(error)}`), []);
+          return;
+        }
+        bound.push(`${address.protocol}//${address.hostname}:${port}`);
+        next();
+      });
+    };
+    next();
+  }
+
+  dial(url: string, channel: Channel, events: FrameStreamEvents): FrameStream {
+    let address: URL;
+    try {
+      address = peerUrl(url);
+    } catch (error) {
+      return this.#unusable(events, (error as Error).message);
+    }
+    const client = new Client(
+      target(address),
+      this.#clientCredentials(address),
+      this.#dialOptions(channel),
+    );
+    const call = client.makeBidiStreamRequest<Uint8Array, Buffer>(path, identity, (b) => b);
+    call.on('data', (bytes: Buffer) => {
+      this.#deliver(events, bytes);
+    });
+    // The status tells more; an error without a listener would end the process.
+    call.on('error', () => {});
+    call.on('status', ({ code, details }) => {
+      client.close();
+      events.closed(details === '' ? (status[code] ?? 'closed') : details);
+    });
+    return dialledStream(call, () => {
+      call.cancel();
+      client.close();
+    });
+  }
+
+  stop(done: () => void): void {
+    this.#server.forceShutdown();
+    this.#clock.defer(done);
+  }
+
+  #serve(
+    call: ServerDuplexStream<Buffer, Uint8Array>,
+    accept: (stream: FrameStream) => FrameStreamEvents,
+  ): void {
+    let open = true;
+    const events = accept({
+      write: (frame, done) => {
+        if (open) {
+          call.write(frame, (error: Error | null | undefined) => {
+            if (!error) done();
+          });
+        }
+      },
+      pause: () => call.pause(),
+      resume: () => call.resume(),
+      close: () => {
+        open = false;
+        call.end();
+      },
+    });
+    const closed = (reason: string) => (): void => {
+      open = false;
+      call.end();
+      events.closed(reason);
+    };
+    call.on('data', (bytes: Buffer) => {
+      this.#deliver(events, bytes);
+    });
+    call.on('cancelled', closed('peer cancelled the stream'));
+    call.on('end', closed('peer ended the stream'));
+    call.on('error', closed('stream failed'));
+    call.on('close', closed('stream closed'));
+  }
+
+  /** grpc-js would turn an exception of ours into a status of the call; it must end the process. */
+  #deliver(events: FrameStreamEvents, bytes: Buffer): void {
+    try {
+      events.frame(bytes);
+    } catch (error) {
+      this.#clock.defer(() => {
+        throw error;
+      });
+    }
+  }
+
+  #unusable(events: FrameStreamEvents, reason: string): FrameStream {
+    this.#clock.defer(() => {
+      events.closed(reason);
+    });
+    return { write() {}, pause() {}, resume() {}, close() {} };
+  }
+
+  #dialOptions(channel: Channel): ChannelOptions {
+    return {
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.enable_http_proxy': 0,
+      'grpc.enable_retries': 0,
+      'grpc.enable_channelz': 0,
+      'grpc.service_config_disable_resolution': 1,
+      'grpc.max_receive_message_length': this.#limits.frameBytes + frameHeadBytes,
+      'grpc.max_send_message_length': servedFrameLimitBytes,
+      'grpc.keepalive_time_ms': keepaliveMs,
+      'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+      'grpc-node.flow_control_window': windowBytes[channel],
+      'grpc-node.max_session_memory': sessionMemoryMib,
+    };
+  }
+
+  #clientCredentials(address: URL): ChannelCredentials {
+    if (address.protocol === 'http:') return credentials.createInsecure();
+    const tls = this.#tls;
+    if (tls === undefined) return credentials.createSsl();
+    const authority = tls.authority === undefined ? null : buffer(tls.authority);
+    return credentials.createSsl(authority, buffer(tls.key), buffer(tls.certificate));
+  }
+
+  #serverCredentials(address: URL): ServerCredentials {
+    if (address.protocol === 'http:') return ServerCredentials.createInsecure();
+    const tls = this.#tls;
+    if (tls === undefined) throw new Error(`${address.href} needs a certificate and a key`);
+    const authority = tls.authority === undefined ? null : buffer(tls.authority);
+    const pair = { private_key: buffer(tls.key), cert_chain: buffer(tls.certificate) };
+    return ServerCredentials.createSsl(authority, [pair], tls.requireCertificate);
+  }
+}
+
+function dialledStream(
+  call: ClientDuplexStream<Uint8Array, Buffer>,
+  close: () => void,
+): FrameStream {
+  let open = true;
+  return {
+    write(frame, done) {
+      if (!open) return;
+      call.write(frame, (error: Error | null | undefined) => {
+        if (!error && open) done();
+      });
+    },
+    pause: () => call.pause(),
+    resume: () => call.resume(),
+    close() {
+      open = false;
+      close();
+    },
+  };
+}
+
+function peerUrl(url: string): URL {
+  const address = URL.canParse(url) ? new URL(url) : undefined;
+  if (address === undefined || !['http:', 'https:'].includes(address.protocol)) {
+    throw new Error(`not a peer URL: ${url}`);
+  }
+  return address;
+}
+
+/** Host and port as grpc-js wants them; URL drops a scheme's usual port. */
+function target(address: URL): string {
+  const port = address.port === '' ? (address.protocol === 'http:' ? '80' : '443') : address.port;
+  return `${address.hostname}:${port}`;
+}
+
+function bindReason(error: Error): string {
+  if (error.message.includes('EADDRINUSE')) return 'the address is already in use';
+  if (error.message.includes('EACCES')) return 'permission denied';
+  if (error.message.includes('EADDRNOTAVAIL')) return 'no such address on this machine';
+  return error.message;
+}

@@ -1,0 +1,479 @@
+/**
+ * Members in one process that exchange messages under a clock and a source of chance: the twin of
+ * the gRPC transport for tests and simulation. Messages pass through the codec, so that members
+ * share no memory; faults are those that Raft must stand.
+ */
+import { crc32 } from 'node:zlib';
+import type { Clock, Timer } from '../base/clock.ts';
+import { present } from '../base/assert.ts';
+import type { Random } from '../base/random.ts';
+import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
+import { messageSizeLimit } from './codec.ts';
+import { decodeFrame, encodeBatch } from './frames.ts';
+import { channelOf } from './peer.ts';
+import type {
+  PeerAddress,
+  SnapshotSink,
+  SnapshotSource,
+  Transport,
+  TransportHandlers,
+} from './transport.ts';
+
+/** How badly the network behaves. Chances are in [0, 1]. */
+export interface MemoryNetworkFaults {
+  readonly delayMs: { readonly least: number; readonly most: number };
+  /** Chance that a batch is lost. */
+  readonly drop: number;
+  /** Chance that a batch arrives twice; proposals in it count only once. */
+  readonly duplicate: number;
+  /** Chance that a batch is not held back behind earlier ones of its channel. */
+  readonly reorder: number;
+  /** Chance that a chunk of a snapshot breaks the transfer. */
+  readonly breakSnapshot: number;
+}
+
+export const faultless: MemoryNetworkFaults = {
+  delayMs: { least: 0, most: 0 },
+  drop: 0,
+  duplicate: 0,
+  reorder: 0,
+  breakSnapshot: 0,
+};
+
+/** Messages and bytes under way from one member to another; what is above is dropped. */
+export const memoryQueueMessages = 4_096;
+export const memoryQueueBytes = 64 * 1024 * 1024;
+
+/** Time after which two members that can reach each other again count as connected. */
+const reconnectMs = 50;
+
+/** A batch that is under way. */
+interface Flight {
+  readonly from: MemberId;
+  readonly to: MemberId;
+  /** The life of the receiver that it was sent to; another one does not get it. */
+  readonly receiver: MemoryTransport;
+  readonly frame: Uint8Array;
+  readonly messages: number;
+  readonly bytes: number;
+  /** A copy has arrived: the proposals in further copies do not count. */
+  arrived: boolean;
+}
+
+/** State of the way from one member to another. */
+class Path {
+  messages = 0;
+  bytes = 0;
+  /** Arrival of the latest batch of each channel: later batches come no earlier. */
+  readonly latestMs = new Map<string, number>();
+  cut = false;
+  healedMs = -Infinity;
+}
+
+/** The network between memory transports. */
+export class MemoryNetwork {
+  readonly clock: Clock;
+  readonly random: Random;
+  #faults: MemoryNetworkFaults;
+  readonly #members = new Map<MemberId, MemoryTransport>();
+  readonly #paths = new Map<string, Path>();
+
+  constructor(clock: Clock, random: Random, faults: Partial<MemoryNetworkFaults> = {}) {
+    this.clock = clock;
+    this.random = random;
+    this.#faults = { ...faultless, ...faults };
+  }
+
+  get faults(): MemoryNetworkFaults {
+    return this.#faults;
+  }
+
+  setFaults(faults: Partial<MemoryNetworkFaults>): void {
+    this.#faults = { ...this.#faults, ...faults };
+  }
+
+  /** A transport for one life of a member; an earlier one of the same id must have been stopped. */
+  transport(self: MemberId, cluster: bigint): MemoryTransport {
+    return new MemoryTransport(this, self, cluster);
+  }
+
+  /** Cuts or mends the way from one member to another; the way back is another one. */
+  setCut(from: MemberId, to: MemberId, cut: boolean): void {
+    const path = this.path(from, to);
+    if (path.cut && !cut) path.healedMs = this.clock.monotonicMs();
+    path.cut = cut;
+  }
+
+  /** Members of different groups no longer reach each other; those of one group do. */
+  partition(...groups: readonly (readonly MemberId[])[]): void {
+    const groupOf = new Map<MemberId, number>();
+    groups.forEach((group, number) => {
+      for (const member of group) groupOf.set(member, number);
+    });
+    for (const from of groupOf.keys()) {
+      for (const to of groupOf.keys()) {
+        if (from !== to) this.setCut(from, to, groupOf.get(from) !== groupOf.get(to));
+      }
+    }
+  }
+
+  heal(): void {
+    for (const path of this.#paths.values()) {
+      if (path.cut) path.healedMs = this.clock.monotonicMs();
+      path.cut = false;
+    }
+  }
+
+  path(from: MemberId, to: MemberId): Path {
+    const key = `${from}>${to}`;
+    let path = this.#paths.get(key);
+    if (path === undefined) {
+      path = new Path();
+      this.#paths.set(key, path);
+    }
+    return path;
+  }
+
+  member(id: MemberId): MemoryTransport | undefined {
+    return this.#members.get(id);
+  }
+
+  join(transport: MemoryTransport): void {
+    this.#members.set(transport.self, transport);
+  }
+
+  leave(transport: MemoryTransport): void {
+    if (this.#members.get(transport.self) === transport) this.#members.delete(transport.self);
+  }
+
+  delayMs(): number {
+    const { least, most } = this.#faults.delayMs;
+    return least + (most - least) * this.random.next();
+  }
+
+  chance(probability: number): boolean {
+    return probability > 0 && this.random.next() < probability;
+  }
+
+  /** Puts a batch under way; false if there is no room. */
+  carry(flight: Flight, channel: string): boolean {
+    const path = this.path(flight.from, flight.to);
+    const full =
+      path.messages + flight.messages > memoryQueueMessages ||
+      path.bytes + flight.bytes > memoryQueueBytes;
+    if (full && path.messages > 0) return false;
+    const copies = this.chance(this.#faults.duplicate) ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++) this.#carryOne(path, flight, channel);
+    return true;
+  }
+
+  #carryOne(path: Path, flight: Flight, channel: string): void {
+    if (path.cut || this.chance(this.#faults.drop)) return;
+    const now = this.clock.monotonicMs();
+    let arrivalMs = now + this.delayMs();
+    if (!this.chance(this.#faults.reorder)) {
+      arrivalMs = Math.max(arrivalMs, path.latestMs.get(channel) ?? 0);
+      path.latestMs.set(channel, arrivalMs);
+    }
+    path.messages += flight.messages;
+    path.bytes += flight.bytes;
+    this.clock.after(arrivalMs - now, () => {
+      path.messages -= flight.messages;
+      path.bytes -= flight.bytes;
+      // What was under way when the line was cut is lost with it.
+      if (!path.cut) flight.receiver.arrive(flight);
+    });
+  }
+}
+
+export class MemoryTransport implements Transport {
+  readonly self: MemberId;
+  readonly cluster: bigint;
+  readonly #network: MemoryNetwork;
+  readonly #peers = new Map<MemberId, PeerAddress>();
+  readonly #heardMs = new Map<MemberId, number>();
+  readonly #transfers = new Map<MemberId, MemoryTransfer>();
+  readonly #unreachable = new Set<MemberId>();
+  #handlers: TransportHandlers | undefined;
+  #stopped = false;
+
+  constructor(network: MemoryNetwork, self: MemberId, cluster: bigint) {
+    this.#network = network;
+    this.self = self;
+    this.cluster = cluster;
+  }
+
+  get handlers(): TransportHandlers | undefined {
+    return this.#stopped ? undefined : this.#handlers;
+  }
+
+  start(handlers: TransportHandlers): void {
+    this.#handlers = handlers;
+    this.#network.join(this);
+  }
+
+  setPeers(peers: readonly PeerAddress[]): void {
+    const listed = new Set(peers.map((peer) => peer.id));
+    for (const id of this.#peers.keys()) {
+      if (listed.has(id)) continue;
+      this.#peers.delete(id);
+      this.#heardMs.delete(id);
+      this.#transfers.get(id)?.fail();
+    }
+    for (const peer of peers) if (peer.id !== this.self) this.#peers.set(peer.id, peer);
+  }
+
+  send(messages: readonly Message[]): void {
+    if (this.handlers === undefined) return;
+    const batches = new Map<string, Message[]>();
+    for (const message of messages) {
+      if (message.type === 'snapshot') {
+        this.#sendSnapshot(message);
+        continue;
+      }
+      const key = `${message.to} ${channelOf(message)}`;
+      const batch = batches.get(key);
+      if (batch === undefined) batches.set(key, [message]);
+      else batch.push(message);
+    }
+    for (const batch of batches.values()) this.#sendBatch(batch);
+  }
+
+  lastHeardMs(member: MemberId): number | undefined {
+    return this.#heardMs.get(member);
+  }
+
+  connected(member: MemberId): boolean {
+    const now = this.#network.clock.monotonicMs();
+    const open = (path: Path): boolean => !path.cut && now - path.healedMs >= reconnectMs;
+    return (
+      this.#reaches(member) &&
+      open(this.#network.path(this.self, member)) &&
+      open(this.#network.path(member, this.self))
+    );
+  }
+
+  stop(done: () => void): void {
+    this.#stopped = true;
+    this.#network.leave(this);
+    for (const transfer of this.#transfers.values()) transfer.fail();
+    this.#network.clock.defer(done);
+  }
+
+  knows(member: MemberId): boolean {
+    return this.#peers.has(member);
+  }
+
+  heard(member: MemberId): void {
+    this.#heardMs.set(member, this.#network.clock.monotonicMs());
+  }
+
+  /** A batch comes in; called by the network. */
+  arrive(flight: Flight): void {
+    const { handlers } = this;
+    if (handlers === undefined || !this.#peers.has(flight.from)) return;
+    const frame = decodeFrame(flight.frame, flight.from, this.self);
+    if (frame.kind !== 'batch') return;
+    this.heard(flight.from);
+    const again = flight.arrived;
+    flight.arrived = true;
+    const messages = again
+      ? frame.messages.filter((message) => message.type !== 'propose')
+      : frame.messages;
+    if (messages.length > 0) handlers.receive(messages);
+  }
+
+  transferEnded(member: MemberId, ok: boolean): void {
+    this.#transfers.delete(member);
+    this.#network.clock.defer(() => this.handlers?.snapshotStatus(member, ok));
+  }
+
+  /** Both ends are up, know each other and belong to the same cluster. */
+  #reaches(member: MemberId): boolean {
+    const other = this.#network.member(member);
+    return (
+      this.handlers !== undefined &&
+      this.#peers.has(member) &&
+      other?.cluster === this.cluster &&
+      other.knows(this.self)
+    );
+  }
+
+  #sendBatch(messages: readonly Message[]): void {
+    const [first] = messages;
+    if (first === undefined) return;
+    const { to } = first;
+    const receiver = this.#network.member(to);
+    if (receiver === undefined || !this.#reaches(to) || this.#network.path(this.self, to).cut) {
+      this.#dropped(to);
+      return;
+    }
+    let bytes = 0;
+    for (const message of messages) bytes += messageSizeLimit(message);
+    const flight: Flight = {
+      from: this.self,
+      to,
+      receiver,
+      frame: encodeBatch(1, messages),
+      messages: messages.length,
+      bytes,
+      arrived: false,
+    };
+    if (!this.#network.carry(flight, channelOf(first))) this.#dropped(to);
+  }
+
+  #sendSnapshot(message: SnapshotMessage): void {
+    const { to } = message;
+    if (this.#transfers.has(to)) return;
+    const transfer = new MemoryTransfer(this.#network, this, message);
+    this.#transfers.set(to, transfer);
+    if (this.#reaches(to) && !this.#network.path(this.self, to).cut) transfer.start();
+    else {
+      this.#dropped(to);
+      transfer.fail();
+    }
+  }
+
+  #dropped(member: MemberId): void {
+    if (this.#unreachable.size === 0) {
+      this.#network.clock.defer(() => {
+        const members = [...this.#unreachable];
+        this.#unreachable.clear();
+        for (const id of members) this.handlers?.unreachable(id);
+      });
+    }
+    this.#unreachable.add(member);
+  }
+}
+
+/** One snapshot under way: chunk after chunk, each with the network's delay. */
+class MemoryTransfer {
+  readonly #network: MemoryNetwork;
+  readonly #sender: MemoryTransport;
+  readonly #message: SnapshotMessage;
+  #receiver: MemoryTransport | undefined;
+  #source: SnapshotSource | undefined;
+  #sink: SnapshotSink | undefined;
+  #timer: Timer | undefined;
+  #busy = false;
+  #finishing = false;
+  #over = false;
+  #sentDigest = 0;
+  #receivedDigest = 0;
+
+  constructor(network: MemoryNetwork, sender: MemoryTransport, message: SnapshotMessage) {
+    this.#network = network;
+    this.#sender = sender;
+    this.#message = message;
+  }
+
+  start(): void {
+    this.#later(() => {
+      const { from, to, handlers } = this.#ends();
+      this.#source = handlers.openSnapshot(to);
+      this.#receiver = this.#network.member(to);
+      const metadata = this.#source?.metadata;
+      if (metadata === undefined) this.fail();
+      else {
+        this.#sink = this.#receiver?.handlers?.receiveSnapshot(from, metadata);
+        if (this.#sink === undefined) this.fail();
+        else this.#next();
+      }
+    });
+  }
+
+  fail(): void {
+    if (this.#over || this.#finishing) return;
+    if (!this.#busy) this.#abort();
+    this.#end(false);
+  }
+
+  #ends(): { from: MemberId; to: MemberId; handlers: TransportHandlers } {
+    const handlers = present(this.#sender.handlers, 'handlers of a sender that is up');
+    return { from: this.#sender.self, to: this.#message.to, handlers };
+  }
+
+  #next(): void {
+    this.#source?.next((error, chunk) => {
+      if (this.#over) return;
+      if (error !== undefined) this.fail();
+      else if (chunk === undefined) {
+        this.#later(() => {
+          this.#finish();
+        });
+      } else this.#send(chunk);
+    });
+  }
+
+  #send(chunk: Uint8Array): void {
+    this.#sentDigest = crc32(chunk, this.#sentDigest);
+    const copy = Uint8Array.from(chunk);
+    if (this.#network.chance(this.#network.faults.breakSnapshot)) {
+      this.#later(() => {
+        this.fail();
+      });
+      return;
+    }
+    this.#later(() => {
+      this.#receivedDigest = crc32(copy, this.#receivedDigest);
+      this.#busy = true;
+      this.#sink?.write(copy, (error) => {
+        this.#busy = false;
+        if (this.#over) this.#abort();
+        else if (error !== undefined) this.fail();
+        else this.#next();
+      });
+    });
+  }
+
+  #finish(): void {
+    if (this.#sentDigest !== this.#receivedDigest) {
+      this.fail();
+      return;
+    }
+    this.#finishing = true;
+    const metadata = this.#source?.metadata;
+    this.#sink?.finish((error) => {
+      this.#finishing = false;
+      if (error !== undefined || metadata === undefined) {
+        this.fail();
+        return;
+      }
+      this.#sink = undefined;
+      const from = this.#sender.self;
+      this.#receiver?.handlers?.receive([{ ...this.#message, from, snapshot: metadata }]);
+      this.#end(true);
+    });
+  }
+
+  /** Goes on after the network's delay, if both ends are still there and see each other. */
+  #later(step: () => void): void {
+    this.#timer = this.#network.clock.after(this.#network.delayMs(), () => {
+      if (this.#over) return;
+      const { self } = this.#sender;
+      const { to } = this.#message;
+      const cut = this.#network.path(self, to).cut || this.#network.path(to, self).cut;
+      const receiver = this.#network.member(to);
+      const changed = this.#receiver !== undefined && receiver !== this.#receiver;
+      if (cut || receiver === undefined || changed) this.fail();
+      else {
+        receiver.heard(self);
+        step();
+      }
+    });
+  }
+
+  #abort(): void {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.abort();
+  }
+
+  #end(ok: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#source?.close();
+    this.#sender.transferEnded(this.#message.to, ok);
+  }
+}

@@ -1,0 +1,338 @@
+/** The transport between members, over any carrier of frame streams. */
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import { silentMetrics } from '../base/metrics.ts';
+import type { Counter, Metrics } from '../base/metrics.ts';
+import type { Random } from '../base/random.ts';
+import type { MemberId, Message } from '../raft/index.ts';
+import { decodeFrame, encodeRefused, oldestProtocolVersion, refusals } from './frames.ts';
+import { protocolVersion } from './frames.ts';
+import type { Frame, Hello } from './frames.ts';
+import { defaultLimits } from './limits.ts';
+import type { TransportLimits } from './limits.ts';
+import { Peer } from './peer.ts';
+import type { PeerEnvironment } from './peer.ts';
+import { LiveStream } from './stream.ts';
+import type { Carrier, FrameStream, FrameStreamEvents, LiveStreamOwner } from './stream.ts';
+import type { PeerAddress, Transport, TransportHandlers } from './transport.ts';
+import { PeerProtocolError } from './wire.ts';
+
+export interface PeerTransportOptions {
+  readonly self: MemberId;
+  /** Members of different clusters refuse each other. */
+  readonly cluster: bigint;
+  readonly clock: Clock;
+  /** Must give different numbers in each life of the process: it tells peers that counting began anew. */
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics?: Metrics;
+  readonly limits?: Partial<TransportLimits>;
+}
+
+/** Whether a hello is answered with a stream, and if not, why. */
+type Verdict = { readonly peer: Peer } | { readonly code: number; readonly text: string };
+
+/** Counters under etcd's names. */
+function transportMetrics(metrics: Metrics) {
+  const sent = metrics.counter(
+    'etcd_network_peer_sent_bytes_total',
+    'The total number of bytes sent to peers.',
+    ['To'],
+  );
+  const received = metrics.counter(
+    'etcd_network_peer_received_bytes_total',
+    'The total number of bytes received from peers.',
+    ['From'],
+  );
+  const failures = metrics.counter(
+    'etcd_network_peer_sent_failures_total',
+    'The total number of send failures to peers.',
+    ['To'],
+  );
+  const active = metrics.gauge(
+    'etcd_network_active_peers',
+    'The current number of active peer connections.',
+    ['Local', 'Remote'],
+  );
+  return { sent, received, failures, active };
+}
+
+export class PeerTransport implements Transport {
+  readonly #self: MemberId;
+  readonly #cluster: bigint;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #limits: TransportLimits;
+  readonly #carrier: Carrier;
+  readonly #random: Random;
+  readonly #metrics: ReturnType<typeof transportMetrics>;
+  readonly #peers = new Map<MemberId, Peer>();
+  readonly #counters = new Map<MemberId, { sent: Counter; received: Counter }>();
+  readonly #unreachable = new Set<MemberId>();
+  readonly #refused = new Map<string, number>();
+  #environment: PeerEnvironment | undefined;
+  #addresses: readonly PeerAddress[] = [];
+  #pendingHandshakes = 0;
+  #sessions = 0;
+  #transfers = 0;
+  #stopped = false;
+  #urls: readonly string[] = [];
+
+  constructor(carrier: Carrier, options: PeerTransportOptions) {
+    this.#carrier = carrier;
+    this.#self = options.self;
+    this.#cluster = options.cluster;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#logger = options.logger;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    const metrics = options.metrics ?? silentMetrics;
+    this.#metrics = transportMetrics(metrics);
+    metrics.onCollect(() => {
+      for (const peer of this.#peers.values()) {
+        const labels = [this.#self.toString(16), peer.id.toString(16)];
+        this.#metrics.active(...labels).set(peer.connected ? 1 : 0);
+      }
+    });
+  }
+
+  /**
+   * Binds the addresses to listen on; before {@link start}, so that a taken port stops the member
+   * before it has told anyone that it is there. Streams are refused until the start.
+   */
+  listen(done: (error: Error | undefined) => void): void {
+    this.#carrier.listen(
+      (stream) => this.#accept(stream),
+      (error, urls) => {
+        this.#urls = urls;
+        done(error);
+      },
+    );
+  }
+
+  /** Where this member listens, with real ports in place of 0. */
+  get boundUrls(): readonly string[] {
+    return this.#urls;
+  }
+
+  start(handlers: TransportHandlers): void {
+    this.#environment = {
+      clock: this.#clock,
+      random: this.#random,
+      logger: this.#logger,
+      limits: this.#limits,
+      carrier: this.#carrier,
+      cluster: this.#cluster,
+      self: this.#self,
+      incarnation: this.#random.bits64(),
+      handlers,
+      nextSession: () => ++this.#sessions,
+      nextTransfer: () => ++this.#transfers,
+      sent: (member, sizeBytes) => {
+        this.#countersOf(member).sent.increment(sizeBytes);
+      },
+      received: (member, sizeBytes) => {
+        if (sizeBytes > 0) this.#countersOf(member).received.increment(sizeBytes);
+      },
+    };
+    this.setPeers(this.#addresses);
+  }
+
+  setPeers(peers: readonly PeerAddress[]): void {
+    this.#addresses = peers.filter((peer) => peer.id !== this.#self);
+    const environment = this.#environment;
+    if (environment === undefined || this.#stopped) return;
+    const listed = new Set(this.#addresses.map((peer) => peer.id));
+    for (const [id, peer] of this.#peers) {
+      if (listed.has(id)) continue;
+      this.#peers.delete(id);
+      this.#counters.delete(id);
+      peer.close();
+    }
+    for (const address of this.#addresses) {
+      const known = this.#peers.get(address.id);
+      if (known !== undefined) known.setUrls(address.peerUrls);
+      else {
+        const peer = new Peer(address, environment);
+        this.#peers.set(address.id, peer);
+        peer.dial();
+      }
+    }
+  }
+
+  send(messages: readonly Message[]): void {
+    if (this.#stopped) return;
+    const touched = new Set<Peer>();
+    for (const message of messages) {
+      const peer = this.#peers.get(message.to);
+      if (peer === undefined) {
+        this.#dropped(message.to);
+        continue;
+      }
+      if (peer.offer(message)) touched.add(peer);
+      else this.#dropped(message.to);
+    }
+    for (const peer of touched) peer.flush();
+  }
+
+  lastHeardMs(member: MemberId): number | undefined {
+    return this.#peers.get(member)?.heardMs;
+  }
+
+  connected(member: MemberId): boolean {
+    return this.#peers.get(member)?.connected ?? false;
+  }
+
+  /** Bytes waiting to be sent to `member`. */
+  queuedBytes(member: MemberId): number {
+    return this.#peers.get(member)?.queuedBytes ?? 0;
+  }
+
+  stop(done: () => void): void {
+    this.#stopped = true;
+    for (const peer of this.#peers.values()) peer.close();
+    this.#peers.clear();
+    this.#carrier.stop(done);
+  }
+
+  /** Tells of a dropped message later, once for all that are dropped until then. */
+  #dropped(member: MemberId): void {
+    this.#metrics.failures(member.toString(16)).increment();
+    if (this.#unreachable.size === 0) {
+      this.#clock.defer(() => {
+        const members = [...this.#unreachable];
+        this.#unreachable.clear();
+        if (this.#stopped) return;
+        for (const id of members) this.#environment?.handlers.unreachable(id);
+      });
+    }
+    this.#unreachable.add(member);
+  }
+
+  #countersOf(member: MemberId): { sent: Counter; received: Counter } {
+    let counters = this.#counters.get(member);
+    if (counters === undefined) {
+      const label = member.toString(16);
+      counters = { sent: this.#metrics.sent(label), received: this.#metrics.received(label) };
+      this.#counters.set(member, counters);
+    }
+    return counters;
+  }
+
+  /** A stream was opened to this member: waits for its hello and hands it to the peer it belongs to. */
+  #accept(stream: FrameStream): FrameStreamEvents {
+    let owner: LiveStreamOwner | undefined;
+    let timer: Timer | undefined;
+    let pending = true;
+    const settle = (): void => {
+      timer?.cancel();
+      if (pending) this.#pendingHandshakes--;
+      pending = false;
+    };
+    const live: LiveStream = new LiveStream(this.#clock, this.#limits, {
+      heard: (sizeBytes) => owner?.heard(sizeBytes),
+      frame: (bytes) => {
+        if (owner !== undefined) owner.frame(bytes);
+        else if (pending) {
+          settle();
+          owner = this.#hello(bytes, live);
+        }
+      },
+      closed: (reason) => {
+        settle();
+        owner?.closed(reason);
+      },
+    });
+    live.bind(stream);
+    this.#pendingHandshakes++;
+    timer = this.#clock.after(this.#limits.handshakeMs, () => {
+      live.closed('no hello');
+    });
+    if (this.#pendingHandshakes > this.#limits.pendingHandshakes) {
+      this.#clock.defer(() => {
+        live.closed('too many streams without a hello');
+      });
+    }
+    return live;
+  }
+
+  /** Answers a hello; the stream's owner if it is welcome. */
+  #hello(bytes: Uint8Array, live: LiveStream): LiveStreamOwner | undefined {
+    let frame: Frame;
+    try {
+      frame = decodeFrame(bytes, 0n, this.#self);
+    } catch (error) {
+      if (!(error instanceof PeerProtocolError)) throw error;
+      this.#refuse(live, refusals.malformed, `malformed hello: ${error.message}`, 'unknown');
+      return undefined;
+    }
+    if (frame.kind !== 'hello') {
+      this.#refuse(live, refusals.malformed, 'the first frame must be a hello', 'unknown');
+      return undefined;
+    }
+    const verdict = this.#judge(frame);
+    if ('code' in verdict) {
+      this.#refuse(live, verdict.code, verdict.text, frame.from.toString(16));
+      return undefined;
+    }
+    const owner = verdict.peer.serve(frame, live);
+    if (owner === undefined) {
+      this.#refuse(live, refusals.noSnapshot, 'that snapshot is not offered', '');
+    }
+    return owner;
+  }
+
+  #judge(hello: Hello): Verdict {
+    const { version, oldestVersion } = hello;
+    if (oldestVersion > protocolVersion || version < oldestProtocolVersion) {
+      const theirs = `${oldestVersion} to ${version}`;
+      const ours = `${oldestProtocolVersion} to ${protocolVersion}`;
+      return {
+        code: refusals.version,
+        text: `protocol versions differ: ${theirs} there, ${ours} here`,
+      };
+    }
+    if (hello.cluster !== this.#cluster) {
+      const theirs = hello.cluster.toString(16);
+      const ours = this.#cluster.toString(16);
+      return {
+        code: refusals.cluster,
+        text: `cluster ids differ: ${theirs} there, ${ours} here`,
+      };
+    }
+    if (hello.to !== this.#self) {
+      const text = `this is member ${this.#self.toString(16)}, not ${hello.to.toString(16)}`;
+      return { code: refusals.notMe, text };
+    }
+    const peer = this.#stopped ? undefined : this.#peers.get(hello.from);
+    if (peer === undefined) {
+      const from = hello.from.toString(16);
+      return { code: refusals.unknownMember, text: `${from} is not a member of the cluster` };
+    }
+    if (peer.isStale(hello)) return { code: refusals.stale, text: 'a newer stream exists' };
+    return { peer };
+  }
+
+  /** Says why and leaves the closing to the other end for a while, so that the words arrive. */
+  #refuse(live: LiveStream, code: number, text: string, from: string): void {
+    const fields = { peer: from, reason: text };
+    const key = `${from} ${code}`;
+    const now = this.#clock.monotonicMs();
+    if (now - (this.#refused.get(key) ?? -Infinity) > refusalLogMs) {
+      // A stranger could make up members: the table of what was logged starts anew past a limit.
+      if (this.#refused.size >= refusalLogSize) this.#refused.clear();
+      this.#refused.set(key, now);
+      this.#logger.warn(fields, 'refused a stream of a peer');
+    } else this.#logger.debug(fields, 'refused a stream of a peer');
+    live.write(encodeRefused(code, text));
+    this.#clock.after(refusalLingerMs, () => {
+      live.close();
+    });
+  }
+}
+
+/** A peer that is refused dials again every few seconds; one line a minute says enough. */
+const refusalLogMs = 60_000;
+const refusalLogSize = 1_024;
+/** Time for a refusal to arrive before the stream is closed from this end. */
+const refusalLingerMs = 1_000;
