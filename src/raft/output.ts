@@ -1,6 +1,7 @@
 /** Turns what a member has decided into a Ready. */
 import type { Core } from './core.ts';
 import { settleReads } from './read-index.ts';
+import type { Message } from './message.ts';
 import type { Persist, Ready } from './ready.ts';
 import { settleAppends } from './replication.ts';
 import type { Entry, HardState, SnapshotMetadata, SoftState } from './types.ts';
@@ -43,10 +44,13 @@ export class Output {
     const committedEntries = core.log.takeCommitted(core.config.committedSizeLimitBytes);
     this.#countCommitted(committedEntries);
     const persist = this.#takePersist();
-    const { messages, readStates, droppedReads } = core;
-    if (messages.length > 0) core.messages = [];
-    if (readStates.length > 0) core.readStates = [];
-    if (droppedReads.length > 0) core.droppedReads = [];
+    const messages = core.messages.length > 0 ? core.messages : nothing;
+    const readStates = core.readStates.length > 0 ? core.readStates : nothing;
+    const droppedReads = core.droppedReads.length > 0 ? core.droppedReads : nothing;
+    // What was handed out must not grow any more: a message would leave before its time.
+    if (messages !== nothing) core.messages = [];
+    if (readStates !== nothing) core.readStates = [];
+    if (droppedReads !== nothing) core.droppedReads = [];
     let softState: SoftState | undefined;
     if (this.#softStateChanged()) {
       softState = core.softState();
@@ -77,13 +81,14 @@ export class Output {
       hardState = core.hardState();
       this.#hardState = hardState;
     }
-    let after = core.messagesAfterPersist;
-    if (after.length > 0) {
+    let after: readonly Message[] = nothing;
+    if (core.messagesAfterPersist.length > 0) {
+      after = core.messagesAfterPersist;
       core.messagesAfterPersist = [];
       if (!mustSync && !log.writes.syncing) {
         // What they promise is durable already.
         for (const message of after) core.messages.push(message);
-        after = [];
+        after = nothing;
       }
     }
     if (hardState === undefined && !mustSync && after.length === 0) return undefined;
@@ -95,7 +100,7 @@ export class Output {
     mustSync: boolean,
     entries: readonly Entry[],
     snapshot: SnapshotMetadata | undefined,
-    messages: Persist['messages'],
+    messages: readonly Message[],
   ): Persist {
     const core = this.#core;
     const last = entries.at(-1);
