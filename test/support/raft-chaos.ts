@@ -1,0 +1,326 @@
+/** A run of a Raft network in which everything that may happen does, by chance from a seed. */
+import assert from 'node:assert/strict';
+import { SeededRandom } from '../../src/base/random.ts';
+import {
+  ConfChangeTransition,
+  ConfChangeType,
+  type ConfChange,
+  type ConfChangeSingle,
+  type MemberId,
+} from '../../src/raft/index.ts';
+import type { HostOptions, RaftHost } from './raft-host.ts';
+import { RaftNetwork } from './raft-network.ts';
+
+/** Messages under way past this are lost, as in a full queue. */
+const inFlightLimit = 400;
+
+/** How likely each kind of event is in a run: drawn per run, so that runs differ in character. */
+interface Weights {
+  tick: number;
+  deliver: number;
+  drop: number;
+  duplicate: number;
+  ready: number;
+  sync: number;
+  apply: number;
+  propose: number;
+  read: number;
+  confChange: number;
+  transfer: number;
+  meddle: number;
+  cut: number;
+  heal: number;
+  crash: number;
+  restart: number;
+  compact: number;
+}
+
+export interface ChaosOutcome {
+  readonly committed: number;
+  readonly reads: number;
+  readonly dropped: number;
+  readonly maxTerm: number;
+  readonly crashes: number;
+  readonly confChanges: number;
+  readonly snapshots: number;
+}
+
+const voters: readonly MemberId[] = [1n, 2n, 3n];
+const spare: readonly MemberId[] = [4n, 5n, 6n];
+
+export class RaftChaos {
+  readonly network: RaftNetwork;
+  readonly #random: SeededRandom;
+  readonly #weights: Weights;
+  readonly #events: readonly (keyof Weights)[];
+  readonly #options: HostOptions;
+  #total = 0;
+  #proposals = 0;
+  #crashes = 0;
+  #confChanges = 0;
+  #snapshots = 0;
+
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seed);
+    this.#options = this.#drawOptions();
+    this.network = new RaftNetwork(voters, { seed, spare, options: this.#options });
+    this.#weights = this.#drawWeights();
+    this.#events = Object.keys(this.#weights) as (keyof Weights)[];
+    for (const event of this.#events) this.#total += this.#weights[event];
+  }
+
+  #chance(probability: number): boolean {
+    return this.#random.next() < probability;
+  }
+
+  #drawOptions(): HostOptions {
+    const small = this.#chance(0.5);
+    const checkQuorum = this.#chance(0.7);
+    return {
+      electionTicks: 5 + this.#random.below(6),
+      appendSizeLimitBytes: small ? 64 : 4096,
+      committedSizeLimitBytes: small ? 48 : 4096,
+      uncommittedSizeLimitBytes: small ? 400 : 1_000_000,
+      inflightMessagesLimit: small ? 1 + this.#random.below(4) : 64,
+      inflightBytesLimit: small ? 128 : 65_536,
+      preVote: this.#chance(0.7),
+      checkQuorum,
+      stepDownOnRemoval: this.#chance(0.8),
+      disableProposalForwarding: this.#chance(0.2),
+    };
+  }
+
+  #drawWeights(): Weights {
+    const rare = (scale: number): number => (this.#chance(0.6) ? this.#random.next() * scale : 0);
+    return {
+      tick: 20 + this.#random.next() * 20,
+      deliver: 100,
+      drop: rare(20),
+      duplicate: rare(10),
+      ready: 60,
+      sync: 20 + this.#random.next() * 40,
+      apply: 30,
+      propose: 5 + this.#random.next() * 20,
+      read: 5,
+      confChange: rare(3),
+      transfer: rare(1.5),
+      meddle: rare(1.5),
+      cut: rare(1),
+      heal: 0.8,
+      crash: rare(1.5),
+      restart: 3,
+      compact: rare(3),
+    };
+  }
+
+  run(steps: number): ChaosOutcome {
+    for (let each = 0; each < steps; each++) this.#step();
+    this.#converge();
+    let maxTerm = 0;
+    for (const host of this.network.hosts.values()) {
+      maxTerm = Math.max(maxTerm, host.node.core.term);
+    }
+    return {
+      committed: this.network.oracle.highestCommit,
+      reads: this.network.answeredReads.length,
+      dropped: this.network.dropped.length,
+      maxTerm,
+      crashes: this.#crashes,
+      confChanges: this.#confChanges,
+      snapshots: this.#snapshots,
+    };
+  }
+
+  #step(): void {
+    let left = this.#random.next() * this.#total;
+    for (const event of this.#events) {
+      left -= this.#weights[event];
+      if (left < 0) {
+        this.#happen(event);
+        return;
+      }
+    }
+  }
+
+  #pick(): RaftHost {
+    const hosts = [...this.network.hosts.values()];
+    return hosts[this.#random.below(hosts.length)] as RaftHost;
+  }
+
+  #happen(event: keyof Weights): void {
+    const { network } = this;
+    if (event === 'heal') return network.heal();
+    if (event === 'deliver' || event === 'drop' || event === 'duplicate') {
+      return this.#moveMessage(event);
+    }
+    const host = this.#pick();
+    if (event === 'restart') {
+      if (!host.alive) host.restart();
+      return;
+    }
+    if (!host.alive) return;
+    if (event === 'crash') {
+      this.#crashes++;
+      host.crash(this.#random.below(host.writes.length + 1));
+      return;
+    }
+    if (event === 'cut') return this.#cut(host);
+    if (event === 'read') {
+      network.read(host.id);
+      return;
+    }
+    network.act(host, () => this.#local(event, host));
+  }
+
+  #local(event: keyof Weights, host: RaftHost): void {
+    switch (event) {
+      case 'tick':
+        return host.node.tick();
+      case 'ready':
+        if (host.node.hasReady()) host.takeReady();
+        return;
+      case 'sync':
+        return host.sync(1 + this.#random.below(host.writes.length + 1), this.#chance(0.5));
+      case 'apply':
+        return host.apply(1 + this.#random.below(host.toApply.length + 1));
+      case 'propose':
+        return this.#propose(host);
+      case 'confChange':
+        return this.#confChange(host);
+      case 'transfer':
+        return host.node.transferLeader(this.#pick().id);
+      case 'meddle':
+        return this.#meddle(host);
+      case 'compact':
+        host.flush();
+        if (this.#chance(0.5)) host.compact(this.#random.below(5));
+        return;
+      default:
+        assert.fail(`no event ${event}`);
+    }
+  }
+
+  #moveMessage(event: 'deliver' | 'drop' | 'duplicate'): void {
+    const { network } = this;
+    const { inFlight } = network;
+    if (inFlight.length > inFlightLimit) this.#lose(0);
+    if (inFlight.length === 0) return;
+    // Mostly in order, as connections are, with some overtaking.
+    const position = this.#chance(0.7) ? 0 : this.#random.below(inFlight.length);
+    const message = inFlight[position];
+    if (message === undefined) return;
+    if (event === 'drop') return this.#lose(position);
+    if (event === 'deliver') inFlight.splice(position, 1);
+    if (message.type === 'snapshot') this.#snapshots++;
+    if (event === 'duplicate') {
+      if (network.connected(message)) network.deliver(message);
+      return;
+    }
+    network.deliverOrLose(message);
+  }
+
+  #lose(position: number): void {
+    const [message] = this.network.inFlight.splice(position, 1);
+    if (message?.type !== 'snapshot') return;
+    const sender = this.network.host(message.from);
+    if (!sender.alive) return;
+    this.network.act(sender, () => sender.node.reportSnapshot(message.to, false));
+  }
+
+  #propose(host: RaftHost): void {
+    const count = 1 + this.#random.below(4);
+    const datas: Uint8Array[] = [];
+    for (let each = 0; each < count; each++) {
+      this.#proposals++;
+      const data = new Uint8Array(4 + this.#random.below(30));
+      new DataView(data.buffer).setUint32(0, this.#proposals);
+      datas.push(data);
+    }
+    host.node.propose(datas);
+  }
+
+  #confChange(host: RaftHost): void {
+    const changes: ConfChangeSingle[] = [];
+    const count = this.#random.below(4);
+    for (let each = 0; each < count; each++) {
+      const type = this.#random.below(4) as ConfChangeType;
+      changes.push({ type, member: this.#pick().id });
+    }
+    const transition = this.#random.below(3) as ConfChangeTransition;
+    const change: ConfChange = { transition, changes, context: new Uint8Array(0) };
+    if (host.node.proposeConfChange(change) === undefined) this.#confChanges++;
+  }
+
+  #meddle(host: RaftHost): void {
+    switch (this.#random.below(4)) {
+      case 0:
+        return host.node.campaign();
+      case 1:
+        return host.node.forgetLeader();
+      case 2:
+        return host.node.reportUnreachable(this.#pick().id);
+      default:
+        return host.node.reportSnapshot(this.#pick().id, this.#chance(0.5));
+    }
+  }
+
+  #cut(host: RaftHost): void {
+    const { network } = this;
+    if (this.#chance(0.5)) network.isolate(host.id);
+    else if (this.#chance(0.5)) network.isolate(host.id, this.#pick().id);
+    else network.cut(host.id, this.#pick().id);
+  }
+
+  /** Faults end: the members must agree again, take proposals and answer reads. */
+  #converge(): void {
+    const { network } = this;
+    network.heal();
+    for (const host of network.hosts.values()) if (!host.alive) host.restart();
+    network.settle();
+    const goal = network.oracle.highestCommit;
+    for (let round = 0; round < 200; round++) {
+      network.tick();
+      if (round % 20 === 19) this.#leaveJoint();
+      if (round > 60 && this.#converged(goal)) break;
+    }
+    assert.ok(this.#converged(goal), `no convergence: ${this.#describe()}`);
+    const leader = network.leader();
+    assert.ok(leader);
+    const before = network.oracle.highestCommit;
+    const answered = network.answeredReads.length;
+    assert.equal(network.propose(leader.id, 'after'), undefined);
+    network.settle();
+    assert.ok(network.oracle.highestCommit > before, 'nothing commits after the faults');
+    network.read(leader.id);
+    network.settle();
+    assert.ok(network.answeredReads.length > answered, 'no read is answered after the faults');
+  }
+
+  /** An explicit joint configuration is left by its host alone. */
+  #leaveJoint(): void {
+    const leader = this.network.leader();
+    if (leader === undefined) return;
+    const leave = { transition: 0, changes: [], context: new Uint8Array(0) } as const;
+    this.network.act(leader, () => leader.node.proposeConfChange(leave));
+  }
+
+  #converged(goal: number): boolean {
+    const leader = this.network.leader();
+    if (leader === undefined || leader.appliedIndex < goal) return false;
+    const { progress } = leader.node.core.tracker;
+    // A leader that was removed and did not step down has nothing more to say.
+    if (!progress.has(leader.id)) return true;
+    return [...progress.keys()].every(
+      (member) => this.network.host(member).appliedIndex === leader.appliedIndex,
+    );
+  }
+
+  #describe(): string {
+    return [...this.network.hosts.values()]
+      .map((host) => {
+        const { core } = host.node;
+        return `${host.id}: ${core.role} of ${core.leader} term ${core.term} last ${core.log.lastIndex} committed ${core.log.committed} applied ${core.log.applied} voters ${core.tracker.voterIds().join()}`;
+      })
+      .join('\n');
+  }
+}
