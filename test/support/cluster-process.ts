@@ -1,0 +1,257 @@
+/** Members of a cluster as real processes on loopback, ours or etcd's: they share their flags. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { get } from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const readyTimeoutMs = 30_000;
+const stopTimeoutMs = 10_000;
+const pollMs = 50;
+
+/** What to start. */
+export interface Program {
+  readonly name: string;
+  readonly command: string;
+  readonly arguments: readonly string[];
+}
+
+export interface ClusterOptions {
+  readonly members?: number;
+  /** Further flags of every member. */
+  readonly flags?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export interface MemberProcess {
+  readonly name: string;
+  /** `127.0.0.1:port` for clients. */
+  readonly address: string;
+  readonly clientUrl: string;
+  readonly peerUrl: string;
+  readonly dataDir: string;
+  /** What the process writes: for messages of failed tests. */
+  readonly logPath: string;
+  /** The running process, undefined while the member is down. */
+  readonly process: ChildProcess | undefined;
+  readonly pid: number | undefined;
+  start(): Promise<void>;
+  /** Waits until the member serves linearizable reads. */
+  ready(): Promise<void>;
+  /** Asks the process to end, and ends it if it does not. */
+  stop(): Promise<void>;
+  /** Ends the process at once, as a crash would. */
+  kill(): Promise<void>;
+  pause(): void;
+  resume(): void;
+}
+
+export interface ClusterProcess {
+  readonly members: readonly MemberProcess[];
+  /** Client addresses of all members. */
+  readonly addresses: readonly string[];
+  /** Client URLs of all members, as `--endpoints` takes them. */
+  readonly endpoints: string;
+  readonly directory: string;
+  /** Stops the members and removes their data. */
+  stop(): Promise<void>;
+}
+
+/** Ports that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(0, '127.0.0.1', resolve);
+      });
+      return server;
+    }),
+  );
+  return Promise.all(
+    servers.map(async (server) => {
+      const address = server.address();
+      await new Promise((resolve) => server.close(resolve));
+      if (address === null || typeof address === 'string') throw new Error('no port');
+      return address.port;
+    }),
+  );
+}
+
+/** Processes that must not outlive the test. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+async function isHealthy(clientUrl: string): Promise<boolean> {
+  const body = await new Promise<string>((resolve) => {
+    const request = get(`${clientUrl}/health`, { timeout: 2000 }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => resolve(text));
+      response.on('error', () => resolve(''));
+    });
+    request.on('error', () => resolve(''));
+    request.on('timeout', () => request.destroy());
+  });
+  return /"health"\s*:\s*"?true/.test(body);
+}
+
+class Member implements MemberProcess {
+  readonly name: string;
+  readonly address: string;
+  readonly clientUrl: string;
+  readonly peerUrl: string;
+  readonly dataDir: string;
+  readonly logPath: string;
+  readonly #program: Program;
+  readonly #flags: readonly string[];
+  readonly #environment: Readonly<Record<string, string>>;
+  #process: ChildProcess | undefined;
+
+  constructor(
+    program: Program,
+    place: { name: string; directory: string; clientPort: number; peerUrl: string },
+    options: { flags: readonly string[]; environment: Readonly<Record<string, string>> },
+  ) {
+    this.#program = program;
+    this.name = place.name;
+    this.address = `127.0.0.1:${place.clientPort}`;
+    this.clientUrl = `http://${this.address}`;
+    this.peerUrl = place.peerUrl;
+    this.dataDir = join(place.directory, `${place.name}.etcd`);
+    this.logPath = join(place.directory, `${place.name}.log`);
+    this.#environment = options.environment;
+    this.#flags = [
+      `--name=${this.name}`,
+      `--data-dir=${this.dataDir}`,
+      `--listen-client-urls=${this.clientUrl}`,
+      `--advertise-client-urls=${this.clientUrl}`,
+      `--listen-peer-urls=${this.peerUrl}`,
+      `--initial-advertise-peer-urls=${this.peerUrl}`,
+      ...options.flags,
+    ];
+  }
+
+  get process(): ChildProcess | undefined {
+    return this.#process;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  async start(): Promise<void> {
+    if (this.#process !== undefined) throw new Error(`${this.name} runs already`);
+    const child = spawn(this.#program.command, [...this.#program.arguments, ...this.#flags], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // Settings of the caller's shell must not leak into the servers.
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...this.#environment },
+    });
+    const log = createWriteStream(this.logPath, { flags: 'a' });
+    child.stdout.pipe(log, { end: false });
+    child.stderr.pipe(log, { end: false });
+    running.add(child);
+    this.#process = child;
+    child.once('exit', () => {
+      running.delete(child);
+      if (this.#process === child) this.#process = undefined;
+      log.end();
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+  }
+
+  async ready(): Promise<void> {
+    const until = Date.now() + readyTimeoutMs;
+    while (!(await isHealthy(this.clientUrl))) {
+      if (this.#process === undefined || Date.now() > until) {
+        const log = await readFile(this.logPath, 'utf8').catch(() => '');
+        const state = this.#process === undefined ? 'ended' : 'is not ready';
+        throw new Error(`${this.#program.name} ${this.name} ${state}:\n${log.slice(-3000)}`);
+      }
+      await delay(pollMs);
+    }
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    child.kill('SIGCONT');
+    const ended = this.#ended(child);
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    const ended = this.#ended(child);
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  pause(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  #ended(child: ChildProcess): Promise<unknown> {
+    if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+    return new Promise((resolve) => child.once('exit', resolve));
+  }
+}
+
+/** Starts the members and waits until all of them are ready. */
+export async function startCluster(
+  program: Program,
+  options: ClusterOptions = {},
+): Promise<ClusterProcess> {
+  const count = options.members ?? 1;
+  const directory = await mkdtemp(join(tmpdir(), `${program.name}-test-`));
+  const ports = await freePorts(2 * count);
+  const places = Array.from({ length: count }, (_, i) => ({
+    name: `m${i + 1}`,
+    directory,
+    clientPort: ports[2 * i] ?? 0,
+    peerUrl: `http://127.0.0.1:${ports[2 * i + 1] ?? 0}`,
+  }));
+  const flags = [
+    `--initial-cluster=${places.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',')}`,
+    '--initial-cluster-state=new',
+    ...(options.flags ?? []),
+  ];
+  const environment = options.environment ?? {};
+  const members = places.map((place) => new Member(program, place, { flags, environment }));
+  const cluster: ClusterProcess = {
+    members,
+    addresses: members.map(({ address }) => address),
+    endpoints: members.map(({ clientUrl }) => clientUrl).join(','),
+    directory,
+    async stop() {
+      await Promise.all(members.map((member) => member.stop()));
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+  try {
+    await Promise.all(members.map((member) => member.start()));
+    await Promise.all(members.map((member) => member.ready()));
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return cluster;
+}
