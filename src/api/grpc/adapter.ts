@@ -1,0 +1,339 @@
+/** Serves handlers over gRPC: the only file of the API that imports grpc-js's server. */
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type {
+  ConnectionInjector,
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  sendUnaryData,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+} from '@grpc/grpc-js';
+import type { Duplex } from 'node:stream';
+import { buffer } from '../../base/bytes.ts';
+import { StatusCode } from '../../base/errors.ts';
+import type { Logger } from '../../base/logger.ts';
+import { silentMetrics, type Metrics } from '../../base/metrics.ts';
+import type { Codec } from '../../base/wire.ts';
+import type { BidiHandler, CallContext, ServerStreamHandler, UnaryHandler } from '../handler.ts';
+import { GrpcCallContext } from './call-context.ts';
+import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
+import { tuneServer, watchSessions } from './grpc-js-internals.ts';
+import { RequestQueue } from './request-queue.ts';
+import { ResponseWriter } from './response-writer.ts';
+import type { AnyService, ServiceHandlers } from './service.ts';
+import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
+
+/** What a message may weigh beyond the request in it: etcd's allowance. */
+export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
+/** Calls that one connection may have open, however many the flag allows. */
+export const MAX_STREAMS_PER_CONNECTION = 100_000;
+/** Memory for the protocol state of one connection (grpc-js's own default is no limit). */
+const MAX_SESSION_MEMORY_MB = 256;
+/** Node's timers end here; an interval beyond is no interval. */
+const MAX_INTERVAL_MS = 2 ** 31 - 1;
+
+export interface GrpcAdapterOptions {
+  readonly logger: Logger;
+  readonly metrics?: Metrics;
+  /** Adds a histogram of durations. */
+  readonly extensiveMetrics?: boolean;
+  readonly maxRequestBytes: number;
+  readonly maxConcurrentStreams: number;
+  /** Shortest time between a client's pings; 0 allows any. */
+  readonly keepaliveMinTimeMs: number;
+  /** Time between our pings to a client; 0 sends none. */
+  readonly keepaliveIntervalMs: number;
+  readonly keepaliveTimeoutMs: number;
+  /** Calls of one message each that take longer are logged; 0 logs none. */
+  readonly slowCallMs?: number;
+  monotonicMs(): number;
+}
+
+/** Stands in for a message that could not be decoded, so that the answer's words are ours. */
+class Malformed {
+  readonly error: unknown;
+
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}
+
+/** A method with its codecs, stripped of message types: grpc-js handles them as opaque. */
+interface Method {
+  readonly name: string;
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+  readonly request: Codec<unknown>;
+  readonly response: Codec<unknown>;
+}
+
+type Bytes = Uint8Array;
+const toBuffer = (bytes: Bytes): Buffer => buffer(bytes);
+
+export class GrpcAdapter {
+  readonly #server: Server;
+  readonly #injector: ConnectionInjector;
+  readonly #logger: Logger;
+  readonly #metrics: CallMetrics;
+  readonly #slowCallMs: number;
+  readonly #monotonicMs: () => number;
+  readonly #services = new Set<string>();
+  #openSessions = 0;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(options: GrpcAdapterOptions) {
+    this.#logger = options.logger;
+    this.#monotonicMs = () => options.monotonicMs();
+    this.#slowCallMs = options.slowCallMs ?? 0;
+    this.#metrics = new CallMetrics(
+      options.metrics ?? silentMetrics,
+      options.extensiveMetrics ?? false,
+    );
+    this.#server = new Server({
+      'grpc.max_receive_message_length': options.maxRequestBytes + REQUEST_OVERHEAD_BYTES,
+      'grpc.max_send_message_length': -1,
+      'grpc.max_concurrent_streams': Math.min(
+        options.maxConcurrentStreams,
+        MAX_STREAMS_PER_CONNECTION,
+      ),
+      'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MB,
+      'grpc.enable_channelz': 0,
+      ...keepaliveOptions(options),
+    });
+    tuneServer(this.#server, (path) => unknownMethodText(path, this.#services));
+    this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    watchSessions(this.#server, {
+      minPingTimeMs: options.keepaliveMinTimeMs,
+      monotonicMs: this.#monotonicMs,
+      opened: () => this.#openSessions++,
+      closed: () => {
+        if (--this.#openSessions === 0) this.#whenIdle?.();
+      },
+      failed: (error) => this.#logger.debug({ error }, 'client connection failed'),
+    });
+  }
+
+  /** Serves a service. Its methods without handler are answered as unknown. */
+  add<Service extends AnyService>(service: Service, handlers: ServiceHandlers<Service>): void {
+    this.#services.add(service.name);
+    for (const [key, definition] of Object.entries(service.methods)) {
+      const handler = (handlers as Readonly<Record<string, unknown>>)[key];
+      if (typeof handler === 'function') {
+        // A service may be an object with methods, which need their `this`.
+        this.#register(service.name, definition as Method, handler.bind(handlers));
+      }
+    }
+  }
+
+  /** Takes over a connection that speaks HTTP/2, its first bytes included. */
+  accept(connection: Duplex): void {
+    this.#injector.injectConnection(connection);
+  }
+
+  /** Lets open calls finish for up to `graceMs`, then cuts them off. New calls are refused. */
+  async stop(graceMs: number): Promise<void> {
+    if (this.#openSessions > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, graceMs);
+        this.#whenIdle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        this.#injector.drain(MAX_INTERVAL_MS);
+      });
+    }
+    this.#injector.destroy();
+    this.#server.forceShutdown();
+  }
+
+  #register(service: string, method: Method, handler: unknown): void {
+    if (method.requestStream) {
+      const metrics = this.#metrics.forMethod('bidi_stream', service, method.name);
+      const func = this.#bidi(method, handler as BidiHandler<unknown, unknown>, metrics);
+      this.#server.register(method.path, func, toBuffer, this.#decoder(method), 'bidi');
+    } else if (method.responseStream) {
+      const metrics = this.#metrics.forMethod('server_stream', service, method.name);
+      const func = this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
+      this.#server.register(method.path, func, toBuffer, this.#decoder(method), 'serverStream');
+    } else {
+      const metrics = this.#metrics.forMethod('unary', service, method.name);
+      const func = this.#unary(method, handler as UnaryHandler<unknown, unknown>, metrics);
+      this.#server.register(method.path, func, toBuffer, this.#decoder(method), 'unary');
+    }
+  }
+
+  #decoder(method: Method): (bytes: Buffer) => unknown {
+    const { receivedBytes } = this.#metrics;
+    return (bytes) => {
+      receivedBytes.increment(bytes.length);
+      try {
+        return method.request.decode(bytes);
+      } catch (error) {
+        return new Malformed(error);
+      }
+    };
+  }
+
+  #unary(
+    method: Method,
+    handler: UnaryHandler<unknown, unknown>,
+    metrics: MethodMetrics,
+  ): handleUnaryCall<unknown, Bytes> {
+    const { path, response } = method;
+    const { sentBytes } = this.#metrics;
+    const fail = (
+      error: unknown,
+      context: GrpcCallContext,
+      respond: sendUnaryData<Bytes>,
+    ): void => {
+      const status = statusOf(error, path, this.#logger);
+      countHandled(metrics, context.cancelled ? StatusCode.cancelled : status.code);
+      context.end();
+      respond(status);
+    };
+    const succeed = (
+      answer: unknown,
+      context: GrpcCallContext,
+      respond: sendUnaryData<Bytes>,
+    ): void => {
+      const bytes = response.encode(answer);
+      countHandled(metrics, context.cancelled ? StatusCode.cancelled : StatusCode.ok);
+      metrics.messagesSent.increment();
+      sentBytes.increment(bytes.length);
+      context.end();
+      respond(null, bytes);
+    };
+    const timed = this.#slowCallMs > 0 || metrics.handlingSeconds !== undefined;
+    return (call: ServerUnaryCall<unknown, Bytes>, respond) => {
+      const { request } = call;
+      const context = new GrpcCallContext(call);
+      metrics.started.increment();
+      metrics.messagesReceived.increment();
+      if (request instanceof Malformed) {
+        countHandled(metrics, StatusCode.internal);
+        respond(malformedStatus(request.error, false));
+        return;
+      }
+      const startMs = timed ? this.#monotonicMs() : 0;
+      handler(request, context)
+        .then((answer) => {
+          if (timed) this.#measure(path, metrics, startMs);
+          succeed(answer, context, respond);
+        })
+        .catch((error: unknown) => {
+          if (timed) this.#measure(path, metrics, startMs);
+          fail(error, context, respond);
+        });
+    };
+  }
+
+  #measure(path: string, metrics: MethodMetrics, startMs: number): void {
+    const tookMs = this.#monotonicMs() - startMs;
+    metrics.handlingSeconds?.observe(tookMs / 1000);
+    if (this.#slowCallMs > 0 && tookMs > this.#slowCallMs) {
+      this.#logger.warn({ path, tookMs, expectedMs: this.#slowCallMs }, 'request took too long');
+    }
+  }
+
+  #stream(
+    method: Method,
+    handler: ServerStreamHandler<unknown, unknown>,
+    metrics: MethodMetrics,
+  ): handleServerStreamingCall<unknown, Bytes> {
+    return (call: ServerWritableStream<unknown, Bytes>) => {
+      const { request } = call;
+      metrics.started.increment();
+      metrics.messagesReceived.increment();
+      const context = new GrpcCallContext(call);
+      const writer = new ResponseWriter(call, this.#metrics.sentBytes);
+      call.once('cancelled', () => writer.abandon());
+      if (request instanceof Malformed) {
+        this.#finish(writer, context, metrics, malformedStatus(request.error, false));
+        return;
+      }
+      void this.#pump(method, () => handler(request, context), writer, context, metrics);
+    };
+  }
+
+  #bidi(
+    method: Method,
+    handler: BidiHandler<unknown, unknown>,
+    metrics: MethodMetrics,
+  ): handleBidiStreamingCall<unknown, Bytes> {
+    return (call: ServerDuplexStream<unknown, Bytes>) => {
+      metrics.started.increment();
+      const context = new GrpcCallContext(call);
+      const writer = new ResponseWriter(call, this.#metrics.sentBytes);
+      const requests = new RequestQueue<unknown>(call);
+      call.on('data', (request: unknown) => {
+        metrics.messagesReceived.increment();
+        if (request instanceof Malformed) {
+          requests.abandon();
+          this.#finish(writer, context, metrics, malformedStatus(request.error, true));
+        } else {
+          requests.push(request);
+        }
+      });
+      call.on('end', () => requests.end());
+      call.once('cancelled', () => {
+        writer.abandon();
+        requests.abandon();
+      });
+      void this.#pump(method, () => handler(requests, context), writer, context, metrics);
+    };
+  }
+
+  /** Sends what a handler yields until it ends, fails, or nobody listens any more. */
+  async #pump(
+    method: Method,
+    start: () => AsyncIterable<unknown>,
+    writer: ResponseWriter,
+    context: GrpcCallContext & CallContext,
+    metrics: MethodMetrics,
+  ): Promise<void> {
+    const startMs = this.#monotonicMs();
+    let status: StatusObject | undefined;
+    try {
+      for await (const answer of start()) {
+        if (writer.closed) break;
+        metrics.messagesSent.increment();
+        const drained = writer.write(method.response.encode(answer));
+        if (drained !== undefined) await drained;
+        if (writer.closed) break;
+      }
+    } catch (error) {
+      if (!context.cancelled) status = statusOf(error, method.path, this.#logger);
+    }
+    metrics.handlingSeconds?.observe((this.#monotonicMs() - startMs) / 1000);
+    this.#finish(writer, context, metrics, status);
+  }
+
+  /** Ends a stream once, however many reasons to end it there are. */
+  #finish(
+    writer: ResponseWriter,
+    context: GrpcCallContext,
+    metrics: MethodMetrics,
+    status: StatusObject | undefined,
+  ): void {
+    if (!context.end()) return;
+    const code = context.cancelled ? StatusCode.cancelled : (status?.code ?? StatusCode.ok);
+    countHandled(metrics, code);
+    writer.finish(status);
+  }
+}
+
+function countHandled(metrics: MethodMetrics, code: StatusCode): void {
+  metrics.handled[code]?.increment();
+}
+
+/** Pings of ours need both an interval and a timeout, as in etcd. */
+function keepaliveOptions(options: GrpcAdapterOptions): Record<string, number> {
+  if (options.keepaliveIntervalMs <= 0 || options.keepaliveTimeoutMs <= 0) return {};
+  return {
+    'grpc.keepalive_time_ms': Math.min(options.keepaliveIntervalMs, MAX_INTERVAL_MS),
+    'grpc.keepalive_timeout_ms': Math.min(options.keepaliveTimeoutMs, MAX_INTERVAL_MS),
+  };
+}

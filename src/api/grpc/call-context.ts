@@ -1,0 +1,53 @@
+/** What a handler may know of its call, made cheaply: most calls never ask. */
+import type { Metadata } from '@grpc/grpc-js';
+import type { CallContext } from '../handler.ts';
+
+/** The part of a grpc-js server call that is needed here. */
+export interface CancellableCall {
+  readonly metadata: Metadata;
+  readonly cancelled: boolean;
+  once(event: 'cancelled', listener: () => void): unknown;
+}
+
+export class GrpcCallContext implements CallContext {
+  readonly #call: CancellableCall;
+  #controller: AbortController | undefined;
+  #ended = false;
+
+  constructor(call: CancellableCall) {
+    this.#call = call;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = new AbortController();
+      this.#controller = controller;
+      if (this.#call.cancelled) controller.abort();
+      else {
+        this.#call.once('cancelled', () => {
+          if (!this.#ended) controller.abort();
+        });
+      }
+    }
+    return this.#controller.signal;
+  }
+
+  get cancelled(): boolean {
+    return this.#call.cancelled;
+  }
+
+  metadata(name: string): string | undefined {
+    const value = this.#call.metadata.get(name)[0];
+    return value === undefined ? undefined : value.toString();
+  }
+
+  /**
+   * The answer is on its way: from now on the signal stays as it is, because grpc-js reports the
+   * end of every call as a cancellation. Returns whether this was the first time.
+   */
+  end(): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    return true;
+  }
+}

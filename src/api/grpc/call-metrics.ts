@@ -1,0 +1,71 @@
+/** Counts calls under the names of go-grpc-prometheus, which etcd's dashboards and alerts use. */
+import type { Counter, Histogram, Metrics } from '../../base/metrics.ts';
+import { codeNames } from './status.ts';
+
+/** Seconds; the default buckets of go-grpc-prometheus. */
+const handlingBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const methodLabels = ['grpc_type', 'grpc_service', 'grpc_method'];
+
+/** The counters of one method, looked up once: counting a call is an addition. */
+export interface MethodMetrics {
+  readonly started: Counter;
+  readonly messagesReceived: Counter;
+  readonly messagesSent: Counter;
+  /** By status code. */
+  readonly handled: readonly Counter[];
+  /** Only with extensive metrics. */
+  readonly handlingSeconds: Histogram | undefined;
+}
+
+export class CallMetrics {
+  readonly receivedBytes: Counter;
+  readonly sentBytes: Counter;
+  readonly #metrics: Metrics;
+  readonly #extensive: boolean;
+
+  constructor(metrics: Metrics, extensive: boolean) {
+    this.#metrics = metrics;
+    this.#extensive = extensive;
+    this.receivedBytes = metrics.counter(
+      'etcd_network_client_grpc_received_bytes_total',
+      'The total number of bytes received from grpc clients.',
+    )();
+    this.sentBytes = metrics.counter(
+      'etcd_network_client_grpc_sent_bytes_total',
+      'The total number of bytes sent to grpc clients.',
+    )();
+  }
+
+  /** Creates every series of a method at zero, so that rates are right from the first call on. */
+  forMethod(type: string, service: string, method: string): MethodMetrics {
+    const labels = [type, service, method];
+    const counter = (name: string, help: string): Counter =>
+      this.#metrics.counter(name, help, methodLabels)(...labels);
+    const handled = this.#metrics.counter(
+      'grpc_server_handled_total',
+      'Total number of RPCs completed on the server, regardless of success or failure.',
+      [...methodLabels, 'grpc_code'],
+    );
+    const histogram = this.#extensive
+      ? this.#metrics.histogram(
+          'grpc_server_handling_seconds',
+          'Response latency (seconds) of gRPC that had been application-level handled by the server.',
+          handlingBuckets,
+          methodLabels,
+        )
+      : undefined;
+    return {
+      started: counter('grpc_server_started_total', 'Total number of RPCs started on the server.'),
+      messagesReceived: counter(
+        'grpc_server_msg_received_total',
+        'Total number of RPC stream messages received on the server.',
+      ),
+      messagesSent: counter(
+        'grpc_server_msg_sent_total',
+        'Total number of gRPC stream messages sent by the server.',
+      ),
+      handled: codeNames.map((code) => handled(...labels, code)),
+      handlingSeconds: histogram?.(...labels),
+    };
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Closes connections whose clients ping more often than allowed, as grpc-go's server does: a
+ * careless keepalive setting on thousands of clients would otherwise keep members busy answering.
+ */
+import type { ServerHttp2Session } from 'node:http2';
+
+/** Pings before their time that are forgiven between two answers. */
+const MAX_PING_STRIKES = 2;
+/** Without an open call, pings may come only this often (grpc-go's fixed value). */
+const IDLE_PING_INTERVAL_MS = 2 * 3_600_000;
+/** A ping's acknowledgement on the wire; more than that was sent means that we answered calls. */
+const PING_FRAME_BYTES = 17;
+const ENHANCE_YOUR_CALM = 11;
+
+export interface PingPolicyOptions {
+  /** 0 allows any number of pings. */
+  readonly minTimeMs: number;
+  monotonicMs(): number;
+}
+
+/** @param bytesWritten bytes sent so far on the session's connection */
+export function enforcePingPolicy(
+  session: ServerHttp2Session,
+  openCalls: () => number,
+  bytesWritten: () => number,
+  options: PingPolicyOptions,
+): void {
+  if (options.minTimeMs <= 0) return;
+  let lastPingMs = -Infinity;
+  let strikes = 0;
+  let bytesAtLastPing = 0;
+  session.on('ping', () => {
+    const nowMs = options.monotonicMs();
+    const bytes = bytesWritten();
+    if (bytes - bytesAtLastPing > PING_FRAME_BYTES) strikes = 0;
+    bytesAtLastPing = bytes;
+    const allowedMs = openCalls() > 0 ? options.minTimeMs : IDLE_PING_INTERVAL_MS;
+    if (nowMs - lastPingMs < allowedMs) strikes++;
+    lastPingMs = nowMs;
+    if (strikes <= MAX_PING_STRIKES || session.destroyed) return;
+    session.goaway(ENHANCE_YOUR_CALM, 0, Buffer.from('too_many_pings'));
+    session.destroy();
+  });
+}
