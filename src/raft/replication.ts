@@ -72,7 +72,11 @@ function handleAcknowledgement(
     `member ${message.from} acknowledged ${message.index}, past the log's end`,
   );
   const news = progress.maybeUpdate(message.index);
-  if (!news && !(progress.state === 'probe' && progress.match === message.index)) return;
+  if (!news) {
+    if (progress.state !== 'probe' || progress.match !== message.index) return;
+    // It did not take the snapshot that it needs. To send it again at once would never end.
+    if (progress.match + 1 < core.log.firstIndex()) return;
+  }
   if (progress.state === 'probe') {
     progress.becomeReplicate();
   } else if (progress.state === 'replicate') {

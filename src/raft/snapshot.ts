@@ -52,12 +52,7 @@ export function handleSnapshot(core: Core, message: SnapshotMessage): void {
 function tryRestore(core: Core, snapshot: SnapshotMetadata): boolean {
   const { log } = core;
   if (snapshot.index <= log.committed) return false;
-  const { voters, votersOutgoing, learners } = snapshot.confState;
-  // `learnersNext` are outgoing voters, so these are all members.
-  if (![voters, votersOutgoing, learners].some((members) => members.includes(core.id))) {
-    core.config.trace('snapshotWithoutSelf', { index: snapshot.index });
-    return false;
-  }
+  // The configuration may lack this member, if it was added later: the entries that follow tell it.
   if (log.matches(snapshot)) {
     // The log holds all that the snapshot covers; only the commit index was behind.
     log.commitTo(snapshot.index);

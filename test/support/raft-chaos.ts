@@ -281,6 +281,7 @@ export class RaftChaos {
     for (let round = 0; round < 200; round++) {
       network.tick();
       if (round % 20 === 19) this.#leaveJoint();
+      this.#stopRemovedLeader();
       if (round > 60 && this.#converged(goal)) break;
     }
     assert.ok(this.#converged(goal), `no convergence: ${this.#describe()}`);
@@ -304,12 +305,16 @@ export class RaftChaos {
     this.network.act(leader, () => leader.node.proposeConfChange(leave));
   }
 
+  /** Without step-down on removal it is the host that stops a member which is none any more. */
+  #stopRemovedLeader(): void {
+    const leader = this.network.leader();
+    if (leader?.node.core.tracker.progress.has(leader.id) === false) leader.crash();
+  }
+
   #converged(goal: number): boolean {
     const leader = this.network.leader();
     if (leader === undefined || leader.appliedIndex < goal) return false;
     const { progress } = leader.node.core.tracker;
-    // A leader that was removed and did not step down has nothing more to say.
-    if (!progress.has(leader.id)) return true;
     return [...progress.keys()].every(
       (member) => this.network.host(member).appliedIndex === leader.appliedIndex,
     );
