@@ -207,7 +207,7 @@ class RunMerge {
   #push(run: Run): void {
     const heap = this.#heap;
     heap.push(run);
-    for (let i = heap.length - 1; i > 0; ) {
+    for (let i = heap.length - 1; i > 0;) {
       const parent = (i - 1) >>> 1;
       if (!this.#swapIfBefore(i, parent)) return;
       i = parent;
@@ -216,7 +216,7 @@ class RunMerge {
 
   #sink(): void {
     const heap = this.#heap;
-    for (let i = 0; ; ) {
+    for (let i = 0; ;) {
       let least = 2 * i + 1;
       if (least >= heap.length) return;
       const right = least + 1;

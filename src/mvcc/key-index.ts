@@ -99,11 +99,7 @@ export class KeyIndex {
    * @param removed called with main and sub of each
    * @returns whether nothing of the key remains
    */
-  compact(
-    revision: number,
-    limit: number,
-    removed: (main: number, sub: number) => void,
-  ): boolean {
+  compact(revision: number, limit: number, removed: (main: number, sub: number) => void): boolean {
     const place = this.placeAt(revision);
     if (place === noRevision) return false;
     const dropsPlace = this.isTombstone(place) && this.mainAt(place) < revision;

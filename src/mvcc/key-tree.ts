@@ -158,7 +158,10 @@ function splitLeaf(leaf: Leaf, at: number): Split {
   let live = 0;
   for (const value of values) if (value.live) live++;
   leaf.live -= live;
-  return { key: present(keys[0], 'first key of a split'), node: { leaf: true, live, keys, values } };
+  return {
+    key: present(keys[0], 'first key of a split'),
+    node: { leaf: true, live, keys, values },
+  };
 }
 
 function splitBranch(branch: Branch, at: number): Split {

@@ -97,7 +97,10 @@ function restoreNumbers(state: StoreState, newest: number): void {
   state.supersededBytes = meta.supersededBytes;
   state.reclaimedBytes = meta.reclaimedBytes;
   state.tombstoneBytes = meta.tombstoneBytes;
-  if (newest > meta.revision || (newest < meta.revision && meta.compactedRevision < meta.revision)) {
+  if (
+    newest > meta.revision ||
+    (newest < meta.revision && meta.compactedRevision < meta.revision)
+  ) {
     throw new CorruptionError(`newest revision is ${newest}, but should be ${meta.revision}`);
   }
   const { high, low } = state.digest;

@@ -48,7 +48,9 @@ export class SlabCache {
     }
     // Positions tell slabs apart by number, so only the first part of a large one is addressed.
     this.#used =
-      size > slabSizeBytes ? this.#current.length : Math.ceil((start + size) / unitBytes) * unitBytes;
+      size > slabSizeBytes
+        ? this.#current.length
+        : Math.ceil((start + size) / unitBytes) * unitBytes;
     return this.#currentNumber * slabUnits + start / unitBytes;
   }
 

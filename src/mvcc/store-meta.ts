@@ -45,7 +45,9 @@ export function encodeStoreMeta(meta: StoreMeta): Uint8Array {
 export function decodeStoreMeta(stored: Uint8Array): StoreMeta {
   const bytes = buffer(stored);
   if (bytes[0] !== formatVersion || bytes.length !== metaSize) {
-    throw new CorruptionError(`the store's numbers have format ${bytes[0]}, length ${bytes.length}`);
+    throw new CorruptionError(
+      `the store's numbers have format ${bytes[0]}, length ${bytes.length}`,
+    );
   }
   return {
     revision: bytes.readDoubleBE(1),

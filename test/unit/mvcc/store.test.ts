@@ -180,9 +180,9 @@ describe('a compaction', () => {
     store.compact(store.revision);
     while (store.compactionStep() === 'more');
     expect(backend.entries.size).toBe(3);
-    expect(store.range({ key: '\0', end: '\0', revision: 0, limit: 0, countOnly: true }).count).toBe(
-      2,
-    );
+    expect(
+      store.range({ key: '\0', end: '\0', revision: 0, limit: 0, countOnly: true }).count,
+    ).toBe(2);
   });
 
   test('waits for readers of older revisions', () => {
