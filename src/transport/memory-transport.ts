@@ -64,10 +64,19 @@ interface Flight {
 class Path {
   messages = 0;
   bytes = 0;
-  /** Arrival of the latest batch of each channel: later batches come no earlier. */
-  readonly latestMs = new Map<string, number>();
+  /** Batches of each channel that arrive in the order of sending. */
+  readonly inOrder = new Map<string, Flight[]>();
   cut = false;
   healedMs = -Infinity;
+
+  queue(channel: string): Flight[] {
+    let queue = this.inOrder.get(channel);
+    if (queue === undefined) {
+      queue = [];
+      this.inOrder.set(channel, queue);
+    }
+    return queue;
+  }
 }
 
 /** The network between memory transports. */
@@ -169,19 +178,18 @@ export class MemoryNetwork {
 
   #carryOne(path: Path, flight: Flight, channel: string): void {
     if (path.cut || this.chance(this.#faults.drop)) return;
-    const now = this.clock.monotonicMs();
-    let arrivalMs = now + this.delayMs();
-    if (!this.chance(this.#faults.reorder)) {
-      arrivalMs = Math.max(arrivalMs, path.latestMs.get(channel) ?? 0);
-      path.latestMs.set(channel, arrivalMs);
-    }
+    const delayMs = this.delayMs();
+    const inOrder = this.chance(this.#faults.reorder) ? undefined : path.queue(channel);
+    inOrder?.push(flight);
     path.messages += flight.messages;
     path.bytes += flight.bytes;
-    this.clock.after(arrivalMs - now, () => {
-      path.messages -= flight.messages;
-      path.bytes -= flight.bytes;
+    this.clock.after(delayMs, () => {
+      // Whichever delay ends first is the delay of the oldest: order is kept without looking at times.
+      const arriving = inOrder?.shift() ?? flight;
+      path.messages -= arriving.messages;
+      path.bytes -= arriving.bytes;
       // What was under way when the line was cut is lost with it.
-      if (!path.cut) flight.receiver.arrive(flight);
+      if (!path.cut) arriving.receiver.arrive(arriving);
     });
   }
 }
