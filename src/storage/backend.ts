@@ -1,0 +1,464 @@
+/** The state database with an overlay of what is not on disk yet. */
+import { assert } from '../base/assert.ts';
+import { fromLatin1, latin1 } from '../base/bytes.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { ConfState, SnapshotMetadata } from '../raft/index.ts';
+import { keyAfter } from './engine.ts';
+import type { Completion, Engine, EngineEntry, EngineView, Operation } from './engine.ts';
+import { asError } from './errors.ts';
+import {
+  decodeFlushRecord,
+  emptyFlushRecord,
+  encodeFlushMark,
+  encodeFlushRecord,
+  FlushMarkChecker,
+  flushMarkKey,
+  flushMarks,
+  type FlushRecord,
+} from './flush-record.ts';
+import { prefixRange, stateKeys, type StringRange } from './keyspace.ts';
+import { openValue, sealValue } from './record.ts';
+
+export const defaultFlushIntervalMs = 100;
+/** A flush starts early once this much is pending. */
+const flushPendingBytes = 8 * 1024 * 1024;
+/** Pairs turned into operations in one turn of the event loop. */
+const sealedPerTurn = 2000;
+const marksPerSlice = 256;
+
+const flushKey = fromLatin1(stateKeys.flush);
+
+/** Changes by key; undefined deletes. */
+type Overlay = Map<string, Uint8Array | undefined>;
+
+export interface BackendOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How long a change may stay in memory only. */
+  readonly flushIntervalMs?: number;
+}
+
+export type BackendEntry = readonly [key: string, value: Uint8Array];
+
+/** The state as of one flush; later flushes do not change it. Must be closed. */
+export interface BackendView {
+  /** The state that the view holds. */
+  readonly metadata: SnapshotMetadata;
+  /** Pairs as stored: each value ends in its checksum, and the flush's own records are there. */
+  readonly raw: EngineView;
+  get(key: string): Uint8Array | undefined;
+  /** Reads up to `limit` pairs; an empty array is the end. */
+  read(
+    range: StringRange,
+    limit: number,
+    done: (error: Error | undefined, entries: readonly BackendEntry[]) => void,
+  ): void;
+  close(): void;
+}
+
+/**
+ * Changes take effect in memory at once. A flush writes those that belong to applied entries as one
+ * synced batch, numbered, together with the index they cover: the state on disk is always that of
+ * exactly one index. At most one flush is under way; what changes meanwhile gathers for the next.
+ *
+ * Values given to {@link put} must not be changed afterwards; those returned must not either.
+ */
+export class Backend {
+  readonly #engine: Engine;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #flushIntervalMs: number;
+  /** Changes for the next flush. */
+  #pending: Overlay = new Map();
+  /** Changes of the flush under way; undefined if none is. */
+  #flushing: Overlay | undefined;
+  #pendingBytes = 0;
+  #appliedIndex: number;
+  #appliedTerm: number;
+  #confState: ConfState;
+  #flushed: FlushRecord;
+  /** What the flush under way will make of it. */
+  #flushTarget: FlushRecord | undefined;
+  /** Callers who wait for the flush under way, and for the one after it. */
+  #waitingNow: Completion[] = [];
+  #waitingNext: Completion[] = [];
+  #timer: Timer | undefined;
+  #failure: Error | undefined;
+  #closing: Completion | undefined;
+  readonly #flushedListeners: ((index: number) => void)[] = [];
+  readonly #failureListeners: ((error: Error) => void)[] = [];
+
+  private constructor(options: BackendOptions, newest: FlushRecord) {
+    this.#engine = options.engine;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#flushIntervalMs = options.flushIntervalMs ?? defaultFlushIntervalMs;
+    this.#flushed = newest;
+    this.#appliedIndex = newest.index;
+    this.#appliedTerm = newest.term;
+    this.#confState = newest.confState;
+  }
+
+  /** Reads what the newest flush covers and checks that none before it is missing. */
+  static open(
+    options: BackendOptions,
+    done: (error: Error | undefined, backend: Backend | undefined) => void,
+  ): void {
+    const view = options.engine.view();
+    readNewest(view, (error, newest) => {
+      view.close();
+      if (newest === undefined) done(error, undefined);
+      else done(undefined, new Backend(options, newest));
+    });
+  }
+
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  get appliedTerm(): number {
+    return this.#appliedTerm;
+  }
+
+  /** Last index whose effects are on disk. */
+  get flushedIndex(): number {
+    return this.#flushed.index;
+  }
+
+  get flushedTerm(): number {
+    return this.#flushed.term;
+  }
+
+  /** Membership as of the applied index. */
+  get confState(): ConfState {
+    return this.#confState;
+  }
+
+  /** Changed keys that are not on disk. */
+  get pendingOperations(): number {
+    return this.#pending.size + (this.#flushing?.size ?? 0);
+  }
+
+  /** Bytes put that are not being written yet; a key changed twice counts twice. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  get(key: string): Uint8Array | undefined {
+    const changed = this.#pending.get(key);
+    if (changed !== undefined || this.#pending.has(key)) return changed;
+    if (this.#flushing !== undefined) {
+      const flushing = this.#flushing.get(key);
+      if (flushing !== undefined || this.#flushing.has(key)) return flushing;
+    }
+    const bytes = fromLatin1(key);
+    const stored = this.#engine.getSync(bytes);
+    return stored === undefined ? undefined : openValue(bytes, stored);
+  }
+
+  put(key: string, value: Uint8Array): void {
+    this.#pending.set(key, value);
+    this.#pendingBytes += key.length + value.length;
+    if (this.#timer === undefined) this.#schedule();
+  }
+
+  delete(key: string): void {
+    this.#pending.set(key, undefined);
+    this.#pendingBytes += key.length;
+    if (this.#timer === undefined) this.#schedule();
+  }
+
+  /** Sets the membership that goes with the entry being applied. */
+  setConfState(confState: ConfState): void {
+    this.#confState = confState;
+  }
+
+  /** Everything changed so far belongs to the state at `index`. */
+  applied(index: number, term: number): void {
+    assert(index >= this.#appliedIndex, `applied index ${index} goes backwards`);
+    this.#appliedIndex = index;
+    this.#appliedTerm = term;
+    if (this.#pendingBytes >= flushPendingBytes) this.flush();
+    else this.#schedule();
+  }
+
+  /**
+   * Writes all changes so far; `done` is called when they are on disk. Never called while an entry
+   * is being applied: its changes would be torn apart. (Timers fire between entries.) Changes that
+   * belong to no entry, such as deletions of compacted revisions, go with the applied index.
+   */
+  flush(done?: Completion): void {
+    if (this.#failure !== undefined || !this.#dirty()) {
+      if (done === undefined) return;
+      const underWay = this.#failure === undefined && this.#flushing !== undefined;
+      if (underWay) this.#waitingNow.push(done);
+      else this.#clock.defer(() => done(this.#failure));
+      return;
+    }
+    if (done !== undefined) this.#waitingNext.push(done);
+    if (this.#flushing === undefined) this.#begin();
+  }
+
+  /** Calls `listener` after each flush with the index that it covers. */
+  onFlushed(listener: (index: number) => void): void {
+    this.#flushedListeners.push(listener);
+  }
+
+  /** Calls `listener` once, when a write failed: the member must stop. */
+  onFailure(listener: (error: Error) => void): void {
+    this.#failureListeners.push(listener);
+  }
+
+  /**
+   * Reads all pairs of a range in slices, checking each. Only at the start: what is pending is not
+   * seen. `onEntries` gets the slices in key order; an exception from it ends the scan.
+   */
+  scan(
+    range: StringRange,
+    limit: number,
+    onEntries: (entries: readonly BackendEntry[]) => void,
+    done: Completion,
+  ): void {
+    assert(this.pendingOperations === 0, 'a scan sees only what is flushed');
+    const view = this.view();
+    const next = (low: string | undefined): void => {
+      const rest = { ...(low === undefined ? {} : { low }), ...highOf(range) };
+      view.read(rest, limit, (error, entries) => {
+        const last = entries.at(-1);
+        let failure = error;
+        try {
+          if (failure === undefined && last !== undefined) onEntries(entries);
+        } catch (thrown) {
+          failure = asError(thrown);
+        }
+        if (failure !== undefined || last === undefined) {
+          view.close();
+          done(failure);
+        } else {
+          next(`${last[0]}\0`);
+        }
+      });
+    };
+    next(range.low);
+  }
+
+  /** The state of the newest flush that LevelDB has: {@link flushedIndex}, or of the one under way. */
+  view(): BackendView {
+    const raw = this.#engine.view();
+    const stored = raw.getSync(flushKey);
+    return new FlushedView(
+      raw,
+      stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored),
+    );
+  }
+
+  /** Flushes, then closes the engine. */
+  close(done: Completion): void {
+    assert(this.#closing === undefined, 'the backend is closed');
+    this.#closing = done;
+    this.flush(() => {
+      this.#timer?.cancel();
+      this.#engine.close((error) => done(this.#failure ?? error));
+    });
+  }
+
+  #dirty(): boolean {
+    return (
+      this.#appliedIndex > (this.#flushTarget?.index ?? this.#flushed.index) ||
+      this.#pending.size > 0
+    );
+  }
+
+  #schedule(): void {
+    if (this.#timer !== undefined || this.#flushing !== undefined) return;
+    if (this.#failure !== undefined) return;
+    this.#timer = this.#clock.after(this.#flushIntervalMs, () => {
+      this.#timer = undefined;
+      this.flush();
+    });
+  }
+
+  #begin(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const overlay = this.#pending;
+    const target = {
+      number: this.#flushed.number + 1,
+      index: this.#appliedIndex,
+      term: this.#appliedTerm,
+      confState: this.#confState,
+    };
+    this.#pending = new Map();
+    this.#pendingBytes = 0;
+    this.#flushing = overlay;
+    this.#flushTarget = target;
+    this.#waitingNow = this.#waitingNext;
+    this.#waitingNext = [];
+    this.#seal(overlay, (operations) => {
+      operations.push(...recordsOf(target));
+      this.#engine.write(operations, true, (error) => this.#completed(error, target));
+    });
+  }
+
+  /** Makes operations of an overlay, a slice per turn, so that nothing waits long for it. */
+  #seal(overlay: Overlay, done: (operations: Operation[]) => void): void {
+    const operations: Operation[] = [];
+    const pairs = overlay.entries();
+    const turn = (): void => {
+      for (let i = 0; i < sealedPerTurn; i++) {
+        const next = pairs.next();
+        if (next.done === true) {
+          done(operations);
+          return;
+        }
+        const key = fromLatin1(next.value[0]);
+        const value = next.value[1];
+        if (value === undefined) operations.push({ type: 'delete', key });
+        else operations.push({ type: 'put', key, value: sealValue(key, value) });
+      }
+      this.#clock.defer(turn);
+    };
+    turn();
+  }
+
+  #completed(error: Error | undefined, target: FlushRecord): void {
+    this.#flushTarget = undefined;
+    const waiting = this.#waitingNow;
+    this.#waitingNow = [];
+    if (error !== undefined) {
+      this.#fail(error, waiting);
+      return;
+    }
+    this.#flushing = undefined;
+    this.#flushed = target;
+    for (const listener of this.#flushedListeners) listener(target.index);
+    for (const done of waiting) done(undefined);
+    // A listener may have begun the next flush already.
+    if (this.#flushing !== undefined || !this.#dirty()) return;
+    if (this.#waitingNext.length > 0) this.#begin();
+    else this.#schedule();
+  }
+
+  /** Keeps the overlays: reads go on being right until the member has stopped. */
+  #fail(error: Error, waiting: readonly Completion[]): void {
+    this.#failure = error;
+    this.#logger.error({ error: error.message }, 'writing the state database failed');
+    const next = this.#waitingNext;
+    this.#waitingNext = [];
+    for (const listener of this.#failureListeners) listener(error);
+    for (const done of [...waiting, ...next]) done(error);
+  }
+}
+
+function recordsOf(target: FlushRecord): Operation[] {
+  const operations: Operation[] = [
+    { type: 'put', key: flushKey, value: encodeFlushRecord(target) },
+    { type: 'put', key: flushMarkKey(target.number), value: encodeFlushMark(target) },
+  ];
+  if (target.number > flushMarks) {
+    operations.push({ type: 'delete', key: flushMarkKey(target.number - flushMarks) });
+  }
+  return operations;
+}
+
+function highOf(range: StringRange): { readonly high?: string } {
+  return range.high === undefined ? {} : { high: range.high };
+}
+
+/** Reads the newest flush record and checks the marks of those before it. */
+function readNewest(
+  view: EngineView,
+  done: (error: Error | undefined, newest: FlushRecord | undefined) => void,
+): void {
+  const range = prefixRange(stateKeys.flushMark);
+  const high = fromLatin1(range.high ?? '');
+  let newest: FlushRecord;
+  try {
+    const stored = view.getSync(flushKey);
+    newest = stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored);
+  } catch (thrown) {
+    done(asError(thrown), undefined);
+    return;
+  }
+  const checker = new FlushMarkChecker(newest);
+  const next = (low: Uint8Array): void => {
+    view.read({ low, high }, marksPerSlice, (error, entries) => {
+      const last = entries.at(-1);
+      try {
+        if (error !== undefined) throw error;
+        for (const [key, value] of entries) checker.take(key, value);
+        if (last === undefined) checker.finish();
+      } catch (thrown) {
+        done(asError(thrown), undefined);
+        return;
+      }
+      if (last === undefined) done(undefined, newest);
+      else next(keyAfter(last[0]));
+    });
+  };
+  next(fromLatin1(stateKeys.flushMark));
+}
+
+/** Keys of the backend itself: their values are records of their own, without a seal. */
+function isOwnKey(key: Uint8Array): boolean {
+  const prefix = key[0];
+  return prefix === stateKeys.flush.charCodeAt(0) || prefix === stateKeys.flushMark.charCodeAt(0);
+}
+
+class FlushedView implements BackendView {
+  readonly metadata: SnapshotMetadata;
+  readonly raw: EngineView;
+
+  constructor(raw: EngineView, flushed: FlushRecord) {
+    this.raw = raw;
+    const { index, term, confState } = flushed;
+    this.metadata = { index, term, confState };
+  }
+
+  get(key: string): Uint8Array | undefined {
+    const bytes = fromLatin1(key);
+    const stored = this.raw.getSync(bytes);
+    return stored === undefined ? undefined : openValue(bytes, stored);
+  }
+
+  read(
+    range: StringRange,
+    limit: number,
+    done: (error: Error | undefined, entries: readonly BackendEntry[]) => void,
+  ): void {
+    const bounds = {
+      ...(range.low === undefined ? {} : { low: fromLatin1(range.low) }),
+      ...(range.high === undefined ? {} : { high: fromLatin1(range.high) }),
+    };
+    this.raw.read(bounds, limit, (error, entries) => {
+      let opened: BackendEntry[] = [];
+      let failure = error;
+      try {
+        opened = openEntries(entries);
+      } catch (thrown) {
+        failure ??= asError(thrown);
+      }
+      if (failure === undefined && opened.length === 0 && entries.length > 0) {
+        // Only the backend's own records were in this slice: the end is further on.
+        const last = entries.at(-1)?.[0] ?? new Uint8Array(0);
+        this.read({ low: latin1(keyAfter(last)), ...highOf(range) }, limit, done);
+        return;
+      }
+      done(failure, failure === undefined ? opened : []);
+    });
+  }
+
+  close(): void {
+    this.raw.close();
+  }
+}
+
+function openEntries(entries: readonly EngineEntry[]): BackendEntry[] {
+  const opened: BackendEntry[] = [];
+  for (const [key, value] of entries) {
+    if (!isOwnKey(key)) opened.push([latin1(key), openValue(key, value)]);
+  }
+  return opened;
+}

@@ -1,0 +1,56 @@
+/** Codecs of the single records of the log database. */
+import type { HardState } from '../raft/index.ts';
+import { RecordReader, RecordWriter } from './record.ts';
+
+const version = 1;
+
+/** Index, term and chain value of the last entry that the log does not hold any more. */
+export interface LogAnchor {
+  readonly index: number;
+  readonly term: number;
+  readonly chain: number;
+}
+
+export function encodeHardState(state: HardState): Buffer {
+  return new RecordWriter(version).u64(state.term).id(state.vote).u64(state.commit).finish();
+}
+
+export function decodeHardState(bytes: Uint8Array): HardState {
+  const reader = new RecordReader(bytes, version, 'the hard state');
+  const state = { term: reader.u64(), vote: reader.id(), commit: reader.u64() };
+  reader.finish();
+  return state;
+}
+
+export function encodeAnchor(anchor: LogAnchor): Buffer {
+  return new RecordWriter(version).u64(anchor.index).u64(anchor.term).u32(anchor.chain).finish();
+}
+
+export function decodeAnchor(bytes: Uint8Array): LogAnchor {
+  const reader = new RecordReader(bytes, version, "the log's anchor");
+  const anchor = { index: reader.u64(), term: reader.u64(), chain: reader.u32() };
+  reader.finish();
+  return anchor;
+}
+
+export function encodeTail(index: number, chain: number): Buffer {
+  return new RecordWriter(version).u64(index).u32(chain).finish();
+}
+
+export function decodeTail(bytes: Uint8Array): { readonly index: number; readonly chain: number } {
+  const reader = new RecordReader(bytes, version, "the log's tail");
+  const tail = { index: reader.u64(), chain: reader.u32() };
+  reader.finish();
+  return tail;
+}
+
+export function encodeStateDirectory(name: string): Buffer {
+  return new RecordWriter(version).text(name).finish();
+}
+
+export function decodeStateDirectory(bytes: Uint8Array): string {
+  const reader = new RecordReader(bytes, version, 'the name of the state directory');
+  const name = reader.text();
+  reader.finish();
+  return name;
+}

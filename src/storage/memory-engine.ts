@@ -1,0 +1,264 @@
+/**
+ * The in-memory twin of the LevelDB engine, for tests and the simulator: same promises, virtual
+ * time, and the faults of a real disk on request.
+ */
+import BTreeModule from 'sorted-btree';
+import { assert } from '../base/assert.ts';
+import { buffer, latin1 } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { operationBytes } from './engine.ts';
+import type { Completion, Engine, EngineEntry, EngineView, KeyRange, Operation } from './engine.ts';
+
+// The package is CommonJS. Node gives its default export as a property of the module object; tools
+// that load it for tests give the class itself.
+const loaded: unknown = BTreeModule;
+const BTree =
+  typeof loaded === 'function' ? (loaded as typeof BTreeModule.default) : BTreeModule.default;
+type Tree = InstanceType<typeof BTree<string, Uint8Array>>;
+
+function compareStrings(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function newTree(): Tree {
+  return new BTree<string, Uint8Array>(undefined, compareStrings);
+}
+
+interface Batch {
+  readonly operations: readonly Operation[];
+  /** It survives every crash. A later synced batch does not make an earlier one safe. */
+  safe: boolean;
+}
+
+function applyTo(tree: Tree, operations: readonly Operation[]): void {
+  for (const operation of operations) {
+    const key = latin1(operation.key);
+    if (operation.type === 'put') tree.set(key, Uint8Array.from(operation.value));
+    else tree.delete(key);
+  }
+}
+
+/**
+ * What one database directory holds; outlives the engines opened on it. Batches from the first
+ * unsafe one on are kept apart, so that {@link crash} can lose any subset of the unsafe ones.
+ */
+export class MemoryDisk {
+  #settled = newTree();
+  #batches: Batch[] = [];
+  #current = newTree();
+  #engine: MemoryEngine | undefined;
+
+  /** The contents as an engine reads them now. */
+  get tree(): Tree {
+    return this.#current;
+  }
+
+  /** How many batches a crash could lose now. */
+  get unsafeBatches(): number {
+    return this.#batches.filter((batch) => !batch.safe).length;
+  }
+
+  get open(): boolean {
+    return this.#engine !== undefined;
+  }
+
+  attach(engine: MemoryEngine): void {
+    assert(this.#engine === undefined, 'the memory disk is open already');
+    this.#engine = engine;
+  }
+
+  detach(): void {
+    this.#engine = undefined;
+  }
+
+  /** A batch reached the disk's cache: it can be read, and is lost only by a crash. */
+  add(operations: readonly Operation[], safe: boolean): void {
+    applyTo(this.#current, operations);
+    if (safe && this.#batches.length === 0) applyTo(this.#settled, operations);
+    else this.#batches.push({ operations, safe });
+  }
+
+  /**
+   * The power goes: batches that were not synced survive or not, as `survives` decides for each in
+   * order, written or still under way; then the engine is gone, and none of its completions comes.
+   */
+  crash(survives: () => boolean): void {
+    const underWay = this.#engine?.abandon() ?? [];
+    for (const batch of this.#batches) {
+      if (batch.safe || survives()) applyTo(this.#settled, batch.operations);
+    }
+    for (const operations of underWay) {
+      if (survives()) applyTo(this.#settled, operations);
+    }
+    this.#batches = [];
+    this.#current = this.#settled.clone();
+    this.#engine = undefined;
+  }
+
+  /** Bit rot: replaces a stored value, or removes the pair, behind the engine's back. */
+  rot(key: Uint8Array, change: (value: Uint8Array) => Uint8Array | undefined): void {
+    const name = latin1(key);
+    for (const tree of [this.#settled, this.#current]) {
+      const value = tree.get(name);
+      const changed = value === undefined ? undefined : change(Uint8Array.from(value));
+      if (changed === undefined) tree.delete(name);
+      else tree.set(name, changed);
+    }
+  }
+}
+
+interface Waiting {
+  readonly operations: readonly Operation[];
+  readonly sync: boolean;
+  readonly bytes: number;
+  readonly done: Completion;
+}
+
+export interface MemoryEngineOptions {
+  readonly clock: Clock;
+  /** The disk to open; a new one if absent. */
+  readonly disk?: MemoryDisk;
+  /** How long a write takes; by default it completes after the input that is already waiting. */
+  readonly writeDelayMs?: (sync: boolean, bytes: number) => number;
+}
+
+export class MemoryEngine implements Engine {
+  readonly disk: MemoryDisk;
+  readonly #clock: Clock;
+  readonly #writeDelayMs: ((sync: boolean, bytes: number) => number) | undefined;
+  #waiting: Waiting[] = [];
+  #underWay = false;
+  #failure: Error | undefined;
+  #nextFailure: Error | undefined;
+  #closing: Completion | undefined;
+  #dead = false;
+  backlogBytes = 0;
+
+  constructor(options: MemoryEngineOptions) {
+    this.disk = options.disk ?? new MemoryDisk();
+    this.#clock = options.clock;
+    this.#writeDelayMs = options.writeDelayMs;
+    this.disk.attach(this);
+  }
+
+  /** The next write with operations fails with `error`, and so do all after it. */
+  failNextWrite(error: Error): void {
+    this.#nextFailure = error;
+  }
+
+  /** For {@link MemoryDisk.crash}: ends without completions and tells what was under way. */
+  abandon(): readonly (readonly Operation[])[] {
+    this.#dead = true;
+    const lost = this.#waiting.map((write) => write.operations);
+    this.#waiting = [];
+    // At most one write is under way; the rest has not begun and cannot have reached the disk.
+    return this.#underWay ? lost.slice(0, 1) : [];
+  }
+
+  getSync(key: Uint8Array): Uint8Array | undefined {
+    this.#assertOpen();
+    return copyOf(this.disk.tree.get(latin1(key)));
+  }
+
+  write(operations: readonly Operation[], sync: boolean, done: Completion): void {
+    this.#assertOpen();
+    const bytes = operations.reduce((sum, operation) => sum + operationBytes(operation), 0);
+    this.backlogBytes += bytes;
+    this.#waiting.push({ operations, sync, bytes, done });
+    this.#next();
+  }
+
+  view(): EngineView {
+    this.#assertOpen();
+    return new MemoryView(this.disk.tree.clone(), this.#clock);
+  }
+
+  close(done: Completion): void {
+    this.#assertOpen();
+    this.#closing = done;
+    this.#next();
+  }
+
+  #assertOpen(): void {
+    assert(!this.#dead && this.#closing === undefined, 'the engine is closed');
+  }
+
+  #next(): void {
+    if (this.#underWay) return;
+    const write = this.#waiting[0];
+    if (write === undefined) {
+      if (this.#closing !== undefined) this.#later(0, () => this.#closed());
+      return;
+    }
+    this.#underWay = true;
+    this.#later(this.#writeDelayMs?.(write.sync, write.bytes) ?? 0, () => this.#complete(write));
+  }
+
+  #complete(write: Waiting): void {
+    this.#waiting.shift();
+    this.backlogBytes -= write.bytes;
+    if (write.operations.length > 0) {
+      this.#failure ??= this.#nextFailure;
+      if (this.#failure === undefined) this.disk.add(write.operations, write.sync);
+    }
+    this.#underWay = false;
+    write.done(this.#failure);
+    this.#next();
+  }
+
+  #closed(): void {
+    const done = this.#closing;
+    if (done === undefined) return;
+    this.#dead = true;
+    this.disk.detach();
+    done(undefined);
+  }
+
+  #later(delayMs: number, callback: () => void): void {
+    const alive = (): void => {
+      if (!this.#dead) callback();
+    };
+    if (delayMs > 0) this.#clock.after(delayMs, alive);
+    else this.#clock.defer(alive);
+  }
+}
+
+function copyOf(value: Uint8Array | undefined): Uint8Array | undefined {
+  return value === undefined ? undefined : Buffer.from(value);
+}
+
+class MemoryView implements EngineView {
+  readonly #tree: Tree;
+  readonly #clock: Clock;
+  #closed = false;
+
+  constructor(tree: Tree, clock: Clock) {
+    this.#tree = tree;
+    this.#clock = clock;
+  }
+
+  getSync(key: Uint8Array): Uint8Array | undefined {
+    assert(!this.#closed, 'the view is closed');
+    return copyOf(this.#tree.get(latin1(key)));
+  }
+
+  read(
+    range: KeyRange,
+    limit: number,
+    done: (error: Error | undefined, entries: readonly EngineEntry[]) => void,
+  ): void {
+    assert(!this.#closed, 'the view is closed');
+    const low = range.low === undefined ? '' : latin1(range.low);
+    const high = range.high === undefined ? undefined : latin1(range.high);
+    const entries: EngineEntry[] = [];
+    for (const [key, value] of this.#tree.entries(low)) {
+      if (entries.length >= limit || (high !== undefined && key >= high)) break;
+      entries.push([Buffer.from(key, 'latin1'), buffer(Uint8Array.from(value))]);
+    }
+    this.#clock.defer(() => done(undefined, entries));
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+}

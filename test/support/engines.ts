@@ -1,0 +1,71 @@
+/** Clocks and engines for tests of storage. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import type { Completion, Engine, Operation } from '../../src/storage/engine.ts';
+import { LevelEngine } from '../../src/storage/level-engine.ts';
+import { MemoryEngine } from '../../src/storage/memory-engine.ts';
+
+/** The machine's clock: LevelDB works in threads and cannot be simulated. */
+export const realClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+  defer(callback) {
+    setImmediate(callback);
+  },
+};
+
+/** Turns a call with a completion into a promise. */
+export function completion(start: (done: Completion) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    start((error) => (error === undefined ? resolve() : reject(error)));
+  });
+}
+
+/** Turns a call with an error-first callback into a promise. */
+export function result<T>(
+  start: (done: (error: Error | undefined, value: T | undefined) => void) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, value) => (value === undefined ? reject(error ?? new Error()) : resolve(value)));
+  });
+}
+
+export function openLevel(location: string, writeBufferBytes = 1024 * 1024): Promise<LevelEngine> {
+  return result((done) => {
+    const cacheBytes = 1024 * 1024;
+    const options = { clock: realClock, logger: silentLogger, writeBufferBytes, cacheBytes };
+    LevelEngine.open(location, options, done);
+  });
+}
+
+export function openMemory(): MemoryEngine {
+  return new MemoryEngine({ clock: realClock });
+}
+
+export function temporaryDirectory(): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'quorate-storage-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export function put(key: string, value: string | Uint8Array): Operation {
+  return { type: 'put', key: Buffer.from(key, 'latin1'), value: Buffer.from(value) };
+}
+
+export function del(key: string): Operation {
+  return { type: 'delete', key: Buffer.from(key, 'latin1') };
+}
+
+export function write(
+  engine: Engine,
+  operations: readonly Operation[],
+  sync = true,
+): Promise<void> {
+  return completion((done) => engine.write(operations, sync, done));
+}
