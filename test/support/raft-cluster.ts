@@ -9,6 +9,7 @@ import {
   noConfState,
   RawNode,
   type Entry,
+  type HardState,
   type MemberId,
   type Message,
   type Persist,
@@ -56,6 +57,8 @@ export class ClusterMember {
     if (snapshot !== undefined && snapshot.index > 0) {
       this.storage.install(snapshot);
       this.storage.setHardState({ term: 0, vote: 0n, commit: snapshot.index });
+    } else if (snapshot !== undefined) {
+      this.storage.setConfState(snapshot.confState);
     }
     this.node = this.#start();
   }
@@ -65,6 +68,19 @@ export class ClusterMember {
     this.writes.length = 0;
     this.applies.length = 0;
     this.node = this.#start();
+  }
+
+  /** Starts anew with this durable state in place of its own. */
+  startWith(hardState: HardState, terms: readonly number[]): void {
+    const first = this.storage.firstIndex();
+    this.storage.append(terms.map((term, position) => entryOf(first + position, term)));
+    this.storage.setHardState(hardState);
+    this.restart();
+  }
+
+  /** Terms of the entries of the stable log. */
+  logTerms(): number[] {
+    return this.log().map(({ term }) => term);
   }
 
   /** All entries of the stable log. */
@@ -102,6 +118,11 @@ export class ClusterMember {
       random: () => (this.electionTimeout - electionTicks + 0.5) / electionTicks,
     });
   }
+}
+
+/** A normal entry whose data tells where it was made. */
+export function entryOf(index: number, term: number): Entry {
+  return { index, term, kind: EntryKind.normal, data: Buffer.from(`${index}@${term}`) };
 }
 
 /** Which messages to take from the network. */
@@ -202,6 +223,28 @@ export class RaftCluster {
       }
       for (const id of ids) busy = this.deliver({ to: id }).length > 0 || busy;
     }
+  }
+
+  /** Makes a member the leader of all that can hear it. */
+  elect(id: MemberId): void {
+    this.node(id).campaign();
+    this.settle();
+    const { role } = this.node(id).status();
+    if (role !== 'leader') throw new Error(`member ${id} is ${role}, not leader`);
+  }
+
+  /** Proposes a command, which the member must take. */
+  propose(id: MemberId, command: string): void {
+    const refusal = this.node(id).propose([Buffer.from(command)]);
+    if (refusal !== undefined) throw new Error(`the command was refused: ${refusal}`);
+  }
+
+  /** Commands that a member has applied, without leaders' empty entries. */
+  appliedCommands(id: MemberId): string[] {
+    const commands = this.member(id).applied.filter(
+      ({ kind, data }) => kind === EntryKind.normal && data.length > 0,
+    );
+    return commands.map(({ data }) => Buffer.from(data).toString());
   }
 
   tick(id: MemberId, count = 1): void {
