@@ -12,7 +12,8 @@ import type {
   Message,
   SnapshotMetadata,
 } from '../raft/index.ts';
-import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } from './wire.ts';
+import { PeerProtocolError, integerSizeLimitBytes } from './wire.ts';
+import type { FrameReader, FrameWriter } from './wire.ts';
 
 const typeNumbers = {
   propose: 1,
@@ -68,40 +69,50 @@ export function writeMessage(writer: FrameWriter, message: Message): void {
   writer.integer(message.term);
   switch (message.type) {
     case 'propose':
-      return writeEntries(writer, message.entries);
+      writeEntries(writer, message.entries);
+      return;
     case 'append':
       writer.integer(message.index);
       writer.integer(message.logTerm);
       writer.integer(message.commit);
-      return writeEntries(writer, message.entries);
+      writeEntries(writer, message.entries);
+      return;
     case 'appendResponse':
       writer.integer(message.index);
       writer.byte(message.reject ? 1 : 0);
       writer.integer(message.rejectHint);
-      return writer.integer(message.logTerm);
+      writer.integer(message.logTerm);
+      return;
     case 'vote':
     case 'preVote':
       writer.integer(message.index);
       writer.integer(message.logTerm);
-      return writer.byte(message.transfer ? 1 : 0);
+      writer.byte(message.transfer ? 1 : 0);
+      return;
     case 'voteResponse':
     case 'preVoteResponse':
-      return writer.byte(message.reject ? 1 : 0);
+      writer.byte(message.reject ? 1 : 0);
+      return;
     case 'snapshot':
-      return writeMetadata(writer, message.snapshot);
+      writeMetadata(writer, message.snapshot);
+      return;
     case 'heartbeat':
       writer.integer(message.commit);
-      return writer.uint64(message.context);
+      writer.uint64(message.context);
+      return;
     case 'heartbeatResponse':
     case 'readIndex':
-      return writer.uint64(message.context);
+      writer.uint64(message.context);
+      return;
     case 'timeoutNow':
       return;
     case 'transferLeader':
-      return writer.uint64(message.transferee);
+      writer.uint64(message.transferee);
+      return;
     case 'readIndexResponse':
       writer.integer(message.index);
-      return writer.uint64(message.context);
+      writer.uint64(message.context);
+      return;
     default:
       return unreachable(message);
   }

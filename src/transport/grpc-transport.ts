@@ -172,7 +172,7 @@ class GrpcCarrier implements Carrier {
     call.on('error', () => {});
     call.on('status', ({ code, details }) => {
       client.close();
-      events.closed(details === '' ? (status[code] ?? 'closed') : details);
+      events.closed(details === '' ? status[code] : details);
     });
     return dialledStream(call, () => {
       call.cancel();

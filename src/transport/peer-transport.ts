@@ -1,5 +1,5 @@
 /** The transport between members, over any carrier of frame streams. */
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { silentMetrics } from '../base/metrics.ts';
 import type { Counter, Metrics } from '../base/metrics.ts';
@@ -222,10 +222,12 @@ export class PeerTransport implements Transport {
   /** A stream was opened to this member: waits for its hello and hands it to the peer it belongs to. */
   #accept(stream: FrameStream): FrameStreamEvents {
     let owner: LiveStreamOwner | undefined;
-    let timer: Timer | undefined;
     let pending = true;
+    const timer = this.#clock.after(this.#limits.handshakeMs, () => {
+      live.closed('no hello');
+    });
     const settle = (): void => {
-      timer?.cancel();
+      timer.cancel();
       if (pending) this.#pendingHandshakes--;
       pending = false;
     };
@@ -245,9 +247,6 @@ export class PeerTransport implements Transport {
     });
     live.bind(stream);
     this.#pendingHandshakes++;
-    timer = this.#clock.after(this.#limits.handshakeMs, () => {
-      live.closed('no hello');
-    });
     if (this.#pendingHandshakes > this.#limits.pendingHandshakes) {
       this.#clock.defer(() => {
         live.closed('too many streams without a hello');

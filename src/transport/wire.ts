@@ -90,7 +90,7 @@ export class FrameReader {
 
   byte(): number {
     this.#need(1);
-    return this.#bytes[this.#at++]!;
+    return this.#bytes[this.#at++] ?? 0;
   }
 
   uint16(): number {

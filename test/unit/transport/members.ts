@@ -69,8 +69,7 @@ export class RecordingLogger implements Logger {
   has(level: string, text: string): boolean {
     return this.lines.some(
       (line) =>
-        line.level === level &&
-        `${line.message} ${String(line.fields['reason'] ?? '')}`.includes(text),
+        line.level === level && `${line.message} ${JSON.stringify(line.fields)}`.includes(text),
     );
   }
 
@@ -208,7 +207,13 @@ export function plain(message: Message): Message {
 export const metadata: SnapshotMetadata = {
   index: 77,
   term: 5,
-  confState: { voters: [1n, 2n], votersOutgoing: [], learners: [3n], learnersNext: [], autoLeave: false },
+  confState: {
+    voters: [1n, 2n],
+    votersOutgoing: [],
+    learners: [3n],
+    learnersNext: [],
+    autoLeave: false,
+  },
 };
 
 export function heartbeat(from: MemberId, to: MemberId, number: number): HeartbeatMessage {

@@ -1,0 +1,238 @@
+/** The gRPC transport against strangers, impostors and peers that do not read. */
+import { Client, Server, ServerCredentials, credentials } from '@grpc/grpc-js';
+import net from 'node:net';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { SeededRandom } from '../../../src/base/random.ts';
+import {
+  decodeFrame,
+  encodeHello,
+  encodeWelcome,
+  type Frame,
+  type Hello,
+} from '../../../src/transport/frames.ts';
+import { GrpcTransport } from '../../../src/transport/grpc-transport.ts';
+import { GrpcNetwork } from './grpc-network.ts';
+import { RecordingLogger, append, heartbeat, realClock, until } from './members.ts';
+import type { TestMember } from './members.ts';
+
+const path = '/quorate.peer.Peer/Connect';
+const identity = (bytes: Buffer): Buffer => bytes;
+
+let network: GrpcNetwork;
+let one: TestMember;
+let two: TestMember;
+
+function overGrpc(member: TestMember): GrpcTransport {
+  if (member.transport instanceof GrpcTransport) return member.transport;
+  throw new Error('not a member over gRPC');
+}
+
+function port(member: TestMember): number {
+  const [url] = overGrpc(member).boundUrls;
+  return Number(new URL(url ?? '').port);
+}
+
+async function bothTalk(): Promise<void> {
+  const before = two.received.length;
+  one.send(heartbeat(1n, 2n, 9), append(1n, 2n, 9));
+  await until(() => two.received.length === before + 2, 'the members still talk');
+}
+
+beforeEach(async () => {
+  network = await GrpcNetwork.open({
+    queueBytes: 4 * 1024 * 1024,
+    batchBytes: 256 * 1024,
+    handshakeMs: 300,
+    pendingHandshakes: 8,
+  });
+  one = await network.start(1n);
+  two = await network.start(2n);
+  await until(() => one.transport.connected(2n) && two.transport.connected(1n), 'connected');
+});
+
+afterEach(() => network.close());
+
+const hello: Omit<Hello, 'kind'> = {
+  version: 1,
+  oldestVersion: 1,
+  cluster: 42n,
+  from: 3n,
+  to: 1n,
+  incarnation: 5n,
+  session: 1,
+  channel: 'control',
+  transfer: 0,
+};
+
+/** Opens a stream by hand, sends `bytes` and returns the first answer. */
+async function answerTo(bytes: Uint8Array | undefined): Promise<Frame | string> {
+  const client = new Client(`127.0.0.1:${port(one)}`, credentials.createInsecure());
+  try {
+    return await new Promise((resolve) => {
+      const call = client.makeBidiStreamRequest<Buffer, Buffer>(path, identity, identity);
+      call.on('data', (bytes: Buffer) => {
+        const frame = decodeFrame(bytes, 1n, 3n);
+        if (frame.kind !== 'ping') resolve(frame);
+      });
+      call.on('error', (error) => resolve(error.message));
+      call.on('end', () => resolve('ended'));
+      if (bytes !== undefined) call.write(Buffer.from(bytes));
+    });
+  } finally {
+    client.close();
+  }
+}
+
+describe('a stream is refused, and the reason said and logged,', () => {
+  test.each<[string, Partial<Hello>, string]>([
+    ['of another cluster', { cluster: 7n }, 'cluster ids differ: 7 there, 2a here'],
+    ['for another member', { to: 8n }, 'this is member 1, not 8'],
+    ['of no member', { from: 11n }, 'b is not a member of the cluster'],
+    [
+      'of a version too new',
+      { version: 9, oldestVersion: 8 },
+      'protocol versions differ: 8 to 9 there, 1 to 1 here',
+    ],
+    [
+      'of a version too old',
+      { version: 0, oldestVersion: 0 },
+      'protocol versions differ: 0 to 0 there, 1 to 1 here',
+    ],
+  ])('%s', async (_what, change, text) => {
+    const answer = await answerTo(encodeHello({ ...hello, ...change }));
+    expect(answer).toMatchObject({ kind: 'refused', text });
+    expect(one.logger.has('warn', text)).toBe(true);
+    await bothTalk();
+  });
+
+  test('for a snapshot that was not offered', async () => {
+    const answer = await answerTo(encodeHello({ ...hello, channel: 'snapshot', transfer: 1 }));
+    expect(answer).toMatchObject({ kind: 'refused', text: 'that snapshot is not offered' });
+  });
+
+  test('that a later dial has overtaken', async () => {
+    expect(await answerTo(encodeHello({ ...hello, session: 5 }))).toMatchObject({
+      kind: 'welcome',
+      version: 1,
+    });
+    expect(await answerTo(encodeHello({ ...hello, session: 4 }))).toMatchObject({
+      kind: 'refused',
+      text: 'a newer stream exists',
+    });
+    expect(await answerTo(encodeHello({ ...hello, session: 1, incarnation: 6n }))).toMatchObject({
+      kind: 'welcome',
+    });
+  });
+
+  test('that begins with garbage', async () => {
+    expect(await answerTo(Uint8Array.of(1, 2, 3))).toMatchObject({ kind: 'refused' });
+    expect(await answerTo(new Uint8Array(0))).toMatchObject({ kind: 'refused' });
+    await bothTalk();
+  });
+});
+
+test('a stream without a hello is closed', async () => {
+  const answer = await answerTo(undefined);
+  expect(answer).toBe('ended');
+  await bothTalk();
+});
+
+test('a frame above what a peer may send to the serving end is refused', async () => {
+  expect(await answerTo(new Uint8Array(1024 * 1024))).toContain('RESOURCE_EXHAUSTED');
+  await bothTalk();
+});
+
+test('garbage on the port disturbs nobody', async () => {
+  const inputs = ['GET / HTTP/1.1\r\n\r\n', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', '\0'.repeat(5_000)];
+  for (const input of inputs) {
+    await new Promise<void>((resolve) => {
+      const socket = net.connect(port(one), '127.0.0.1', () => {
+        socket.end(input);
+        setTimeout(() => socket.destroy(), 50);
+      });
+      socket.on('error', () => {});
+      socket.on('close', () => resolve());
+    });
+  }
+  await bothTalk();
+});
+
+test('a peer that sends garbage loses its stream and is dialled again', async () => {
+  let streams = 0;
+  const server = new Server();
+  server.addService(
+    {
+      connect: {
+        path,
+        requestStream: true,
+        responseStream: true,
+        requestSerialize: identity,
+        requestDeserialize: identity,
+        responseSerialize: identity,
+        responseDeserialize: identity,
+      },
+    },
+    {
+      connect: (call: { write(bytes: Uint8Array): void; on(e: string, f: () => void): void }) => {
+        streams++;
+        call.on('error', () => {});
+        call.write(encodeWelcome(1, 5n));
+        call.write(Buffer.from('04ffffffffffff', 'hex'));
+      },
+    },
+  );
+  const fake = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  network.line(1n, 3n).setTarget(fake);
+  await until(() => streams >= 6, 'dialled again and again');
+  expect(one.logger.has('warn', 'malformed frame')).toBe(true);
+  expect(one.received).toEqual([]);
+  await bothTalk();
+  server.forceShutdown();
+});
+
+test('a peer that does not read costs a bounded amount of memory and then its stream', async () => {
+  const transport = overGrpc(one);
+  network.line(2n, 1n).setStalled(true);
+  const data = new Uint8Array(100_000);
+  let most = 0;
+  await until(() => {
+    for (let i = 0; i < 20; i++) one.send(append(1n, 2n, i, data));
+    most = Math.max(most, transport.queuedBytes(2n));
+    return one.unreachables.length > 0;
+  }, 'the queue is full');
+  expect(most).toBeGreaterThan(1024 * 1024);
+  expect(most).toBeLessThanOrEqual(4 * 1024 * 1024);
+  await until(() => !one.transport.connected(2n), 'the stream is given up');
+  network.line(2n, 1n).setStalled(false);
+  await until(() => one.transport.connected(2n) && two.transport.connected(1n), 'back');
+  await bothTalk();
+});
+
+test('a taken port and a wrong address are named', async () => {
+  const listen = (url: string): Promise<string> => {
+    const transport = new GrpcTransport({
+      self: 9n,
+      cluster: 1n,
+      clock: realClock,
+      random: new SeededRandom(1),
+      logger: new RecordingLogger(),
+      listenUrls: [url],
+    });
+    return new Promise((resolve) => {
+      transport.listen((error) => {
+        transport.stop(() => resolve(error?.message ?? 'listens'));
+      });
+    });
+  };
+  const taken = `http://127.0.0.1:${port(one)}`;
+  expect(await listen(taken)).toBe(
+    `cannot listen for peers on ${taken}: the address is already in use`,
+  );
+  expect(await listen('ftp://127.0.0.1:1')).toBe('not a peer URL: ftp://127.0.0.1:1');
+  expect(await listen('https://127.0.0.1:0')).toContain('needs a certificate');
+  expect(await listen('http://127.0.0.1:0')).toBe('listens');
+});
