@@ -10,6 +10,8 @@ export const deleteEvent = 1 satisfies EventType;
 const typeTag = 0x08;
 const kvTag = 0x12;
 const prevKvTag = 0x1a;
+/** Most that tag and length of a field take. */
+const fieldOverheadBytes = 6;
 
 /** Shared by all the watchers of a change, so that it is encoded once. */
 export class StoredEvent implements Event {
@@ -49,9 +51,11 @@ export class StoredEvent implements Event {
     return !this.isDelete && this.kv.createRevision === this.modRevision;
   }
 
-  /** Bytes of the encoded event. */
+  /** Bytes of the encoded event, or a few more. */
   get size(): number {
-    return this[preencoded].length;
+    const previous = this.prevKv?.[preencoded];
+    const previousSize = previous === undefined ? 0 : previous.length + fieldOverheadBytes;
+    return this.kv[preencoded].length + previousSize + 2 * fieldOverheadBytes;
   }
 
   /** The same event with the key value before it, for watchers that ask for that. */
