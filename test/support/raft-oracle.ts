@@ -21,6 +21,9 @@ export class RaftOracle {
   readonly #applied: string[] = [''];
   readonly #lastCommit = new Map<RaftHost, number>();
 
+  /** Snapshots installed so far. */
+  snapshots = 0;
+
   /** The largest index that any member has ever counted as committed. */
   get highestCommit(): number {
     return this.#committed.length - 1;
@@ -58,6 +61,7 @@ export class RaftOracle {
   }
 
   installed(snapshot: SnapshotMetadata): void {
+    this.snapshots++;
     assert.equal(this.#committed[snapshot.index], snapshot.term, 'a snapshot of other entries');
   }
 
