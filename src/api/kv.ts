@@ -25,15 +25,13 @@ import { type PinnableReader, slicedRange } from './sliced-range.ts';
 export interface KvBackend {
   readonly clock: Clock;
   readonly headerSource: HeaderSource;
-  readonly store: StateStore &
-    PinnableReader & {
-      /** Calls `done` once compaction has removed what it can up to `revision`, durably. */
-      whenCompacted(revision: number, done: () => void): void;
-    };
+  readonly store: StateStore & PinnableReader;
   readonly txnOperationsLimit: number;
   readonly requestLimitBytes: number;
   request(command: Command): Promise<Outcome>;
   linearizableRead(): Promise<void>;
+  /** Resolves once compaction has removed what it can below `revision`, durably. */
+  whenCompacted(revision: number): Promise<void>;
 }
 
 export class KvService {
@@ -87,11 +85,7 @@ export class KvService {
       case: 'compaction',
       value: request,
     });
-    if (request.physical) {
-      await new Promise<void>((resolve) => {
-        this.#backend.store.whenCompacted(request.revision, resolve);
-      });
-    }
+    if (request.physical) await this.#backend.whenCompacted(request.revision);
     return response;
   }
 

@@ -53,7 +53,7 @@ export interface AppliedRequest {
 }
 
 export class Applier {
-  readonly #membership: Membership;
+  #membership: Membership;
   #store: StateStore;
   #txnState: TxnState;
 
@@ -64,8 +64,9 @@ export class Applier {
   }
 
   /** Goes on with the state of a snapshot. */
-  restore(store: StateStore): void {
+  restore(store: StateStore, membership: Membership): void {
     this.#store = store;
+    this.#membership = membership;
     this.#txnState = txnStateOf(store);
   }
 

@@ -4,6 +4,7 @@
  */
 import { assert, present } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
+import { prefixRange, stateKeys, type StringRange } from '../storage/keyspace.ts';
 
 export interface Member {
   readonly id: bigint;
@@ -20,34 +21,54 @@ export interface MemberAttributes {
   readonly clientUrls: readonly string[];
 }
 
-/** Where members are kept: records of the state database, by member id. */
-export interface MemberRecords {
-  get(id: bigint): Uint8Array | undefined;
-  put(id: bigint, record: Uint8Array): void;
+/** The state database as this file needs it. */
+export interface MemberBackend {
+  put(key: string, value: Uint8Array): void;
+  /** Reads what is on disk; for the start only. */
+  scan(
+    range: StringRange,
+    limit: number,
+    onEntries: (entries: readonly (readonly [key: string, value: Uint8Array])[]) => void,
+    done: (error: Error | undefined) => void,
+  ): void;
 }
 
-export class Membership {
-  readonly clusterId: bigint;
-  readonly #initial: readonly Member[];
-  readonly #members = new Map<bigint, Member>();
-  #records: MemberRecords;
+/** Clusters have few members; a slice holds them all. */
+const scanSlice = 256;
 
-  /** @param initial the members named at the first start; what the records know of them wins */
-  constructor(clusterId: bigint, initial: readonly Member[], records: MemberRecords) {
-    this.clusterId = clusterId;
-    this.#initial = initial;
-    this.#records = records;
-    this.restore(records);
+export class Membership {
+  readonly #backend: MemberBackend;
+  readonly #members = new Map<bigint, Member>();
+
+  private constructor(backend: MemberBackend) {
+    this.#backend = backend;
   }
 
-  /** Starts anew from the records of another state, e.g. a snapshot's. */
-  restore(records: MemberRecords): void {
-    this.#records = records;
-    this.#members.clear();
-    for (const member of this.#initial) {
-      const record = records.get(member.id);
-      this.#members.set(member.id, record === undefined ? member : decodeMember(record));
-    }
+  /** Reads the members that the state knows; none in a member's first life. */
+  static load(
+    backend: MemberBackend,
+    done: (error: Error | undefined, membership: Membership | undefined) => void,
+  ): void {
+    const membership = new Membership(backend);
+    backend.scan(
+      prefixRange(stateKeys.member),
+      scanSlice,
+      (entries) => {
+        for (const [, record] of entries) {
+          const member = decodeMember(record);
+          membership.#members.set(member.id, member);
+        }
+      },
+      (error) => {
+        done(error, error === undefined ? membership : undefined);
+      },
+    );
+  }
+
+  /** Founds the cluster. Every founder does the same, so all begin with equal states. */
+  found(members: readonly Member[]): void {
+    assert(this.#members.size === 0, 'a cluster is founded once');
+    for (const member of members) this.#set(member);
   }
 
   get(id: bigint): Member | undefined {
@@ -63,13 +84,13 @@ export class Membership {
   setAttributes(id: bigint, attributes: MemberAttributes): void {
     const member = this.#members.get(id);
     if (member === undefined) return;
-    const changed = {
-      ...member,
-      name: attributes.name,
-      clientUrls: [...attributes.clientUrls],
-    };
-    this.#members.set(id, changed);
-    this.#records.put(id, encodeMember(changed));
+    this.#set({ ...member, name: attributes.name, clientUrls: [...attributes.clientUrls] });
+  }
+
+  #set(member: Member): void {
+    this.#members.set(member.id, member);
+    const key = stateKeys.member + member.id.toString(16).padStart(16, '0');
+    this.#backend.put(key, encodeMember(member));
   }
 }
 

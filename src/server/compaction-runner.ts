@@ -15,6 +15,8 @@ export interface CompactionRunnerOptions {
   readonly restMs: number;
   /** Removals held in memory; above it the runner waits for the next flush. */
   readonly pendingOperations: () => number;
+  /** Told after each step that changed something. */
+  readonly changed: () => void;
   /** Makes all removals so far durable. */
   readonly flush: (done: () => void) => void;
 }
@@ -64,7 +66,9 @@ export class CompactionRunner {
       this.#run();
       return;
     }
-    if (store.compactionStep() === 'more') this.#run();
+    const progress = store.compactionStep();
+    this.#options.changed();
+    if (progress === 'more') this.#run();
     this.#settle();
   }
 

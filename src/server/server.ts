@@ -34,12 +34,10 @@ export interface ServerOptions {
   readonly electionMs: number;
   /** Largest encoded request. */
   readonly requestLimitBytes: number;
-  /** Members that must be heard of, this one included, for a leader to count as connected. */
-  readonly quorum: number;
-  readonly peers: readonly MemberId[];
-  /** Monotonic time since which `member` has been connected without a break; undefined if it is not. */
-  readonly connectedSinceMs: (member: MemberId) => number | undefined;
-  readonly driver: () => RaftDriver;
+  readonly voters: () => readonly MemberId[];
+  /** Whether there is a live connection to a member now. */
+  readonly connected: (member: MemberId) => boolean;
+  readonly driver: RaftDriver;
 }
 
 type Settled = (outcome: Outcome) => void;
@@ -52,6 +50,8 @@ export class Server {
   readonly #requestIds: RequestIds;
   readonly #readContexts: RequestIds;
   readonly #leaderLost = new Set<() => void>();
+  /** Since when each connected member has been so, as seen at the ticks. */
+  readonly #connectedSinceMs = new Map<MemberId, number>();
   #leaderElectedMs = Number.NEGATIVE_INFINITY;
   #leaderLostMs: number | undefined = 0;
   #stopped = false;
@@ -76,7 +76,7 @@ export class Server {
   }
 
   get #driver(): RaftDriver {
-    return this.#options.driver();
+    return this.#options.driver;
   }
 
   /** How long a request may take before it is answered with an error of etcd's timeouts. */
@@ -179,6 +179,7 @@ export class Server {
 
   /** Called with every tick. */
   tick(): void {
+    this.#observeConnections();
     if (this.#leaderLostMs === undefined || this.#leaderLost.size === 0) return;
     if (this.#clock.monotonicMs() - this.#leaderLostMs < 3 * this.#options.electionMs) return;
     const listeners = [...this.#leaderLost];
@@ -250,14 +251,26 @@ export class Server {
     return connected ? 'timeout' : 'timeoutConnectionLost';
   }
 
+  #observeConnections(): void {
+    for (const member of this.#options.voters()) {
+      if (!this.#options.connected(member)) this.#connectedSinceMs.delete(member);
+      else if (!this.#connectedSinceMs.has(member)) {
+        this.#connectedSinceMs.set(member, this.#clock.monotonicMs());
+      }
+    }
+  }
+
   #connectedSince(member: MemberId, startedMs: number): boolean {
-    const sinceMs = this.#options.connectedSinceMs(member);
+    const sinceMs = this.#connectedSinceMs.get(member);
     return sinceMs !== undefined && sinceMs < startedMs;
   }
 
   #connectedToQuorumSince(startedMs: number): boolean {
-    const connected = this.#options.peers.filter((peer) => this.#connectedSince(peer, startedMs));
-    return connected.length + 1 >= this.#options.quorum;
+    const voters = this.#options.voters();
+    const connected = voters.filter(
+      (voter) => voter === this.#options.memberId || this.#connectedSince(voter, startedMs),
+    );
+    return connected.length > voters.length / 2;
   }
 }
 

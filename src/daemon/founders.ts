@@ -1,0 +1,50 @@
+/** Who a member is and with whom it founds its cluster: from its flags, or from its data directory. */
+import { clusterIdOf, idToString, memberIdOf } from '../cluster/identity.ts';
+import type { Member } from '../cluster/membership.ts';
+import type { Config } from '../config/schema.ts';
+import { checkBootstrap } from '../config/validate.ts';
+
+export interface Identity {
+  readonly memberId: bigint;
+  readonly clusterId: bigint;
+}
+
+export interface Founders extends Identity {
+  readonly members: readonly Member[];
+}
+
+/** @throws Error in etcd's words if the flags contradict each other */
+export function foundersOf(config: Config): Founders {
+  const problem = checkBootstrap(config);
+  if (problem !== undefined) throw new Error(problem);
+  const members = membersOf(config);
+  const self = members.find(({ name }) => name === config.name);
+  if (self === undefined) throw new Error(`${config.name} is not in --initial-cluster`);
+  return { memberId: self.id, clusterId: clusterIdOf(members.map(({ id }) => id)), members };
+}
+
+function membersOf(config: Config): readonly Member[] {
+  return config.initialCluster.map(({ name, peerUrls }) => ({
+    id: memberIdOf(peerUrls, config.clusterToken),
+    name,
+    peerUrls,
+    clientUrls: [],
+    isLearner: false,
+  }));
+}
+
+/**
+ * A member that has started before is who its directory says it is; like etcd, it does not need
+ * the founding flags again. But flags that list a whole other cluster show that this is the wrong
+ * directory.
+ * @throws Error if they do
+ */
+export function checkIdentity(stored: Identity, config: Config): void {
+  if (config.initialCluster.length < 2) return;
+  const clusterId = clusterIdOf(membersOf(config).map(({ id }) => id));
+  if (clusterId === stored.clusterId) return;
+  throw new Error(
+    `the data directory ${config.dataDir} belongs to cluster ${idToString(stored.clusterId)}, ` +
+      `but --initial-cluster and --initial-cluster-token describe cluster ${idToString(clusterId)}`,
+  );
+}

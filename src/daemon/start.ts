@@ -1,0 +1,274 @@
+/**
+ * Puts a member together from its configuration and starts it; stops it in reverse order. The one
+ * place that knows every part.
+ */
+import type { Logger } from '../base/logger.ts';
+import { CLUSTER_VERSION, ETCD_VERSION, STORAGE_VERSION } from '../base/versions.ts';
+import { ClusterService } from '../api/cluster.ts';
+import { GrpcAdapter } from '../api/grpc/adapter.ts';
+import { HealthService } from '../api/health.ts';
+import { ClientPort } from '../api/http/client-port.ts';
+import { HealthEndpoints } from '../api/http/health.ts';
+import { HttpRouter } from '../api/http/router.ts';
+import { KvService } from '../api/kv.ts';
+import { MaintenanceService } from '../api/maintenance.ts';
+import { WatchService } from '../api/watch.ts';
+import { idToString } from '../cluster/identity.ts';
+import { Membership } from '../cluster/membership.ts';
+import type { Config } from '../config/schema.ts';
+import { Cluster, Health, KV, Maintenance, Watch } from '../gen/services.ts';
+import { Member as ServerMember } from '../server/member.ts';
+import { type DataDirectory, openDataDirectory, readIdentity } from '../storage/data-directory.ts';
+import { GrpcTransport } from '../transport/grpc-transport.ts';
+import { apiBackend, serverHealth } from './api-backend.ts';
+import { checkIdentity, type Founders, foundersOf, type Identity } from './founders.ts';
+import type { Member, MemberDependencies } from './main.ts';
+
+/** How long a starting member waits for a leader before it serves what it can without one (etcd: wait-cluster-ready-timeout). */
+const clusterReadyTimeoutMs = 5000;
+/** How long calls under way may take when the member stops. */
+const stopGraceMs = 2000;
+
+/** @throws Error with words for the operator: a taken port, a directory that cannot be used */
+export async function start(config: Config, dependencies: MemberDependencies): Promise<Member> {
+  const closing: (() => Promise<void>)[] = [];
+  try {
+    return await open(config, dependencies, closing);
+  } catch (error) {
+    for (const close of closing.reverse()) await close();
+    throw error;
+  }
+}
+
+/** @param closing how to undo what has been opened, in the order of opening */
+async function open(
+  config: Config,
+  dependencies: MemberDependencies,
+  closing: (() => Promise<void>)[],
+): Promise<Member> {
+  const { clock, random, logger, metrics } = dependencies;
+  const stored = readIdentity(config.dataDir);
+  if (stored !== undefined) checkIdentity(stored, config);
+  const founders = stored === undefined ? foundersOf(config) : undefined;
+  const identity = identityOf(stored, founders);
+
+  const transport = new GrpcTransport({
+    self: identity.memberId,
+    cluster: identity.clusterId,
+    clock,
+    random,
+    logger: logger.child({ module: 'transport' }),
+    metrics,
+    listenUrls: config.listenPeerUrls,
+  });
+  closing.push(() => callback((done) => transport.stop(() => done(undefined))));
+  await callback((done) => transport.listen(done));
+
+  const directory = await result<DataDirectory>((done) =>
+    openDataDirectory(
+      {
+        path: config.dataDir,
+        clock,
+        logger: logger.child({ module: 'storage' }),
+        identity,
+        flushIntervalMs: config.backendBatchIntervalMs,
+      },
+      done,
+    ),
+  );
+  closing.push(() => callback((done) => directory.close(done)));
+  if (founders !== undefined) await found(directory, founders);
+
+  const member = await result<ServerMember>((done) =>
+    ServerMember.open(
+      {
+        memberId: identity.memberId,
+        directory,
+        transport,
+        clock,
+        random,
+        logger,
+        metrics,
+        heartbeatMs: config.heartbeatMs,
+        electionMs: config.electionMs,
+        preVote: config.preVote,
+        snapshotCount: config.snapshotCount,
+        catchUpEntries: config.catchUpEntries,
+        requestLimitBytes: config.maxRequestBytes,
+        compactionRestMs: config.compactionSleepIntervalMs,
+      },
+      done,
+    ),
+  );
+  // From here on the member's own stop closes transport and directory.
+  closing.splice(0, closing.length, () => callback((done) => member.stop(done)));
+  return await serve(config, dependencies, identity, member, closing);
+}
+
+function identityOf(stored: Identity | undefined, founders: Founders | undefined): Identity {
+  const identity = stored ?? founders;
+  if (identity === undefined) throw new Error('neither directory nor flags tell who this is');
+  return { memberId: identity.memberId, clusterId: identity.clusterId };
+}
+
+/** Writes the state that a cluster begins with; equal on all founders. */
+async function found(directory: DataDirectory, founders: Founders): Promise<void> {
+  const { backend } = directory;
+  const membership = await result<Membership>((done) => Membership.load(backend, done));
+  membership.found(founders.members);
+  backend.setConfState({
+    voters: founders.members.map(({ id }) => id),
+    votersOutgoing: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  });
+  backend.applied(0, 0);
+  await callback((done) => backend.flush(done));
+}
+
+async function serve(
+  config: Config,
+  dependencies: MemberDependencies,
+  identity: Identity,
+  member: ServerMember,
+  closing: (() => Promise<void>)[],
+): Promise<Member> {
+  const { clock, random, logger, metrics } = dependencies;
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  member.start((error) => fail(error));
+  await announced(config, dependencies, member);
+
+  const backend = apiBackend({ member, clusterId: identity.clusterId, config, clock, random });
+  const health = new HealthService();
+  const adapter = new GrpcAdapter({
+    logger: logger.child({ module: 'grpc' }),
+    metrics,
+    extensiveMetrics: config.extensiveMetrics,
+    maxRequestBytes: config.maxRequestBytes,
+    maxConcurrentStreams: config.maxConcurrentStreams,
+    keepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
+    keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
+    keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
+    slowCallMs: config.warningUnaryRequestDurationMs,
+    monotonicMs: () => clock.monotonicMs(),
+  });
+  adapter.add(KV, new KvService(backend));
+  adapter.add(Watch, new WatchService(backend));
+  adapter.add(Maintenance, new MaintenanceService(backend));
+  adapter.add(Cluster, new ClusterService(backend));
+  adapter.add(Health, health);
+  const port = new ClientPort({
+    router: httpRouter(config, dependencies, member),
+    logger: logger.child({ module: 'http' }),
+    acceptGrpc: (socket) => adapter.accept(socket),
+  });
+  closing.push(async () => {
+    health.stop();
+    port.close();
+    await adapter.stop(stopGraceMs);
+    port.destroy();
+  });
+  await listen(config, port);
+  logger.info(
+    {
+      'member-id': idToString(identity.memberId),
+      'cluster-id': idToString(identity.clusterId),
+      'listen-client-urls': config.listenClientUrls,
+      'data-dir': config.dataDir,
+    },
+    'ready to serve client requests',
+  );
+  return {
+    failed,
+    stop: async () => {
+      for (const close of closing.splice(0).reverse()) await close();
+    },
+  };
+}
+
+async function listen(config: Config, port: ClientPort): Promise<void> {
+  const separateHttp = config.listenClientHttpUrls.length > 0;
+  for (const url of config.listenClientUrls) await port.listen(url, separateHttp ? 'grpc' : 'both');
+  for (const url of config.listenClientHttpUrls) await port.listen(url, 'http');
+  for (const url of config.listenMetricsUrls) await port.listen(url, 'http');
+}
+
+function httpRouter(
+  config: Config,
+  { logger, metrics }: MemberDependencies,
+  member: ServerMember,
+): HttpRouter {
+  return new HttpRouter({
+    health: new HealthEndpoints(serverHealth(member), logger, metrics),
+    logger: logger.child({ module: 'http' }),
+    versions: () => ({
+      server: ETCD_VERSION,
+      cluster: CLUSTER_VERSION,
+      storage: STORAGE_VERSION,
+    }),
+    scrape: () => metrics.scrape(),
+    corsOrigins: config.corsOrigins,
+    hostWhitelist: config.hostWhitelist,
+  });
+}
+
+/** Tells all members this one's name and client URLs; tries until it has been agreed on. */
+async function publish(config: Config, member: ServerMember, logger: Logger): Promise<void> {
+  for (;;) {
+    try {
+      await member.server.request({
+        case: 'clusterMemberAttrSet',
+        value: {
+          memberId: member.id,
+          memberAttributes: { name: config.name, clientUrls: [...config.advertiseClientUrls] },
+        },
+      });
+      return;
+    } catch (error) {
+      if (member.stopping) return;
+      const reason = error instanceof Error ? error.message : String(error);
+      logger.warn({ error: reason }, 'could not announce this member to the others yet');
+    }
+  }
+}
+
+/** Waits until this member is announced, which takes a leader, or no longer than a limit. */
+function announced(
+  config: Config,
+  { clock, logger }: MemberDependencies,
+  member: ServerMember,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(clusterReadyTimeoutMs, resolve);
+    publish(config, member, logger).then(() => {
+      timer.cancel();
+      resolve();
+    }, reject);
+  });
+}
+
+/** Runs work that ends by a callback with an error or without. */
+function callback(work: (done: (error: Error | undefined) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    work((error) => {
+      if (error === undefined) resolve();
+      else reject(error);
+    });
+  });
+}
+
+/** Runs work that ends by a callback with a result or an error. */
+function result<Value>(
+  work: (done: (error: Error | undefined, value: Value | undefined) => void) => void,
+): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    work((error, value) => {
+      if (value === undefined) reject(error ?? new Error('neither a result nor an error'));
+      else resolve(value);
+    });
+  });
+}

@@ -1,0 +1,387 @@
+/**
+ * One member, put together from what the daemon or a simulator gives it: log and state from a data
+ * directory, the Raft core and its driver, the state machine, and the server above them.
+ *
+ * This file is where the driver's outputs meet the rest; the decisions are made elsewhere.
+ */
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { Random } from '../base/random.ts';
+import { Applier } from '../apply/applier.ts';
+import type { Membership } from '../cluster/membership.ts';
+import type { Store } from '../mvcc/store.ts';
+import { WatchableStore } from '../mvcc/watchable-store.ts';
+import {
+  decodeConfChange,
+  type Entry,
+  type MemberId,
+  type Message,
+  RawNode,
+  type ReadState,
+  type SnapshotMetadata,
+  type SoftState,
+} from '../raft/index.ts';
+import type { DataDirectory } from '../storage/data-directory.ts';
+import type { SnapshotSource, Transport } from '../transport/transport.ts';
+import { CompactionRunner } from './compaction-runner.ts';
+import { LogCompaction } from './log-compaction.ts';
+import { createServerMetrics, type ServerMetrics } from './metrics.ts';
+import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
+import { raftConfig } from './raft-options.ts';
+import { memberHex, Server } from './server.ts';
+import { loadState, type State } from './state.ts';
+
+export interface MemberOptions {
+  readonly memberId: MemberId;
+  readonly directory: DataDirectory;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly preVote: boolean;
+  /** Applied entries after which the log is compacted. */
+  readonly snapshotCount: number;
+  /** Entries kept behind that point for followers that lag. */
+  readonly catchUpEntries: number;
+  readonly requestLimitBytes: number;
+  readonly compactionRestMs: number;
+  /** Memory for values. */
+  readonly cacheBytes?: number;
+}
+
+/** How long a stopping leader waits for another to take over. */
+const transferTimeoutMs = 1000;
+
+export class Member {
+  readonly id: MemberId;
+  readonly server: Server;
+  readonly watchable: WatchableStore;
+  readonly #options: MemberOptions;
+  readonly #logger: Logger;
+  readonly #metrics: ServerMetrics;
+  readonly #node: RawNode;
+  readonly #driver: RaftDriver;
+  readonly #applier: Applier;
+  readonly #logCompaction: LogCompaction;
+  #state: State;
+  #compaction: CompactionRunner;
+  #stopping = false;
+  #onFailure: ((error: Error) => void) | undefined;
+  #onHandedOver: (() => void) | undefined;
+
+  /** Reads the state and checks it; `done` gets a member that has not begun to act. */
+  static open(
+    options: MemberOptions,
+    done: (error: Error | undefined, member: Member | undefined) => void,
+  ): void {
+    const { directory, clock, cacheBytes } = options;
+    loadState({ backend: directory.backend, clock, cacheBytes }, (error, state) => {
+      if (state === undefined) done(error, undefined);
+      else done(undefined, new Member(options, state));
+    });
+  }
+
+  private constructor(options: MemberOptions, state: State) {
+    const { directory, clock, random, logger, memberId } = options;
+    const { backend, raftLog } = directory;
+    this.id = memberId;
+    this.#options = options;
+    this.#logger = logger;
+    this.#metrics = createServerMetrics(options.metrics);
+    this.#state = state;
+    this.watchable = new WatchableStore({ store: state.store, clock });
+    this.#applier = new Applier(state.store, state.membership);
+    this.#compaction = this.#startCompaction();
+    this.#logCompaction = new LogCompaction({ ...options, log: raftLog });
+    raftLog.setConfState(backend.confState);
+    this.#node = new RawNode(
+      raftConfig({ ...options, storage: raftLog, applied: backend.flushedIndex }),
+    );
+    this.#driver = new RaftDriver({
+      node: this.#node,
+      clock,
+      logger,
+      tickMs: options.heartbeatMs,
+      host: this.#host(),
+      observeTickDelay: (delayMs) => {
+        this.#metrics.tickDelay(delayMs);
+        this.server.tick();
+      },
+    });
+    this.server = new Server({
+      memberId,
+      clock,
+      random,
+      logger,
+      metrics: this.#metrics,
+      electionMs: options.electionMs,
+      requestLimitBytes: options.requestLimitBytes,
+      voters: () => directory.backend.confState.voters,
+      connected: (member) => options.transport.connected(member),
+      driver: this.#driver,
+    });
+    this.#watchBackend();
+  }
+
+  /** The state that requests are answered from. Another object after a snapshot was installed. */
+  get store(): Store {
+    return this.#state.store;
+  }
+
+  get membership(): Membership {
+    return this.#state.membership;
+  }
+
+  get compaction(): CompactionRunner {
+    return this.#compaction;
+  }
+
+  /** Told to stop, or already stopped. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  get isLearner(): boolean {
+    return this.#node.status().isLearner;
+  }
+
+  /** Begins to talk to the other members and to take requests. `onFailure` is called at most once. */
+  start(onFailure: (error: Error) => void): void {
+    this.#onFailure = onFailure;
+    const { transport, directory } = this.#options;
+    transport.start({
+      receive: (messages) => {
+        this.#driver.receive(messages);
+      },
+      unreachable: (member) => {
+        this.#driver.reportUnreachable(member);
+      },
+      snapshotStatus: (member, ok) => {
+        this.#driver.reportSnapshot(member, ok);
+      },
+      openSnapshot: () => this.#openSnapshot(),
+      receiveSnapshot: (_member, metadata) => directory.receiveSnapshot(metadata),
+    });
+    transport.setPeers(this.membership.list().filter(({ id }) => id !== this.id));
+    this.#driver.start();
+  }
+
+  /**
+   * Hands leadership over, refuses further requests, closes connections, writes what is left and
+   * closes the data directory.
+   */
+  stop(done: (error: Error | undefined) => void): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#handOver(() => {
+      this.server.stop();
+      this.#compaction.stop();
+      this.#driver.stop();
+      this.#options.transport.stop(() => {
+        this.#options.directory.close(done);
+      });
+    });
+  }
+
+  #host(): DriverHost {
+    const { transport } = this.#options;
+    return {
+      write: (batch, sync, done) => {
+        this.#write(batch, sync, done);
+      },
+      connected: (member) => transport.connected(member),
+      awaited: (id) => this.server.awaited(id),
+      send: (messages) => {
+        this.#send(messages);
+      },
+      apply: (entry) => {
+        this.#apply(entry);
+      },
+      applyConfChange: (entry) => {
+        this.#applyConfChange(entry);
+      },
+      applied: (index, term) => {
+        this.#applied(index, term);
+      },
+      installSnapshot: (snapshot, done) => {
+        this.#installSnapshot(snapshot, done);
+      },
+      leaderChanged: (state, previous) => {
+        this.#leaderChanged(state, previous);
+      },
+      readStates: (states) => {
+        this.#readStates(states);
+      },
+      droppedReads: (contexts) => {
+        for (const context of contexts) this.server.readIndexDropped(context);
+      },
+      turn: () => {
+        this.server.turn();
+      },
+      failed: (error) => {
+        this.#fail(error);
+      },
+    };
+  }
+
+  #send(messages: readonly Message[]): void {
+    this.#options.transport.send(messages);
+  }
+
+  #apply(entry: Entry): void {
+    const applied = this.#applier.apply(entry.data);
+    if (applied !== undefined) this.server.applied(applied);
+  }
+
+  #applyConfChange(entry: Entry): void {
+    const confState = this.#node.applyConfChange(decodeConfChange(entry.data));
+    this.#options.directory.backend.setConfState(confState);
+    this.#options.directory.raftLog.setConfState(confState);
+  }
+
+  #applied(index: number, term: number): void {
+    this.#options.directory.backend.applied(index, term);
+    this.#metrics.progress(this.#driver.committedIndex, index);
+    this.server.appliedUpTo(index);
+  }
+
+  #readStates(states: readonly ReadState[]): void {
+    for (const { context, index } of states) this.server.readIndexConfirmed(context, index);
+  }
+
+  #leaderChanged(state: SoftState, previous: SoftState): void {
+    this.server.leaderChanged(state, previous);
+    if (previous.role === 'leader' && state.role !== 'leader') this.#onHandedOver?.();
+  }
+
+  #write(batch: LogWrite, sync: boolean, done: (error: Error | undefined) => void): void {
+    const { directory } = this.#options;
+    const { hardState, entries, snapshot } = batch;
+    const received = snapshot === undefined ? undefined : directory.received(snapshot);
+    assert((received === undefined) === (snapshot === undefined), 'a snapshot that never came');
+    directory.raftLog.append({ hardState, entries, snapshot: received }, sync, done);
+  }
+
+  #startCompaction(): CompactionRunner {
+    const { clock, compactionRestMs, directory } = this.#options;
+    const { backend } = directory;
+    return new CompactionRunner({
+      clock,
+      store: this.#state.store,
+      restMs: compactionRestMs,
+      pendingOperations: () => backend.pendingOperations,
+      changed: () => {
+        backend.applied(backend.appliedIndex, backend.appliedTerm);
+      },
+      flush: (done) => {
+        backend.flush(() => {
+          done();
+        });
+      },
+    });
+  }
+
+  #watchBackend(): void {
+    const { backend } = this.#options.directory;
+    backend.onFailure((error) => {
+      this.#fail(error);
+    });
+    const flushed = (): void => {
+      const { flushedIndex: index, flushedTerm: term, confState } = backend;
+      if (index > 0) this.#logCompaction.flushed({ index, term, confState });
+    };
+    backend.onFlushed(flushed);
+    flushed();
+  }
+
+  /** A view of the newest flush, which holds the log's compaction back while it is sent. */
+  #openSnapshot(): SnapshotSource | undefined {
+    const source = this.#options.directory.openSnapshot();
+    if (source === undefined) return undefined;
+    this.#logCompaction.sendingBegins();
+    let open = true;
+    return {
+      metadata: source.metadata,
+      next: (done) => {
+        source.next(done);
+      },
+      close: () => {
+        source.close();
+        if (open) this.#logCompaction.sendingEnds();
+        open = false;
+      },
+    };
+  }
+
+  /** The log names the new state by now: loads it and goes on with it. */
+  #installSnapshot(snapshot: SnapshotMetadata, done: (error: Error | undefined) => void): void {
+    const { directory, clock, cacheBytes } = this.#options;
+    this.#compaction.stop();
+    directory.install(snapshot, (installError, backend) => {
+      if (backend === undefined) {
+        done(installError);
+        return;
+      }
+      loadState({ backend, clock, cacheBytes }, (error, state) => {
+        if (state !== undefined) this.#replaceState(state, snapshot);
+        done(error);
+      });
+    });
+  }
+
+  #replaceState(state: State, snapshot: SnapshotMetadata): void {
+    this.#state = state;
+    this.#applier.restore(state.store, state.membership);
+    this.watchable.restore(state.store);
+    this.#compaction = this.#startCompaction();
+    this.#logCompaction.restarted(snapshot.index);
+    this.#watchBackend();
+    this.#logger.info({ index: snapshot.index, term: snapshot.term }, 'installed a snapshot');
+  }
+
+  /** A member that cannot write must not acknowledge anything any more. */
+  #fail(error: Error): void {
+    if (this.#stopping) return;
+    this.#driver.stop();
+    this.server.stop();
+    this.#onFailure?.(error);
+    this.#onFailure = undefined;
+  }
+
+  #handOver(done: () => void): void {
+    const target = this.#driver.isLeader ? this.#bestSuccessor() : undefined;
+    if (target === undefined) {
+      done();
+      return;
+    }
+    this.#logger.info({ to: memberHex(target) }, 'handing leadership over before stopping');
+    const timer = this.#options.clock.after(transferTimeoutMs, () => this.#onHandedOver?.());
+    this.#onHandedOver = () => {
+      this.#onHandedOver = undefined;
+      timer.cancel();
+      done();
+    };
+    this.#driver.transferLeader(target);
+  }
+
+  /** The voter whose log is longest among those heard of lately. */
+  #bestSuccessor(): MemberId | undefined {
+    const candidates = this.#node
+      .status()
+      .progress.filter(
+        (each) =>
+          each.member !== this.id &&
+          !each.learner &&
+          each.recentActive &&
+          this.#options.transport.connected(each.member),
+      );
+    let best: (typeof candidates)[number] | undefined;
+    for (const each of candidates) if (best === undefined || each.match > best.match) best = each;
+    return best?.member;
+  }
+}
