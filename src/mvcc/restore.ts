@@ -4,7 +4,7 @@ import { CorruptionError } from '../storage/errors.ts';
 import { KeyIndex } from './key-index.ts';
 import { StoredKeyValue } from './key-value.ts';
 import { isTombstone, keyValueOf } from './record.ts';
-import { mainOf, subOf } from './revision.ts';
+import { firstRevision, mainOf, subOf } from './revision.ts';
 import { digestOf } from './state-digest.ts';
 import { decodeStoreMeta, storeMetaKey } from './store-meta.ts';
 import type { StoreState } from './store-state.ts';
@@ -21,7 +21,7 @@ export function restoreState(
   done: (error: Error | undefined, leased: LeasedKeys) => void,
 ): void {
   const leased = new Map<string, bigint>();
-  let newest = 0;
+  let newest = firstRevision;
   let failure: Error | undefined;
   state.backend.scan(
     prefixRange(stateKeys.revision),
@@ -86,7 +86,7 @@ function restoreRecord(
 function restoreNumbers(state: StoreState, newest: number): void {
   const stored = state.backend.get(storeMetaKey);
   if (stored === undefined) {
-    if (newest !== 0) throw new CorruptionError('the store has revisions but no numbers');
+    if (newest !== firstRevision) throw new CorruptionError('the store has revisions but no numbers');
     return;
   }
   const meta = decodeStoreMeta(stored);
