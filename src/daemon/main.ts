@@ -69,11 +69,7 @@ export async function run(
   }
 }
 
-async function serve(
-  config: Config,
-  notices: readonly Notice[],
-  start: Start,
-): Promise<number> {
+async function serve(config: Config, notices: readonly Notice[], start: Start): Promise<number> {
   const logger = openLog(config);
   if (logger === undefined) return 1;
   log(logger, notices);
@@ -83,10 +79,12 @@ async function serve(
   );
   const metrics = new PrometheusMetrics();
   metrics.includeProcess();
-  metrics.gauge('quorate_info', 'Which release is running.', ['version', 'node_version'])(
-    QUORATE_VERSION,
-    process.version,
-  ).set(1);
+  metrics
+    .gauge('quorate_info', 'Which release is running.', ['version', 'node_version'])(
+      QUORATE_VERSION,
+      process.version,
+    )
+    .set(1);
   const stopWatching = watchEventLoop({ metrics, logger, warnAboveMs: config.heartbeatMs });
   const stopSignal = nextSignal();
   try {

@@ -4,26 +4,25 @@ import type {
   ConnectionInjector,
   handleBidiStreamingCall,
   handleServerStreamingCall,
-  handleUnaryCall,
-  sendUnaryData,
   ServerDuplexStream,
-  ServerUnaryCall,
   ServerWritableStream,
 } from '@grpc/grpc-js';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { buffer } from '../../base/bytes.ts';
-import { StatusCode } from '../../base/errors.ts';
+import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { silentMetrics, type Metrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
 import type { BidiHandler, CallContext, ServerStreamHandler, UnaryHandler } from '../handler.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
-import { tuneServer, watchSessions } from './grpc-js-internals.ts';
+import { Sessions } from './grpc-js-internals.ts';
 import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
 import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
+import { isGrpcRequest, refuseStream, UnaryCall, type UnaryMethod } from './unary-call.ts';
 
 /** What a message may weigh beyond the request in it: etcd's allowance. */
 export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
@@ -31,6 +30,8 @@ export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
 export const MAX_STREAMS_PER_CONNECTION = 100_000;
 /** Memory for the protocol state of one connection (grpc-js's own default is no limit). */
 const MAX_SESSION_MEMORY_MB = 256;
+/** Paths of calls that are too short for pings during them. */
+const SHORT_CALLS = '/etcdserverpb.KV/';
 /** Node's timers end here; an interval beyond is no interval. */
 const MAX_INTERVAL_MS = 2 ** 31 - 1;
 
@@ -81,8 +82,12 @@ export class GrpcAdapter {
   readonly #slowCallMs: number;
   readonly #monotonicMs: () => number;
   readonly #services = new Set<string>();
-  #openSessions = 0;
-  #whenIdle: (() => void) | undefined;
+  readonly #sessions: Sessions;
+  readonly #maxMessageBytes: number;
+  /** Methods with one message each way, by path. */
+  readonly #unaryMethods = new Map<string, UnaryMethod>();
+  /** Paths of methods with streams, which grpc-js serves. */
+  readonly #streamPaths = new Set<string>();
 
   constructor(options: GrpcAdapterOptions) {
     this.#logger = options.logger;
@@ -92,8 +97,9 @@ export class GrpcAdapter {
       options.metrics ?? silentMetrics,
       options.extensiveMetrics ?? false,
     );
+    this.#maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
     this.#server = new Server({
-      'grpc.max_receive_message_length': options.maxRequestBytes + REQUEST_OVERHEAD_BYTES,
+      'grpc.max_receive_message_length': this.#maxMessageBytes,
       'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': Math.min(
         options.maxConcurrentStreams,
@@ -103,15 +109,12 @@ export class GrpcAdapter {
       'grpc.enable_channelz': 0,
       ...keepaliveOptions(options),
     });
-    tuneServer(this.#server, (path) => unknownMethodText(path, this.#services));
     this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
-    watchSessions(this.#server, {
-      minPingTimeMs: options.keepaliveMinTimeMs,
-      monotonicMs: this.#monotonicMs,
-      opened: () => this.#openSessions++,
-      closed: () => {
-        if (--this.#openSessions === 0) this.#whenIdle?.();
-      },
+    this.#sessions = new Sessions(this.#server, {
+      intercept: (stream, headers) => this.#intercept(stream, headers),
+      pingPolicy: { minTimeMs: options.keepaliveMinTimeMs, monotonicMs: this.#monotonicMs },
+      // Calls of KV end soon and are many: their answers forgive pings, without a count.
+      isLong: (path) => !path.startsWith(SHORT_CALLS),
       failed: (error) => this.#logger.debug({ error }, 'client connection failed'),
     });
   }
@@ -135,33 +138,38 @@ export class GrpcAdapter {
 
   /** Lets open calls finish for up to `graceMs`, then cuts them off. New calls are refused. */
   async stop(graceMs: number): Promise<void> {
-    if (this.#openSessions > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, graceMs);
-        this.#whenIdle = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-        this.#injector.drain(MAX_INTERVAL_MS);
-      });
-    }
+    await this.#sessions.drain(graceMs);
     this.#injector.destroy();
     this.#server.forceShutdown();
   }
 
+  /** True for calls that are not grpc-js's: those with one message each way, and unknown ones. */
+  #intercept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+    const path = headers[':path'] ?? '';
+    const method = this.#unaryMethods.get(path);
+    if (!isGrpcRequest(headers)) return false;
+    if (method !== undefined) new UnaryCall(stream, headers, method);
+    else if (this.#streamPaths.has(path)) return false;
+    else refuseStream(stream, StatusCode.unimplemented, unknownMethodText(path, this.#services));
+    return true;
+  }
+
   #register(service: string, method: Method, handler: unknown): void {
+    const { name, path } = method;
     if (method.requestStream) {
-      const metrics = this.#metrics.forMethod('bidi_stream', service, method.name);
+      const metrics = this.#metrics.forMethod('bidi_stream', service, name);
       const func = this.#bidi(method, handler as BidiHandler<unknown, unknown>, metrics);
-      this.#server.register(method.path, func, toBuffer, this.#decoder(method), 'bidi');
+      this.#streamPaths.add(path);
+      this.#server.register(path, func, toBuffer, this.#decoder(method), 'bidi');
     } else if (method.responseStream) {
-      const metrics = this.#metrics.forMethod('server_stream', service, method.name);
+      const metrics = this.#metrics.forMethod('server_stream', service, name);
       const func = this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
-      this.#server.register(method.path, func, toBuffer, this.#decoder(method), 'serverStream');
+      this.#streamPaths.add(path);
+      this.#server.register(path, func, toBuffer, this.#decoder(method), 'serverStream');
     } else {
-      const metrics = this.#metrics.forMethod('unary', service, method.name);
-      const func = this.#unary(method, handler as UnaryHandler<unknown, unknown>, metrics);
-      this.#server.register(method.path, func, toBuffer, this.#decoder(method), 'unary');
+      const metrics = this.#metrics.forMethod('unary', service, name);
+      const unary = this.#unary(method, handler as UnaryHandler<unknown, unknown>, metrics);
+      this.#unaryMethods.set(path, unary);
     }
   }
 
@@ -181,52 +189,49 @@ export class GrpcAdapter {
     method: Method,
     handler: UnaryHandler<unknown, unknown>,
     metrics: MethodMetrics,
-  ): handleUnaryCall<unknown, Bytes> {
-    const { path, response } = method;
-    const { sentBytes } = this.#metrics;
-    const fail = (
-      error: unknown,
-      context: GrpcCallContext,
-      respond: sendUnaryData<Bytes>,
-    ): void => {
-      const status = statusOf(error, path, this.#logger);
-      countHandled(metrics, context.cancelled ? StatusCode.cancelled : status.code);
-      context.end();
-      respond(status);
-    };
-    const succeed = (
-      answer: unknown,
-      context: GrpcCallContext,
-      respond: sendUnaryData<Bytes>,
-    ): void => {
-      const bytes = response.encode(answer);
-      countHandled(metrics, context.cancelled ? StatusCode.cancelled : StatusCode.ok);
-      metrics.messagesSent.increment();
-      sentBytes.increment(bytes.length);
-      context.end();
-      respond(null, bytes);
-    };
+  ): UnaryMethod {
+    const { path, request, response } = method;
+    const { sentBytes, receivedBytes } = this.#metrics;
     const timed = this.#slowCallMs > 0 || metrics.handlingSeconds !== undefined;
-    return (call: ServerUnaryCall<unknown, Bytes>, respond) => {
-      const { request } = call;
-      const context = new GrpcCallContext(call);
-      metrics.started.increment();
+    const encode = (answer: unknown): Uint8Array => response.encode(answer);
+    const handle = (message: Uint8Array, context: CallContext): Promise<Uint8Array> => {
+      receivedBytes.increment(message.length);
       metrics.messagesReceived.increment();
-      if (request instanceof Malformed) {
-        countHandled(metrics, StatusCode.internal);
-        respond(malformedStatus(request.error, false));
-        return;
+      let decoded: unknown;
+      try {
+        decoded = request.decode(message);
+      } catch (error) {
+        const { code, details } = malformedStatus(error, false);
+        throw new StatusError(code, details);
       }
-      const startMs = timed ? this.#monotonicMs() : 0;
-      handler(request, context)
-        .then((answer) => {
-          if (timed) this.#measure(path, metrics, startMs);
-          succeed(answer, context, respond);
-        })
-        .catch((error: unknown) => {
-          if (timed) this.#measure(path, metrics, startMs);
-          fail(error, context, respond);
-        });
+      return handler(decoded, context).then(encode);
+    };
+    return {
+      path,
+      maxMessageBytes: this.#maxMessageBytes,
+      handle: timed ? this.#timed(path, metrics, handle) : handle,
+      statusOf: (error) => statusOf(error, path, this.#logger),
+      started: () => metrics.started.increment(),
+      ended: (code, bytes) => {
+        countHandled(metrics, code);
+        if (code !== StatusCode.ok) return;
+        metrics.messagesSent.increment();
+        sentBytes.increment(bytes);
+      },
+    };
+  }
+
+  #timed(
+    path: string,
+    metrics: MethodMetrics,
+    handle: UnaryMethod['handle'],
+  ): UnaryMethod['handle'] {
+    return (message, context) => {
+      const startMs = this.#monotonicMs();
+      const answer = handle(message, context);
+      const measure = (): void => this.#measure(path, metrics, startMs);
+      answer.then(measure, measure);
+      return answer;
     };
   }
 
@@ -277,7 +282,8 @@ export class GrpcAdapter {
           requests.push(request);
         }
       });
-      call.on('end', () => requests.end());
+      // grpc-js reports the end of a cancelled call first as the client's own end.
+      call.on('end', () => setImmediate(() => requests.end()));
       call.once('cancelled', () => {
         writer.abandon();
         requests.abandon();

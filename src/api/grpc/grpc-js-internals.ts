@@ -1,28 +1,34 @@
 /**
- * Reaches into grpc-js where its interface offers no way: words of refusals that clients know from
- * grpc-go, deadlines beyond 24 days, and the HTTP/2 sessions, of which it shows nothing. Each use
- * is checked, and does nothing if a new version of grpc-js looks different; tests then fail.
+ * Reaches into grpc-js where its interface offers no way: to the HTTP/2 server behind it, for
+ * calls that are answered without it, for sessions, of which it shows nothing, and for the words
+ * of refusals that clients know from grpc-go. A version of grpc-js that looks different inside is
+ * refused at the start.
  */
 import type { Server } from '@grpc/grpc-js';
 import { BaseServerInterceptingCall } from '@grpc/grpc-js/build/src/server-interceptors.js';
-import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type {
+  Http2Server,
+  IncomingHttpHeaders,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+} from 'node:http2';
+import { assert } from '../../base/assert.ts';
 import { StatusCode } from '../../base/errors.ts';
-import { enforcePingPolicy } from './ping-policy.ts';
+import { timeoutMsOf } from './deadline.ts';
+import { enforcePingPolicy, type PingPolicyOptions } from './ping-policy.ts';
 
 interface Status {
   code: number;
   details: string;
 }
 
+type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+
 interface ServerInternals {
-  _respondWithError?: (error: Status, stream: ServerHttp2Stream, session: unknown) => void;
   readonly http2Servers?: ReadonlyMap<Http2Server, unknown>;
 }
 
 const TOO_LARGE = /^Received message larger than max \((\d+) vs (\d+)\)$/;
-
-/** Paths of calls that are too short to ping during them. */
-const SHORT_CALLS = '/etcdserverpb.KV/';
 
 /** What is patched once for the whole process, because it is the class that is patched. */
 let reworded = false;
@@ -45,62 +51,81 @@ function rewordRefusals(): void {
   };
 }
 
-/** Gives refusals the words that `unknownMethod` and grpc-go have for them. */
-export function tuneServer(server: Server, unknownMethod: (path: string) => string): void {
-  rewordRefusals();
-  const internals = server as unknown as ServerInternals;
-  const original = internals._respondWithError?.bind(server);
-  if (original === undefined) return;
-  internals._respondWithError = (error, stream, session) => {
-    const path = stream.sentHeaders === undefined ? pathIn(error.details) : undefined;
-    const details =
-      path === undefined ? error.details : encodeURI(asciiOnly(unknownMethod(path)));
-    original({ ...error, details }, stream, session);
-  };
-}
-
-function pathIn(details: string): string | undefined {
-  return /does not implement the method (.*)$/s.exec(details)?.[1];
-}
-
-/** A path comes from the client, and goes back in a header. */
-function asciiOnly(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, '?');
-}
-
-export interface SessionWatcher {
-  readonly minPingTimeMs: number;
-  monotonicMs(): number;
-  opened(): void;
-  closed(): void;
+export interface Http2Access {
+  /** Takes a call over; false leaves it to grpc-js. */
+  intercept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean;
+  readonly pingPolicy: PingPolicyOptions;
+  /** Whether to count a call as open for the ping policy. */
+  isLong(path: string): boolean;
   failed(error: Error): void;
 }
 
-/** Follows the sessions of a server with one injector. */
-export function watchSessions(server: Server, watcher: SessionWatcher): void {
-  const servers = (server as unknown as ServerInternals).http2Servers;
-  if (servers === undefined) return;
-  for (const http2Server of servers.keys()) {
-    http2Server.on('session', (session) => watchSession(session, watcher));
-    http2Server.on('sessionError', (error: Error) => watcher.failed(error));
+/** The sessions of one server. */
+export class Sessions {
+  readonly #open = new Set<ServerHttp2Session>();
+  #whenEmpty: (() => void) | undefined;
+
+  /** @param server has one injector */
+  constructor(server: Server, access: Http2Access) {
+    rewordRefusals();
+    const http2Servers = [...((server as unknown as ServerInternals).http2Servers?.keys() ?? [])];
+    const [http2Server] = http2Servers;
+    assert(http2Servers.length === 1 && http2Server !== undefined, 'grpc-js hides its server');
+    interceptStreams(http2Server, access);
+    http2Server.on('session', (session) => this.#opened(session, access));
+    http2Server.on('sessionError', (error: Error) => access.failed(error));
+  }
+
+  get count(): number {
+    return this.#open.size;
+  }
+
+  /** Refuses new calls and lets open ones end; resolves when all sessions are closed. */
+  async drain(timeoutMs: number): Promise<void> {
+    if (this.#open.size === 0) return;
+    const empty = new Promise<void>((resolve) => {
+      this.#whenEmpty = resolve;
+    });
+    for (const session of this.#open) session.close();
+    const timer = setTimeout(() => this.destroy(), timeoutMs);
+    await empty;
+    clearTimeout(timer);
+  }
+
+  destroy(): void {
+    for (const session of this.#open) session.destroy();
+  }
+
+  #opened(session: ServerHttp2Session, access: Http2Access): void {
+    this.#open.add(session);
+    session.once('close', () => {
+      this.#open.delete(session);
+      if (this.#open.size === 0) this.#whenEmpty?.();
+    });
+    if (access.pingPolicy.minTimeMs <= 0) return;
+    let longCalls = 0;
+    session.on('stream', (stream, headers) => {
+      if (!access.isLong(headers[':path'] ?? '')) return;
+      longCalls++;
+      stream.once('close', () => longCalls--);
+    });
+    const bytesWritten = (): number => (session.destroyed ? 0 : session.socket.bytesWritten);
+    enforcePingPolicy(session, () => longCalls, bytesWritten, access.pingPolicy);
   }
 }
 
-function watchSession(session: ServerHttp2Session, watcher: SessionWatcher): void {
-  watcher.opened();
-  session.once('close', () => watcher.closed());
-  if (watcher.minPingTimeMs <= 0) return;
-  let openCalls = 0;
-  session.on('stream', (stream, headers) => {
-    // Calls of KV end soon and are many: their answers forgive pings, without a count.
-    if (headers[':path']?.startsWith(SHORT_CALLS) ?? false) return;
-    openCalls++;
-    stream.once('close', () => openCalls--);
+function interceptStreams(http2Server: Http2Server, access: Http2Access): void {
+  const listeners = http2Server.listeners('stream') as StreamListener[];
+  const [grpcJs] = listeners;
+  assert(listeners.length === 1 && grpcJs !== undefined, 'grpc-js takes no HTTP/2 streams');
+  http2Server.removeAllListeners('stream');
+  http2Server.on('stream', (stream, headers) => {
+    if (access.intercept(stream, headers)) return;
+    const timeout = headers['grpc-timeout'];
+    // grpc-js lets limits beyond 24 days overflow, and cuts the call off at once.
+    if (typeof timeout === 'string' && timeoutMsOf(timeout) === Infinity) {
+      delete headers['grpc-timeout'];
+    }
+    grpcJs(stream, headers);
   });
-  enforcePingPolicy(
-    session,
-    () => openCalls,
-    () => (session.destroyed ? 0 : session.socket.bytesWritten),
-    { minTimeMs: watcher.minPingTimeMs, monotonicMs: () => watcher.monotonicMs() },
-  );
 }

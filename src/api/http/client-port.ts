@@ -78,7 +78,9 @@ export class ClientPort {
       server.once('error', reject);
       server.listen(target, () => {
         server.off('error', reject);
-        server.on('error', (error) => this.#options.logger.error({ error, url }, 'listener failed'));
+        server.on('error', (error) =>
+          this.#options.logger.error({ error, url }, 'listener failed'),
+        );
         resolve();
       });
     });
@@ -204,7 +206,9 @@ function refuse(
 }
 
 /** Names are resolved to one address, IPv4 first, as Go's listeners do. */
-async function listenTarget(url: string): Promise<{ host: string; port: number } | { path: string }> {
+async function listenTarget(
+  url: string,
+): Promise<{ host: string; port: number } | { path: string }> {
   const unix = /^unix:(?:\/\/)?(.+)$/.exec(url);
   if (unix?.[1] !== undefined) return { path: unix[1] };
   const { hostname, port } = new URL(url);

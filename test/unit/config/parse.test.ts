@@ -136,7 +136,9 @@ describe('command line', () => {
   test('compaction by revision', () => {
     const args = ['--auto-compaction-mode=revision', '--auto-compaction-retention=1000'];
     expect(started(args).autoCompaction).toEqual({ mode: 'revision', retentionRevisions: 1000 });
-    expect(refusal([...args, '--auto-compaction-retention=5m'])).toContain('auto-compaction-retention');
+    expect(refusal([...args, '--auto-compaction-retention=5m'])).toContain(
+      'auto-compaction-retention',
+    );
   });
 
   test('quota: 0 is 2 GiB, less is none', () => {
@@ -159,7 +161,10 @@ describe('command line', () => {
 });
 
 describe('refusals', () => {
-  const bindAll = ['--listen-client-urls=http://example.com:2379', '--advertise-client-urls=http://a:1'];
+  const bindAll = [
+    '--listen-client-urls=http://example.com:2379',
+    '--advertise-client-urls=http://a:1',
+  ];
   test.each<[string[], string]>([
     [['--foo'], 'flag provided but not defined: -foo'],
     [['--name'], 'flag needs an argument: -name'],
@@ -170,7 +175,10 @@ describe('refusals', () => {
     [['--snapshot-count=x'], 'invalid value "x" for flag -snapshot-count: parse error'],
     [['--snapshot-count=-1'], 'invalid value "-1" for flag -snapshot-count: parse error'],
     [['--pre-vote=x'], 'invalid boolean value "x" for -pre-vote: parse error'],
-    [['--grpc-keepalive-min-time=5'], 'invalid value "5" for flag -grpc-keepalive-min-time: parse error'],
+    [
+      ['--grpc-keepalive-min-time=5'],
+      'invalid value "5" for flag -grpc-keepalive-min-time: parse error',
+    ],
     [
       ['--max-concurrent-streams=x'],
       'invalid value "x" for flag -max-concurrent-streams: strconv.ParseUint: parsing "x": invalid syntax',
@@ -179,7 +187,10 @@ describe('refusals', () => {
       ['--quota-backend-bytes=99999999999999999999'],
       'invalid value "99999999999999999999" for flag -quota-backend-bytes: value out of range',
     ],
-    [['--initial-cluster-state=foo'], 'invalid value "foo" for flag -initial-cluster-state: invalid value'],
+    [
+      ['--initial-cluster-state=foo'],
+      'invalid value "foo" for flag -initial-cluster-state: invalid value',
+    ],
     [
       ['--listen-client-urls=foo'],
       'invalid value "foo" for flag -listen-client-urls: ' +
@@ -219,7 +230,10 @@ describe('refusals', () => {
       ['--initial-advertise-peer-urls=https://10.0.0.1:1'],
       '--initial-advertise-peer-urls: https://10.0.0.1:1 needs TLS, which is not supported',
     ],
-    [['--discovery-srv=example.com'], '--discovery-srv is not supported: Members are listed in --initial-cluster.'],
+    [
+      ['--discovery-srv=example.com'],
+      '--discovery-srv is not supported: Members are listed in --initial-cluster.',
+    ],
   ])('%j', (args, message) => {
     expect(refusal(args)).toBe(message);
   });
@@ -237,9 +251,9 @@ describe('refusals', () => {
     const result = parseConfig(['--max-wals=3', '--backend-bbolt-freelist-type=array'], {});
     expect(result.kind).toBe('start');
     const notices = result.kind === 'start' ? result.notices : [];
-    expect(notices.filter((n) => n.message === 'flag has no effect').map((n) => n.fields['flag'])).toEqual(
-      ['--max-wals', '--backend-bbolt-freelist-type'],
-    );
+    expect(
+      notices.filter((n) => n.message === 'flag has no effect').map((n) => n.fields['flag']),
+    ).toEqual(['--max-wals', '--backend-bbolt-freelist-type']);
   });
 });
 
@@ -283,7 +297,12 @@ describe('configuration file', () => {
   test('replaces flags and environment', () => {
     const path = file('name: f\nsnapshot-count: 7\n');
     const config = started(['--max-txn-ops=3', '--config-file', path], { ETCD_DATA_DIR: '/d' });
-    expect(config).toMatchObject({ name: 'f', snapshotCount: 7, maxTxnOps: 128, dataDir: 'f.etcd' });
+    expect(config).toMatchObject({
+      name: 'f',
+      snapshotCount: 7,
+      maxTxnOps: 128,
+      dataDir: 'f.etcd',
+    });
   });
 
   test('may be named by the environment', () => {
@@ -311,18 +330,29 @@ describe('configuration file', () => {
   });
 
   test.each([
-    ['grpc-keepalive-timeout: 20s', 'invalid value for grpc-keepalive-timeout: expected a whole number of nanoseconds'],
+    [
+      'grpc-keepalive-timeout: 20s',
+      'invalid value for grpc-keepalive-timeout: expected a whole number of nanoseconds',
+    ],
     ['pre-vote: 1', 'invalid value for pre-vote: expected true or false'],
     ['snapshot-count: many', 'invalid value for snapshot-count: expected a whole number'],
-    ['client-transport-security:\n  cert-file: a', '--cert-file is not supported: Connections are not encrypted.'],
-    ['peer-transport-security:\n  cert-file: a', '--peer-cert-file is not supported: Connections are not encrypted.'],
+    [
+      'client-transport-security:\n  cert-file: a',
+      '--cert-file is not supported: Connections are not encrypted.',
+    ],
+    [
+      'peer-transport-security:\n  cert-file: a',
+      '--peer-cert-file is not supported: Connections are not encrypted.',
+    ],
     ['peer-transport-security: 5', 'invalid peer-transport-security'],
   ])('%s', (text, message) => {
     expect(refusal(['--config-file', file(text)])).toBe(message);
   });
 
   test('must exist, be YAML and hold a mapping', () => {
-    expect(refusal(['--config-file', join(directory, 'none')])).toContain('cannot read configuration file');
+    expect(refusal(['--config-file', join(directory, 'none')])).toContain(
+      'cannot read configuration file',
+    );
     expect(refusal(['--config-file', file('a: [')])).toContain('cannot read configuration file');
     expect(refusal(['--config-file', file('- a')])).toContain('must hold a mapping');
   });

@@ -1,0 +1,322 @@
+/**
+ * Calls with one message each way, answered straight on their HTTP/2 streams. They are almost all
+ * of a store's load, and what grpc-js does around each (three stream objects, a dozen closures,
+ * copies of headers) costs as much as HTTP/2 itself; so it serves only the streaming calls.
+ */
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { gunzip, inflate } from 'node:zlib';
+import { buffer } from '../../base/bytes.ts';
+import { StatusCode, StatusError } from '../../base/errors.ts';
+import type { CallContext } from '../handler.ts';
+import { timeoutMsOf } from './deadline.ts';
+import type { StatusObject } from './status.ts';
+
+/** How the adapter serves a method; every function is called at most once for each call. */
+export interface UnaryMethod {
+  readonly path: string;
+  /** Messages larger than this are refused before they are read. */
+  readonly maxMessageBytes: number;
+  /** Decodes and handles the message. May throw or reject. */
+  handle(message: Uint8Array, context: CallContext): Promise<Uint8Array>;
+  statusOf(error: unknown): StatusObject;
+  started(): void;
+  ended(code: StatusCode, sentBytes: number): void;
+}
+
+/** Compression flag and length in front of every message. */
+const PREFIX_BYTES = 5;
+/** A longer answer is not copied behind its prefix, but written after it. */
+const MAX_COPIED_BYTES = 64 * 1024;
+const CONTENT_TYPE = 'application/grpc';
+const NO_ERROR = 0;
+
+const answerHeaders = { ':status': 200, 'content-type': CONTENT_TYPE };
+const answerOptions = { waitForTrailers: true };
+const okTrailers = { 'grpc-status': '0' };
+
+const decompressors = { gzip: gunzip, deflate: inflate } as const;
+
+/** Under this key a stream carries its call, so that listeners need not be made for each. */
+const callOf = Symbol('call');
+
+interface Stream extends ServerHttp2Stream {
+  [callOf]: UnaryCall;
+}
+
+function onData(this: Stream, chunk: Buffer): void {
+  this[callOf].receive(chunk);
+}
+
+function onEnd(this: Stream): void {
+  this[callOf].halfClosed();
+}
+
+function onClose(this: Stream): void {
+  this[callOf].closed();
+}
+
+function onWantTrailers(this: Stream): void {
+  this.sendTrailers(okTrailers);
+}
+
+/** A failed stream is closed as well, which says it all. */
+function onError(): void {}
+
+export class UnaryCall implements CallContext {
+  readonly #stream: Stream;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #method: UnaryMethod;
+  /** What has come of a message that comes in pieces. */
+  #pieces: Buffer[] | undefined;
+  #receivedBytes = 0;
+  #taken = false;
+  #halfClosed = false;
+  #ended = false;
+  #cancelled = false;
+  #controller: AbortController | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: UnaryMethod) {
+    this.#stream = stream as Stream;
+    this.#headers = headers;
+    this.#method = method;
+    this.#stream[callOf] = this;
+    method.started();
+    stream.on('data', onData);
+    stream.on('end', onEnd);
+    stream.on('close', onClose);
+    stream.on('error', onError);
+    const timeout = headers['grpc-timeout'];
+    if (timeout !== undefined) this.#startTimer(timeout);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#cancelled) this.#controller.abort();
+    }
+    return this.#controller.signal;
+  }
+
+  metadata(name: string): string | undefined {
+    const value = this.#headers[name.toLowerCase()];
+    return typeof value === 'object' ? value[0] : value;
+  }
+
+  /** Takes bytes of the request. */
+  receive(chunk: Buffer): void {
+    if (this.#ended) return;
+    if (this.#taken) {
+      this.#refuse(StatusCode.unimplemented, 'received a second message for a unary call');
+      return;
+    }
+    this.#receivedBytes += chunk.length;
+    let bytes = chunk;
+    if (this.#pieces !== undefined) {
+      this.#pieces.push(chunk);
+      // The length is known from the first piece on, unless that was tiny.
+      const [first = chunk] = this.#pieces;
+      if (first.length >= PREFIX_BYTES && this.#receivedBytes < totalBytes(first)) return;
+      bytes = Buffer.concat(this.#pieces, this.#receivedBytes);
+      this.#pieces = [bytes];
+    }
+    if (bytes.length < PREFIX_BYTES) {
+      this.#pieces = [bytes];
+      return;
+    }
+    this.#framed(bytes);
+  }
+
+  halfClosed(): void {
+    this.#halfClosed = true;
+    if (this.#taken || this.#ended) return;
+    // Node ends a stream that was reset as if the client had ended it; the reset follows.
+    setImmediate(() => {
+      this.#refuse(StatusCode.unimplemented, 'received no message for a unary call');
+    });
+  }
+
+  /** The stream is gone; without an answer, that is a cancellation. */
+  closed(): void {
+    if (!this.#ended) this.#cancel(StatusCode.cancelled);
+  }
+
+  #framed(bytes: Buffer): void {
+    const { maxMessageBytes } = this.#method;
+    const total = totalBytes(bytes);
+    if (total - PREFIX_BYTES > maxMessageBytes) {
+      this.#refuse(
+        StatusCode.resourceExhausted,
+        `grpc: received message larger than max (${total - PREFIX_BYTES} vs. ${maxMessageBytes})`,
+      );
+    } else if (bytes.length < total) {
+      this.#pieces ??= [bytes];
+    } else if (bytes.length > total) {
+      this.#refuse(StatusCode.unimplemented, 'received a second message for a unary call');
+    } else {
+      this.#taken = true;
+      this.#pieces = undefined;
+      if (bytes[0] === 0) {
+        // A copy, because the chunk is part of all that was read from the connection at once.
+        this.#handle(Buffer.from(bytes.subarray(PREFIX_BYTES)));
+      } else this.#decompress(bytes.subarray(PREFIX_BYTES));
+    }
+  }
+
+  #decompress(bytes: Buffer): void {
+    const encoding = this.#headers['grpc-encoding'] ?? 'identity';
+    if (encoding === 'identity') {
+      this.#refuse(
+        StatusCode.internal,
+        'grpc: compressed flag set with identity or empty encoding',
+      );
+      return;
+    }
+    if (encoding !== 'gzip' && encoding !== 'deflate') {
+      const name = JSON.stringify(encoding);
+      this.#refuse(
+        StatusCode.unimplemented,
+        `grpc: Decompressor is not installed for grpc-encoding ${name}`,
+      );
+      return;
+    }
+    const { maxMessageBytes } = this.#method;
+    decompressors[encoding](bytes, { maxOutputLength: maxMessageBytes }, (error, message) => {
+      if (error === null) this.#handle(message);
+      else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+        this.#refuse(
+          StatusCode.resourceExhausted,
+          `grpc: received message after decompression larger than max ${maxMessageBytes}`,
+        );
+      } else {
+        const text = `grpc: failed to decompress the received message: ${error.message}`;
+        this.#refuse(StatusCode.internal, text);
+      }
+    });
+  }
+
+  #handle(message: Uint8Array): void {
+    if (this.#ended) return;
+    let answer: Promise<Uint8Array>;
+    try {
+      answer = this.#method.handle(message, this);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    answer.then(
+      (bytes) => this.#succeed(bytes),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #succeed(bytes: Uint8Array): void {
+    if (!this.#end(StatusCode.ok, bytes.length)) return;
+    const stream = this.#stream;
+    stream.respond(answerHeaders, answerOptions);
+    stream.on('wantTrailers', onWantTrailers);
+    const copied = bytes.length <= MAX_COPIED_BYTES;
+    const frame = Buffer.allocUnsafe(PREFIX_BYTES + (copied ? bytes.length : 0));
+    frame[0] = 0;
+    frame.writeUInt32BE(bytes.length, 1);
+    if (copied) {
+      frame.set(bytes, PREFIX_BYTES);
+      stream.end(frame);
+    } else {
+      stream.write(frame);
+      stream.end(buffer(bytes));
+    }
+    this.#closeAfterwards();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) {
+      // Logs faults, even if nobody waits for the answer any more.
+      if (!(error instanceof StatusError)) this.#method.statusOf(error);
+      return;
+    }
+    const { code, details } = this.#method.statusOf(error);
+    this.#refuse(code, details);
+  }
+
+  #refuse(code: StatusCode, details: string): void {
+    if (!this.#end(code, 0)) return;
+    respondWith(this.#stream, code, details);
+    this.#closeAfterwards();
+  }
+
+  /** A client that goes on sending after its answer is told that nobody listens. */
+  #closeAfterwards(): void {
+    if (this.#halfClosed || this.#stream.readableEnded) return;
+    this.#pieces = undefined;
+    const stream = this.#stream;
+    stream.once('finish', () => {
+      // One turn for the client's own end, which is usually on its way.
+      setImmediate(() => {
+        if (!stream.readableEnded && !stream.destroyed) stream.close(NO_ERROR);
+      });
+    });
+  }
+
+  /** Whether the call was still open. */
+  #end(code: StatusCode, sentBytes: number): boolean {
+    if (this.#ended) return false;
+    if (this.#stream.destroyed) {
+      this.#cancel(StatusCode.cancelled);
+      return false;
+    }
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#method.ended(code, sentBytes);
+    return true;
+  }
+
+  #cancel(code: StatusCode): void {
+    this.#ended = true;
+    this.#cancelled = true;
+    clearTimeout(this.#timer);
+    this.#method.ended(code, 0);
+    this.#controller?.abort();
+  }
+
+  #startTimer(header: string | string[]): void {
+    const timeoutMs = typeof header === 'string' ? timeoutMsOf(header) : undefined;
+    if (timeoutMs === undefined) {
+      // Refused once the call has been set up.
+      this.#timer = setTimeout(() => {
+        this.#refuse(StatusCode.internal, `malformed grpc-timeout: ${String(header)}`);
+      }, 0);
+    } else if (timeoutMs !== Infinity) {
+      this.#timer = setTimeout(() => this.#expire(), timeoutMs);
+    }
+  }
+
+  #expire(): void {
+    this.#refuse(StatusCode.deadlineExceeded, 'context deadline exceeded');
+    this.#cancelled = true;
+    this.#controller?.abort();
+  }
+}
+
+function respondWith(stream: ServerHttp2Stream, code: StatusCode, details: string): void {
+  stream.respond(
+    { ...answerHeaders, 'grpc-status': String(code), 'grpc-message': encodeURI(details) },
+    { endStream: true },
+  );
+}
+
+/** Refuses a call whose method is not known. */
+export function refuseStream(stream: ServerHttp2Stream, code: StatusCode, details: string): void {
+  stream.on('error', onError);
+  stream.resume();
+  respondWith(stream, code, details);
+}
+
+function totalBytes(frame: Buffer): number {
+  return PREFIX_BYTES + frame.readUInt32BE(1);
+}
+
+/** Whether a request is one of gRPC: anything else is left to grpc-js to refuse. */
+export function isGrpcRequest(headers: IncomingHttpHeaders): boolean {
+  return headers['content-type']?.startsWith(CONTENT_TYPE) ?? false;
+}
