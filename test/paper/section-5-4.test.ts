@@ -294,11 +294,11 @@ describe('Raft figure 3: what is true at all times', () => {
             elections += watch.elections;
           },
         ),
-        { numRuns: 60, seed: 3 },
+        { numRuns: 30, seed: 3 },
       );
       // The properties are worth something only if things happen.
-      expect(elections).toBeGreaterThan(40);
-      expect(commits).toBeGreaterThan(40);
+      expect(elections).toBeGreaterThan(20);
+      expect(commits).toBeGreaterThan(20);
     },
   );
 });
