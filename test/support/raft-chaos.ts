@@ -76,8 +76,10 @@ export class RaftChaos {
 
   #drawOptions(): HostOptions {
     const small = this.#chance(0.5);
-    const checkQuorum = this.#chance(0.7);
+    const leaseReads = this.#chance(0.25);
+    const checkQuorum = leaseReads || this.#chance(0.7);
     return {
+      leaseReads,
       electionTicks: 5 + this.#random.below(6),
       appendSizeLimitBytes: small ? 64 : 4096,
       committedSizeLimitBytes: small ? 48 : 4096,
@@ -93,8 +95,10 @@ export class RaftChaos {
 
   #drawWeights(): Weights {
     const rare = (scale: number): number => (this.#chance(0.6) ? this.#random.next() * scale : 0);
+    const tick = 20 + this.#random.next() * 60;
     return {
-      tick: 20 + this.#random.next() * 60,
+      // A lease needs clocks that run alike: then one event is a tick of all.
+      tick: this.#options.leaseReads === true ? tick / 6 : tick,
       deliver: 150,
       drop: rare(20),
       duplicate: rare(10),
@@ -102,7 +106,7 @@ export class RaftChaos {
       sync: 20 + this.#random.next() * 40,
       apply: 30,
       propose: 5 + this.#random.next() * 20,
-      read: 5,
+      read: this.#options.leaseReads === true ? 15 : 5,
       confChange: rare(5),
       transfer: rare(1.5),
       meddle: rare(1.5),
@@ -154,6 +158,12 @@ export class RaftChaos {
     if (event === 'heal') return network.heal();
     if (event === 'deliver' || event === 'drop' || event === 'duplicate') {
       return this.#moveMessage(event);
+    }
+    if (event === 'tick' && this.#options.leaseReads === true) {
+      for (const each of network.hosts.values()) {
+        if (each.alive) network.act(each, ({ node }) => node.tick());
+      }
+      return;
     }
     const host = this.#pick();
     if (event === 'restart') {
@@ -300,15 +310,12 @@ export class RaftChaos {
     return true;
   }
 
-  /** Only a member that was removed knows that it was, and its log is the longest. */
+  /** Only removed members know that their removal is committed, and their logs are longer. */
   #lostItsRemovedLeader(): boolean {
-    const hosts = [...this.network.hosts.values()];
-    return hosts.some(({ id, node: { core } }) => {
-      if (core.tracker.isVoter(id) || core.log.applied === 0) return false;
-      return hosts.every(
-        (other) => other.id === id || other.node.core.log.committed < core.log.committed,
-      );
-    });
+    const cores = [...this.network.hosts.values()].map((host) => host.node.core);
+    const remaining = cores.filter((core) => core.tracker.isVoter(core.id));
+    const known = Math.max(0, ...remaining.map((core) => core.log.committed));
+    return cores.some((core) => !core.tracker.isVoter(core.id) && core.log.committed > known);
   }
 
   /** An explicit joint configuration is left by its host alone. */
