@@ -56,7 +56,7 @@ export class MaintenanceService {
     });
   }
 
-  async hashKV(request: HashKVRequest): Promise<HashKVResponse> {
+  async hashKv(request: HashKVRequest): Promise<HashKVResponse> {
     const { hash, compactRevision, hashRevision, revision } = await this.#backend.hashByRevision(
       request.revision,
     );
