@@ -251,6 +251,8 @@ export class RaftLog {
 
   appliedTo(index: number): void {
     if (index <= this.#applied) return;
+    // A host may report a snapshot as applied before it acknowledges the write; the latter counts.
+    if (index > this.#applying && index === this.tail.snapshot?.index) return;
     check(index <= this.#applying, `applied ${index}, but only ${this.#applying} was handed out`);
     this.#applied = index;
     let done = 0;
