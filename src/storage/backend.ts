@@ -264,6 +264,22 @@ export class Backend {
     });
   }
 
+  /** Closes the engine without a last flush: the state was replaced, its directory will go. */
+  discard(done: Completion): void {
+    assert(this.#closing === undefined, 'the backend is closed');
+    this.#closing = done;
+    this.#timer?.cancel();
+    const reason = new Error('the state was replaced by a snapshot');
+    this.#failure ??= reason;
+    this.#engine.close((error) => {
+      const waiting = [...this.#waitingNow, ...this.#waitingNext];
+      this.#waitingNow = [];
+      this.#waitingNext = [];
+      for (const each of waiting) each(reason);
+      done(error);
+    });
+  }
+
   #dirty(): boolean {
     return (
       this.#appliedIndex > (this.#flushTarget?.index ?? this.#flushed.index) ||
@@ -297,6 +313,7 @@ export class Backend {
     this.#waitingNow = this.#waitingNext;
     this.#waitingNext = [];
     this.#seal(overlay, (operations) => {
+      if (this.#failure !== undefined) return;
       operations.push(...recordsOf(target));
       this.#engine.write(operations, true, (error) => this.#completed(error, target));
     });
@@ -324,6 +341,7 @@ export class Backend {
   }
 
   #completed(error: Error | undefined, target: FlushRecord): void {
+    if (this.#failure !== undefined) return;
     this.#flushTarget = undefined;
     const waiting = this.#waitingNow;
     this.#waitingNow = [];
@@ -402,7 +420,7 @@ function readNewest(
 }
 
 /** Keys of the backend itself: their values are records of their own, without a seal. */
-function isOwnKey(key: Uint8Array): boolean {
+export function isOwnKey(key: Uint8Array): boolean {
   const prefix = key[0];
   return prefix === stateKeys.flush.charCodeAt(0) || prefix === stateKeys.flushMark.charCodeAt(0);
 }

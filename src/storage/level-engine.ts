@@ -277,6 +277,11 @@ class LevelView implements EngineView {
     done: (error: Error | undefined, entries: readonly EngineEntry[]) => void,
   ): void {
     assert(!this.#closed, 'the view is closed');
+    if (this.#database.status !== 'open') {
+      // The state was replaced by a snapshot, or the member stops, while someone was still reading.
+      queueMicrotask(() => done(new Error('the database is closed'), []));
+      return;
+    }
     const iterator = this.#database.iterator<Buffer, Buffer>({
       ...(range.low === undefined ? {} : { gte: buffer(range.low) }),
       ...(range.high === undefined ? {} : { lt: buffer(range.high) }),

@@ -132,6 +132,7 @@ export class MemoryEngine implements Engine {
   #nextFailure: Error | undefined;
   #closing: Completion | undefined;
   #dead = false;
+  #crashed = false;
   backlogBytes = 0;
 
   constructor(options: MemoryEngineOptions) {
@@ -149,6 +150,7 @@ export class MemoryEngine implements Engine {
   /** For {@link MemoryDisk.crash}: ends without completions and tells what was under way. */
   abandon(): readonly (readonly Operation[])[] {
     this.#dead = true;
+    this.#crashed = true;
     const lost = this.#waiting.map((write) => write.operations);
     this.#waiting = [];
     // At most one write is under way; the rest has not begun and cannot have reached the disk.
@@ -161,6 +163,8 @@ export class MemoryEngine implements Engine {
   }
 
   write(operations: readonly Operation[], sync: boolean, done: Completion): void {
+    // Whoever still runs after the crash is a ghost: what it does has no effect and no answer.
+    if (this.#crashed) return;
     this.#assertOpen();
     const bytes = operations.reduce((sum, operation) => sum + operationBytes(operation), 0);
     this.backlogBytes += bytes;
@@ -174,6 +178,7 @@ export class MemoryEngine implements Engine {
   }
 
   close(done: Completion): void {
+    if (this.#crashed) return;
     this.#assertOpen();
     this.#closing = done;
     this.#next();

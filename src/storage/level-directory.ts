@@ -1,0 +1,241 @@
+/** A data directory on a file system. */
+import {
+  chmodSync,
+  close,
+  closeSync,
+  fsync,
+  fsyncSync,
+  mkdirSync,
+  open,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rm,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import { isStateDirectory, logDirectory, type DirectoryStore } from './directory-store.ts';
+import type { Completion, Engine } from './engine.ts';
+import { asError, DataDirectoryError } from './errors.ts';
+import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.ts';
+import { isLockedError, LevelEngine } from './level-engine.ts';
+import { checkDatabase } from './scanner.ts';
+
+const identityFile = 'identity.json';
+/** An empty database whose lock, which the kernel releases with the process, is the directory's. */
+const lockDirectory = 'lock';
+const directoryMode = 0o700;
+const fileMode = 0o600;
+
+const mebibyte = 1024 * 1024;
+/** The log is written once, read rarely, and deleted from its beginning. */
+const logBuffers = { writeBufferBytes: 16 * mebibyte, cacheBytes: 8 * mebibyte };
+/** Fewer, larger tables: less to merge, and further from LevelDB's limits on level 0. */
+const stateBuffers = { writeBufferBytes: 32 * mebibyte, cacheBytes: 32 * mebibyte };
+const lockBuffers = { writeBufferBytes: 64 * 1024, cacheBytes: 64 * 1024 };
+
+/** The identity of a data directory without opening it; undefined if it is not one yet. */
+export function readIdentity(path: string): StoredIdentity | undefined {
+  const file = join(path, identityFile);
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return undefined;
+    throw unusable(path, thrown);
+  }
+  return decodeIdentity(text, file);
+}
+
+function codeOf(thrown: unknown): string | undefined {
+  return (thrown as NodeJS.ErrnoException | undefined)?.code;
+}
+
+function unusable(path: string, thrown: unknown): DataDirectoryError {
+  const reason = asError(thrown).message;
+  return new DataDirectoryError('unusable', `cannot use data directory ${path}: ${reason}`, thrown);
+}
+
+export class LevelDirectoryStore implements DirectoryStore {
+  readonly description: string;
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #lock: LevelEngine | undefined;
+
+  constructor(options: { readonly path: string; readonly clock: Clock; readonly logger: Logger }) {
+    this.#path = options.path;
+    this.description = options.path;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+  }
+
+  open(done: (error: Error | undefined, identity: StoredIdentity | undefined) => void): void {
+    try {
+      this.#prepare();
+    } catch (thrown) {
+      const error = thrown instanceof DataDirectoryError ? thrown : unusable(this.#path, thrown);
+      this.#clock.defer(() => done(error, undefined));
+      return;
+    }
+    this.#takeLock((error, engine) => {
+      if (engine === undefined) {
+        done(error, undefined);
+        return;
+      }
+      this.#lock = engine;
+      let identity: StoredIdentity | undefined;
+      try {
+        // Read only now, with the lock: two processes may have begun in the empty directory.
+        identity = readIdentity(this.#path);
+      } catch (thrown) {
+        this.close(() => done(asError(thrown), undefined));
+        return;
+      }
+      done(undefined, identity);
+    });
+  }
+
+  #takeLock(done: (error: Error | undefined, engine: LevelEngine | undefined) => void): void {
+    this.#openLevel(lockDirectory, lockBuffers, (error, engine) => {
+      const inUse = error instanceof DataDirectoryError && error.problem === 'inUse';
+      if (engine !== undefined || inUse) {
+        done(error, engine);
+        return;
+      }
+      // LevelDB takes the lock before it reads anything, so nobody has it. The database is empty,
+      // and can be made anew if a crash left it unreadable.
+      this.remove(lockDirectory, (removeError) => {
+        if (removeError !== undefined) done(removeError, undefined);
+        else this.#openLevel(lockDirectory, lockBuffers, done);
+      });
+    });
+  }
+
+  writeIdentity(identity: StoredIdentity, done: Completion): void {
+    let error: Error | undefined;
+    try {
+      const path = join(this.#path, identityFile);
+      const file = openSync(`${path}.new`, 'w', fileMode);
+      writeSync(file, encodeIdentity(identity));
+      fsyncSync(file);
+      closeSync(file);
+      renameSync(`${path}.new`, path);
+    } catch (thrown) {
+      error = unusable(this.#path, thrown);
+    }
+    if (error === undefined) syncDirectory(this.#path, done);
+    else this.#clock.defer(() => done(error));
+  }
+
+  check(name: string): boolean {
+    const { absent, torn } = checkDatabase(join(this.#path, name));
+    if (torn) {
+      this.#logger.info({ database: name }, 'the last write had not completed; it is dropped');
+    }
+    return !absent;
+  }
+
+  openEngine(
+    name: string,
+    done: (error: Error | undefined, engine: Engine | undefined) => void,
+  ): void {
+    this.#openLevel(name, name === logDirectory ? logBuffers : stateBuffers, done);
+  }
+
+  stateDirectories(): readonly string[] {
+    return readdirSync(this.#path).filter(isStateDirectory);
+  }
+
+  remove(name: string, done: Completion): void {
+    rm(join(this.#path, name), { recursive: true, force: true }, (error) => {
+      if (error === null) syncDirectory(this.#path, done);
+      else done(unusable(this.#path, error));
+    });
+  }
+
+  close(done: Completion): void {
+    const lock = this.#lock;
+    this.#lock = undefined;
+    if (lock === undefined) this.#clock.defer(() => done(undefined));
+    else lock.close(done);
+  }
+
+  /** Creates the directory, or sees that an existing one is ours and closed to other users. */
+  #prepare(): void {
+    if (mkdirSync(this.#path, { recursive: true, mode: directoryMode }) !== undefined) {
+      const parent = openSync(dirname(this.#path), 'r');
+      fsyncSync(parent);
+      closeSync(parent);
+    }
+    const mode = statSync(this.#path).mode & 0o777;
+    if (mode !== directoryMode) {
+      this.#logger.warn(
+        { path: this.#path, mode: mode.toString(8) },
+        'the data directory was open to others; its mode is set to 700',
+      );
+      chmodSync(this.#path, directoryMode);
+    }
+    if (readIdentity(this.#path) !== undefined) return;
+    const ours = [lockDirectory, `${identityFile}.new`, 'lost+found'];
+    const stranger = readdirSync(this.#path).find((name) => !ours.includes(name));
+    if (stranger === undefined) return;
+    const lost = stranger === logDirectory || isStateDirectory(stranger);
+    throw lost
+      ? new DataDirectoryError('damaged', `${this.#path} has data, but ${identityFile} is missing`)
+      : new DataDirectoryError(
+          'foreign',
+          `${this.#path} is not a data directory: it holds ${stranger}`,
+        );
+  }
+
+  #openLevel(
+    name: string,
+    buffers: { readonly writeBufferBytes: number; readonly cacheBytes: number },
+    done: (error: Error | undefined, engine: LevelEngine | undefined) => void,
+  ): void {
+    const location = join(this.#path, name);
+    const options = { clock: this.#clock, logger: this.#logger, ...buffers };
+    LevelEngine.open(location, options, (error, engine) => {
+      if (engine === undefined) {
+        done(this.#explain(error), undefined);
+        return;
+      }
+      // LevelDB renames its CURRENT file without syncing the directory, and creates the directory
+      // itself without syncing the one above.
+      syncDirectory(location, (unsynced) => {
+        syncDirectory(this.#path, (alsoUnsynced) => {
+          const failure = unsynced ?? alsoUnsynced;
+          if (failure === undefined) done(undefined, engine);
+          else engine.close(() => done(unusable(this.#path, failure), undefined));
+        });
+      });
+    });
+  }
+
+  #explain(error: Error | undefined): Error {
+    if (error === undefined) return unusable(this.#path, 'no reason given');
+    if (isLockedError(error)) {
+      const message = `data directory ${this.#path} is in use by another process`;
+      return new DataDirectoryError('inUse', message, error);
+    }
+    return error.name === 'CorruptionError' ? error : unusable(this.#path, error);
+  }
+}
+
+/** Makes names in a directory durable. */
+function syncDirectory(path: string, done: Completion): void {
+  open(path, 'r', (openError, file) => {
+    if (openError !== null) {
+      done(openError);
+      return;
+    }
+    fsync(file, (syncError) => {
+      close(file, (closeError) => done(syncError ?? closeError ?? undefined));
+    });
+  });
+}

@@ -1,0 +1,126 @@
+/** A data directory in memory, for tests and the simulator. */
+import type { Clock } from '../base/clock.ts';
+import { isStateDirectory, type DirectoryStore } from './directory-store.ts';
+import type { Completion, Engine } from './engine.ts';
+import { DataDirectoryError } from './errors.ts';
+import type { StoredIdentity } from './identity.ts';
+import { MemoryDisk, MemoryEngine } from './memory-engine.ts';
+
+/** What stays when a member stops or its machine loses power. */
+export class MemoryDirectory {
+  readonly #disks = new Map<string, MemoryDisk>();
+  /** The holder of the directory; undefined while nobody has it open. */
+  #holder: MemoryDirectoryStore | undefined;
+  identity: StoredIdentity | undefined;
+
+  get open(): boolean {
+    return this.#holder !== undefined;
+  }
+
+  get names(): readonly string[] {
+    return [...this.#disks.keys()];
+  }
+
+  /** The disk of a database; created if it is not there. */
+  disk(name: string): MemoryDisk {
+    let disk = this.#disks.get(name);
+    if (disk === undefined) {
+      disk = new MemoryDisk();
+      this.#disks.set(name, disk);
+    }
+    return disk;
+  }
+
+  removeDisk(name: string): void {
+    this.#disks.delete(name);
+  }
+
+  /** The power goes: see {@link MemoryDisk.crash}. The directory can be opened anew at once. */
+  crash(survives: () => boolean): void {
+    for (const disk of this.#disks.values()) disk.crash(survives);
+    this.#holder?.abandon();
+    this.#holder = undefined;
+  }
+
+  hold(holder: MemoryDirectoryStore): boolean {
+    if (this.#holder !== undefined) return false;
+    this.#holder = holder;
+    return true;
+  }
+
+  release(holder: MemoryDirectoryStore): void {
+    if (this.#holder === holder) this.#holder = undefined;
+  }
+}
+
+export interface MemoryStoreOptions {
+  readonly directory: MemoryDirectory;
+  readonly clock: Clock;
+  readonly writeDelayMs?: ((sync: boolean, bytes: number) => number) | undefined;
+}
+
+export class MemoryDirectoryStore implements DirectoryStore {
+  readonly description = 'the data directory in memory';
+  readonly #options: MemoryStoreOptions;
+  readonly #directory: MemoryDirectory;
+  #dead = false;
+
+  constructor(options: MemoryStoreOptions) {
+    this.#options = options;
+    this.#directory = options.directory;
+  }
+
+  /** The power went: nothing that was asked for completes any more. */
+  abandon(): void {
+    this.#dead = true;
+  }
+
+  open(done: (error: Error | undefined, identity: StoredIdentity | undefined) => void): void {
+    const taken = this.#directory.hold(this);
+    this.#later(() => {
+      if (taken) done(undefined, this.#directory.identity);
+      else done(new DataDirectoryError('inUse', `${this.description} is in use`), undefined);
+    });
+  }
+
+  writeIdentity(identity: StoredIdentity, done: Completion): void {
+    this.#directory.identity = identity;
+    this.#later(() => done(undefined));
+  }
+
+  check(name: string): boolean {
+    return this.#directory.names.includes(name);
+  }
+
+  openEngine(
+    name: string,
+    done: (error: Error | undefined, engine: Engine | undefined) => void,
+  ): void {
+    const { clock, writeDelayMs } = this.#options;
+    const disk = this.#directory.disk(name);
+    const engine = new MemoryEngine({ clock, disk, ...(writeDelayMs && { writeDelayMs }) });
+    this.#later(() => done(undefined, engine));
+  }
+
+  stateDirectories(): readonly string[] {
+    return this.#directory.names.filter(isStateDirectory);
+  }
+
+  remove(name: string, done: Completion): void {
+    this.#directory.removeDisk(name);
+    this.#later(() => done(undefined));
+  }
+
+  close(done: Completion): void {
+    this.#later(() => {
+      this.#directory.release(this);
+      done(undefined);
+    });
+  }
+
+  #later(callback: () => void): void {
+    this.#options.clock.defer(() => {
+      if (!this.#dead) callback();
+    });
+  }
+}

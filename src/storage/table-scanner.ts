@@ -1,0 +1,110 @@
+/**
+ * Checks LevelDB's table files (*.ldb) without LevelDB, which reads them unchecked: the checksum of
+ * every block, and that the blocks cover the file. The format: data blocks, then an index of them,
+ * each followed by a type and a masked CRC-32C; at the end a footer with the places of the indexes.
+ */
+import { crc32c, unmaskCrc } from '../base/crc32c.ts';
+import { CorruptionError } from './errors.ts';
+
+const footerBytes = 48;
+const trailerBytes = 5;
+const magic = 0xdb4775248b80fb57n;
+const uncompressed = 0;
+
+/** Reads part of a file. */
+export type ReadAt = (offset: number, length: number) => Buffer;
+
+interface Handle {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** A sequence of LevelDB's variable-length numbers and byte strings. */
+export class VarintReader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get ended(): boolean {
+    return this.#at >= this.#bytes.length;
+  }
+
+  /** A number below 2^53; NaN past the end or beyond that. */
+  number(): number {
+    let value = 0;
+    for (let scale = 1; scale < 2 ** 63; scale *= 128) {
+      const byte = this.#bytes[this.#at++] ?? NaN;
+      value += (byte % 128) * scale;
+      if (!(byte >= 128)) return Number.isSafeInteger(value) ? value : NaN;
+    }
+    return NaN;
+  }
+
+  bytes(length: number): Buffer {
+    const part = this.#bytes.subarray(this.#at, this.#at + length);
+    this.#at += length;
+    return part;
+  }
+}
+
+/** Throws {@link CorruptionError} with `name` and an offset unless the table is whole. */
+export function checkTable(read: ReadAt, sizeBytes: number, name: string): void {
+  const damaged = (offset: number, how: string): never => {
+    throw new CorruptionError(`${name} is damaged at offset ${offset}: ${how}`);
+  };
+  const footerAt = sizeBytes - footerBytes;
+  if (footerAt < 0) damaged(0, 'it is too short for a table');
+  const footer = read(footerAt, footerBytes);
+  if (footer.readBigUInt64LE(footerBytes - 8) !== magic) damaged(footerAt, 'no footer');
+  const handles = new VarintReader(footer);
+  const metaIndex = readHandle(handles);
+  const index = readHandle(handles);
+
+  const checkBlock = (handle: Handle): Buffer => {
+    const { offset, size } = handle;
+    // Written so that NaN fails as well.
+    if (!(offset + size + trailerBytes <= footerAt)) damaged(offset, 'a block ends nowhere');
+    const block = read(offset, size + trailerBytes);
+    const type = block[size];
+    const stored = unmaskCrc(block.readUInt32LE(size + 1));
+    if (crc32c(block.subarray(0, size + 1)) !== stored)
+      damaged(offset, 'a block fails its checksum');
+    if (type !== uncompressed) damaged(offset, `a block is of unknown type ${type}`);
+    return block.subarray(0, size);
+  };
+
+  let covered = 0;
+  const cover = (handle: Handle): void => {
+    if (handle.offset !== covered) damaged(covered, 'a block is missing');
+    covered += handle.size + trailerBytes;
+  };
+  const entries = checkBlock(index);
+  for (const handle of indexHandles(entries)) {
+    cover(handle);
+    checkBlock(handle);
+  }
+  cover(metaIndex);
+  checkBlock(metaIndex);
+  cover(index);
+  if (covered !== footerAt) damaged(covered, 'bytes that no block covers');
+}
+
+function readHandle(reader: VarintReader): Handle {
+  return { offset: reader.number(), size: reader.number() };
+}
+
+/** The places of the data blocks: values of the index block, whose keys do not matter here. */
+function* indexHandles(block: Buffer): Generator<Handle> {
+  const restarts = block.readUInt32LE(block.length - 4);
+  const entries = new VarintReader(block.subarray(0, block.length - 4 * (restarts + 1)));
+  while (!entries.ended) {
+    entries.number();
+    const keyBytes = entries.number();
+    const valueBytes = entries.number();
+    entries.bytes(keyBytes);
+    yield readHandle(new VarintReader(entries.bytes(valueBytes)));
+  }
+}

@@ -1,0 +1,323 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { silentLogger } from '../../../src/base/logger.ts';
+import type { SnapshotMetadata } from '../../../src/raft/index.ts';
+import {
+  openDataDirectory,
+  readIdentity,
+  type DataDirectory,
+  type DataDirectoryOptions,
+} from '../../../src/storage/data-directory.ts';
+import { DataDirectoryError } from '../../../src/storage/errors.ts';
+import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
+import type { StateSink, StateSource } from '../../../src/storage/snapshot-stream.ts';
+import { completion, realClock, result, temporaryDirectory } from '../../support/engines.ts';
+
+const identity = { memberId: 0xabcn, clusterId: 0xdefn };
+
+function open(where: Partial<DataDirectoryOptions>): Promise<DataDirectory> {
+  const options = { clock: realClock, logger: silentLogger, identity, ...where };
+  return result((done) => openDataDirectory(options, done));
+}
+
+function close(directory: DataDirectory): Promise<void> {
+  return completion((done) => directory.close(done));
+}
+
+async function problem(opening: Promise<unknown>): Promise<string> {
+  const error: unknown = await opening.then(
+    () => new Error('it opened'),
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof DataDirectoryError)) throw error;
+  return `${error.problem}: ${error.message}`;
+}
+
+/** Appends, applies and flushes entries up to `to`. */
+async function advance(directory: DataDirectory, to: number): Promise<void> {
+  const first = directory.raftLog.lastIndex() + 1;
+  const entries = Array.from({ length: to - first + 1 }, (_, i) => {
+    const data = Buffer.from(`entry ${first + i}`);
+    return { index: first + i, term: 2, kind: 0 as const, data };
+  });
+  const hardState = { term: 2, vote: 1n, commit: to };
+  await completion((done) => directory.raftLog.append({ hardState, entries }, true, done));
+  for (let i = first; i <= to; i++) directory.backend.put(`r${i}`, Buffer.alloc(200, i));
+  directory.backend.applied(to, 2);
+  await completion((done) => directory.backend.flush(done));
+}
+
+async function transfer(source: StateSource, sink: StateSink): Promise<number> {
+  for (let chunks = 0; ; chunks++) {
+    const chunk = await new Promise<Uint8Array | undefined>((resolve, reject) => {
+      source.next((error, next) => (error === undefined ? resolve(next) : reject(error)));
+    });
+    if (chunk === undefined) {
+      await completion((done) => sink.finish(done));
+      source.close();
+      return chunks;
+    }
+    await completion((done) => sink.write(chunk, done));
+  }
+}
+
+interface Place {
+  readonly where: Partial<DataDirectoryOptions>;
+  states(): string[];
+  remove(): void;
+}
+
+const places: Record<string, () => Place> = {
+  disk: () => {
+    const temporary = temporaryDirectory();
+    const path = join(temporary.path, 'member');
+    const states = (): string[] => readdirSync(path).filter((name) => name.startsWith('state-'));
+    return { where: { path }, states, remove: () => temporary.remove() };
+  },
+  memory: () => {
+    const memory = new MemoryDirectory();
+    const states = (): string[] => memory.names.filter((name) => name.startsWith('state-'));
+    return { where: { memory }, states, remove() {} };
+  },
+};
+
+describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => {
+  let place: Place;
+
+  beforeEach(() => {
+    place = make();
+  });
+
+  afterEach(() => {
+    place.remove();
+  });
+
+  test('keeps log and state', async () => {
+    let directory = await open(place.where);
+    expect(directory.fresh).toBe(true);
+    await advance(directory, 5);
+    await completion((done) => directory.raftLog.compact(3, done));
+    await close(directory);
+    directory = await open({ ...place.where, identity: undefined });
+    expect(directory.fresh).toBe(false);
+    expect(directory.identity).toMatchObject(identity);
+    expect(directory.raftLog.initialState().hardState).toEqual({ term: 2, vote: 1n, commit: 5 });
+    expect([directory.raftLog.firstIndex(), directory.backend.appliedIndex]).toEqual([4, 5]);
+    expect(directory.backend.get('r5')?.length).toBe(200);
+    await close(directory);
+  });
+
+  test('refuses another cluster, another member, and nobody', async () => {
+    expect(await problem(open({ ...place.where, identity: undefined }))).toMatch(
+      /^unusable: .*yet/,
+    );
+    await close(await open(place.where));
+    const other = (ids: object): Promise<string> =>
+      problem(open({ ...place.where, identity: { ...identity, ...ids } }));
+    expect(await other({ clusterId: 1n })).toMatch(/^foreign: .* cluster def, not to 1$/);
+    expect(await other({ memberId: 1n })).toMatch(/^foreign: .* member abc, not to 1$/);
+    await close(await open(place.where));
+  });
+
+  test('refuses to be opened twice', async () => {
+    const directory = await open(place.where);
+    expect(await problem(open(place.where))).toMatch(/^inUse: .* in use/);
+    await close(directory);
+    await close(await open(place.where));
+  });
+
+  test('a snapshot becomes the state of another member', async () => {
+    const memory = new MemoryDirectory();
+    const sender = await open({ memory });
+    expect(sender.openSnapshot()).toBeUndefined();
+    await advance(sender, 4000);
+    const source = sender.openSnapshot();
+    if (source === undefined) throw new Error('no snapshot');
+    await advance(sender, 4010);
+
+    let receiver = await open(place.where);
+    const old = receiver.backend;
+    const metadata: SnapshotMetadata = source.metadata;
+    expect(metadata.index).toBe(4000);
+    const sink = receiver.receiveSnapshot(metadata);
+    if (sink === undefined) throw new Error('no sink');
+    expect(receiver.receiveSnapshot(metadata)).toBeUndefined();
+    expect(await transfer(source, sink)).toBeGreaterThan(4);
+
+    const snapshot = receiver.received(metadata);
+    if (snapshot === undefined) throw new Error('not received');
+    expect(snapshot.chain).toBe(sender.raftLog.chainAt(4000));
+    const hardState = { term: 2, vote: 0n, commit: 4000 };
+    await completion((done) =>
+      receiver.raftLog.append({ hardState, entries: [], snapshot }, true, done),
+    );
+    const backend = await result((done) => receiver.install(metadata, done));
+    expect(receiver.backend).toBe(backend);
+    expect(old.get('r1')).toBeUndefined();
+    await completion((done) => receiver.removeReplaced(done));
+    expect(place.states()).toEqual(['state-4000-2']);
+    await advance(receiver, 4005);
+    expect(receiver.raftLog.chainAt(4005)).toBe(sender.raftLog.chainAt(4005));
+    await close(receiver);
+    receiver = await open(place.where);
+    expect(receiver.backend.get('r4000')?.[0]).toBe(4000 % 256);
+    expect(receiver.backend.appliedIndex).toBe(4005);
+    await close(receiver);
+    await close(sender);
+  });
+
+  test('a state that was received but never named is removed', async () => {
+    const sender = await open({ memory: new MemoryDirectory() });
+    await advance(sender, 10);
+    const receiver = await open(place.where);
+    for (let time = 0; time < 2; time++) {
+      // Twice the same: the core did not take the first.
+      const source = sender.openSnapshot();
+      const sink = source && receiver.receiveSnapshot(source.metadata);
+      if (source === undefined || sink === undefined) throw new Error('no transfer');
+      await transfer(source, sink);
+    }
+    const source = sender.openSnapshot();
+    const unfinished = source && receiver.receiveSnapshot(source.metadata);
+    unfinished?.abort();
+    await close(receiver);
+    const reopened = await open(place.where);
+    expect(place.states()).toEqual(['state-0-0']);
+    await close(reopened);
+    source?.close();
+    await close(sender);
+  });
+
+  test('damage on the way is noticed', async () => {
+    const sender = await open({ memory: new MemoryDirectory() });
+    await advance(sender, 10);
+    const receiver = await open(place.where);
+    const chunks: Uint8Array[] = [];
+    const source = sender.openSnapshot();
+    if (source === undefined) throw new Error('no snapshot');
+    for (;;) {
+      const chunk = await new Promise<Uint8Array | undefined>((resolve) => {
+        source.next((_error, next) => resolve(next));
+      });
+      if (chunk === undefined) break;
+      chunks.push(chunk);
+    }
+    expect(chunks.length).toBe(3);
+    const receive = async (received: readonly Uint8Array[]): Promise<string> => {
+      // The directory of an aborted transfer has to be gone first.
+      const sink = await vi.waitUntil(() => receiver.receiveSnapshot(source.metadata), 5000);
+      try {
+        for (const chunk of received) await completion((done) => sink.write(chunk, done));
+        await completion((done) => sink.finish(done));
+        return 'received';
+      } catch (error) {
+        sink.abort();
+        return (error as Error).name;
+      }
+    };
+    const [begin, pairs, end] = chunks as [Uint8Array, Uint8Array, Uint8Array];
+    expect(await receive([begin, pairs])).toBe('CorruptionError');
+    expect(await receive([begin, end])).toBe('CorruptionError');
+    expect(await receive([begin, pairs, pairs, end])).toBe('CorruptionError');
+    expect(await receive([pairs, end])).toBe('CorruptionError');
+    for (const at of [0, 1, 3, 8, 12, 40, pairs.length - 1]) {
+      const flipped = Uint8Array.from(pairs);
+      flipped[at] = (flipped[at] ?? 0) ^ 1;
+      expect([at, await receive([begin, flipped, end])]).toEqual([at, 'CorruptionError']);
+    }
+    expect(await receive([begin, pairs, end])).toBe('received');
+    await close(receiver);
+    await close(sender);
+  });
+});
+
+describe('a data directory on disk', () => {
+  let temporary: ReturnType<typeof temporaryDirectory>;
+  let path: string;
+
+  beforeEach(() => {
+    temporary = temporaryDirectory();
+    path = join(temporary.path, 'data', 'member');
+  });
+
+  afterEach(() => {
+    temporary.remove();
+  });
+
+  test('is closed to other users, also if it was open to them', async () => {
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+    await close(await open({ path }));
+    expect(statSync(path).mode & 0o777).toBe(0o700);
+    expect(readIdentity(path)).toMatchObject(identity);
+  });
+
+  test('refuses a directory of something else', async () => {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, 'holiday.jpg'), '');
+    expect(await problem(open({ path }))).toMatch(/^foreign: .*holiday.jpg/);
+    expect(readdirSync(path)).toEqual(['holiday.jpg']);
+  });
+
+  test('refuses a newer format and a damaged identity, and changes nothing', async () => {
+    await close(await open({ path }));
+    const file = join(path, 'identity.json');
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, text.replace('"format": 1', '"format": 2'));
+    expect(await problem(open({ path }))).toMatch(/^newerVersion: .*format 2/);
+    writeFileSync(file, text.replace('abc', 'abd'));
+    expect(await problem(open({ path }))).toMatch(/^damaged: .*checksum/);
+    writeFileSync(file, text.slice(0, 20));
+    expect(await problem(open({ path }))).toMatch(/^damaged: /);
+    rmSync(file);
+    expect(await problem(open({ path }))).toMatch(/^damaged: .*missing/);
+    writeFileSync(file, text);
+    await close(await open({ path }));
+  });
+
+  test('refuses when the log or the state is gone', async () => {
+    for (const name of ['log', 'state-0-0']) {
+      const where = { path: join(path, name) };
+      const directory = await open(where);
+      await advance(directory, 2);
+      await close(directory);
+      rmSync(join(where.path, name), { recursive: true });
+      expect(await problem(open(where))).toMatch(/^damaged: .*missing/);
+      expect(existsSync(join(where.path, name))).toBe(false);
+    }
+  });
+
+  test('a lock database that a crash left unreadable is made anew', async () => {
+    await close(await open({ path }));
+    writeFileSync(join(path, 'lock', 'CURRENT'), 'nonsense');
+    await close(await open({ path }));
+  });
+
+  test('refuses while another process has it open', async () => {
+    const module = join(import.meta.dirname, '../../../node_modules/classic-level/index.js');
+    const script = `
+      const { ClassicLevel } = require(process.argv[1]);
+      new ClassicLevel(process.argv[2]).open().then(() => console.log('open'));
+      process.stdin.resume();`;
+    await close(await open({ path }));
+    const other = spawn(process.execPath, ['-e', script, module, join(path, 'lock')]);
+    await once(other.stdout, 'data');
+    try {
+      expect(await problem(open({ path }))).toMatch(/^inUse: .* in use by another process$/);
+    } finally {
+      other.kill('SIGKILL');
+      await once(other, 'exit');
+    }
+    await close(await open({ path }));
+  });
+});
