@@ -246,19 +246,26 @@ function play(watch: Figure3, each: Step): void {
   const node = cluster.node(id);
   switch (each.kind) {
     case 'tick':
-      return cluster.tick(id);
+      cluster.tick(id);
+      break;
     case 'campaign':
-      return node.campaign();
+      node.campaign();
+      break;
     case 'propose':
-      return void node.propose([Buffer.from(`${id} ${watch.commits}`)]);
+      node.propose([Buffer.from(`${id} ${watch.commits}`)]);
+      break;
     case 'crash':
-      return cluster.member(id).restart();
+      cluster.member(id).restart();
+      break;
     case 'work':
-      return void (node.hasReady() && cluster.takeReady(id));
+      if (node.hasReady()) cluster.takeReady(id);
+      break;
     case 'write':
-      return void cluster.finishWrite(id);
+      cluster.finishWrite(id);
+      break;
     case 'apply':
-      return void cluster.finishApply(id);
+      cluster.finishApply(id);
+      break;
   }
 }
 
