@@ -86,7 +86,8 @@ function restoreRecord(
 function restoreNumbers(state: StoreState, newest: number): void {
   const stored = state.backend.get(storeMetaKey);
   if (stored === undefined) {
-    if (newest !== firstRevision) throw new CorruptionError('the store has revisions but no numbers');
+    if (newest !== firstRevision)
+      throw new CorruptionError('the store has revisions but no numbers');
     return;
   }
   const meta = decodeStoreMeta(stored);

@@ -89,6 +89,11 @@ export class Store {
     return this.#state.tree.live;
   }
 
+  /** Keys in the index: those that exist, and those deleted but not compacted. */
+  get indexedKeyCount(): number {
+    return this.#state.tree.size;
+  }
+
   /** Bytes of what compaction has left, equal on all members with the same history. */
   get logicalSizeBytes(): number {
     return this.#state.writtenBytes - this.#state.reclaimedBytes;

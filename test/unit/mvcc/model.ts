@@ -106,6 +106,10 @@ export class Model {
     return this.#rows.length;
   }
 
+  get rowKeyCount(): number {
+    return new Set(this.#rows.map(({ key }) => key)).size;
+  }
+
   /** Etcd's HashKV, word for word what its documentation and source say it covers. */
   hash(revision: number): number {
     const live = this.range('', '\0', revision);
