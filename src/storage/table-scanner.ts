@@ -1,7 +1,8 @@
 /**
  * Checks LevelDB's table files (*.ldb) without LevelDB, which reads them unchecked: the checksum of
- * every block, and that the blocks cover the file. The format: data blocks, then an index of them,
- * each followed by a type and a masked CRC-32C; at the end a footer with the places of the indexes.
+ * every block, and that the blocks cover the file. The format: data blocks, filter, an index of
+ * filters and one of data blocks, each followed by a type and a masked CRC-32C; at the end a footer
+ * with the places of the two indexes.
  */
 import { crc32c, unmaskCrc } from '../base/crc32c.ts';
 import { CorruptionError } from './errors.ts';
@@ -86,8 +87,12 @@ export function checkTable(read: ReadAt, sizeBytes: number, name: string): void 
     cover(handle);
     checkBlock(handle);
   }
+  // The bloom filter lies between the data and the index that names it.
+  for (const handle of indexHandles(checkBlock(metaIndex))) {
+    cover(handle);
+    checkBlock(handle);
+  }
   cover(metaIndex);
-  checkBlock(metaIndex);
   cover(index);
   if (covered !== footerAt) damaged(covered, 'bytes that no block covers');
 }
@@ -96,7 +101,7 @@ function readHandle(reader: VarintReader): Handle {
   return { offset: reader.number(), size: reader.number() };
 }
 
-/** The places of the data blocks: values of the index block, whose keys do not matter here. */
+/** The places of blocks: values of an index block, whose keys do not matter here. */
 function* indexHandles(block: Buffer): Generator<Handle> {
   const restarts = block.readUInt32LE(block.length - 4);
   const entries = new VarintReader(block.subarray(0, block.length - 4 * (restarts + 1)));
