@@ -27,7 +27,12 @@ import type { DataDirectory } from '../storage/data-directory.ts';
 import type { SnapshotSource, Transport } from '../transport/transport.ts';
 import { CompactionRunner } from './compaction-runner.ts';
 import { LogCompaction } from './log-compaction.ts';
-import { createServerMetrics, type ServerMetrics } from './metrics.ts';
+import {
+  createServerMetrics,
+  exportStateFacts,
+  type ServerMetrics,
+  type StateFacts,
+} from './metrics.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
 import { raftConfig } from './raft-options.ts';
 import { memberHex, Server } from './server.ts';
@@ -126,6 +131,7 @@ export class Member {
       driver: this.#driver,
     });
     this.#watchBackend();
+    exportStateFacts(options.metrics, () => this.#facts());
   }
 
   /** The state that requests are answered from. Another object after a snapshot was installed. */
@@ -186,6 +192,20 @@ export class Member {
         this.#options.directory.close(done);
       });
     });
+  }
+
+  #facts(): StateFacts {
+    const { store } = this.#state;
+    return {
+      revision: store.revision,
+      compactedRevision: store.compactedRevision,
+      keyCount: store.keyCount,
+      sizeBytes: store.logicalSizeBytes,
+      stateHash: store.stateHash,
+      watchers: this.watchable.watcherCount,
+      slowWatchers: this.watchable.slowWatcherCount,
+      watchStreams: this.watchable.streamCount,
+    };
   }
 
   #host(): DriverHost {

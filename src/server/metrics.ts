@@ -1,5 +1,5 @@
 /** etcd's metrics of the server: names, help texts in our words. */
-import type { Metrics } from '../base/metrics.ts';
+import type { Gauge, Metrics } from '../base/metrics.ts';
 
 export interface ServerMetrics {
   proposalsPending(count: number): void;
@@ -10,6 +10,48 @@ export interface ServerMetrics {
   progress(committed: number, applied: number): void;
   /** Between 0 and the tick's length in an idle process. */
   tickDelay(delayMs: number): void;
+}
+
+/** Facts that are looked up when somebody asks for the metrics. */
+export interface StateFacts {
+  readonly revision: number;
+  readonly compactedRevision: number;
+  readonly keyCount: number;
+  readonly sizeBytes: number;
+  /** 64 bits. */
+  readonly stateHash: bigint;
+  readonly watchers: number;
+  readonly slowWatchers: number;
+  readonly watchStreams: number;
+}
+
+/** Exports what {@link StateFacts} tell, at each scrape. */
+export function exportStateFacts(metrics: Metrics, facts: () => StateFacts): void {
+  const gauge = (name: string, help: string): Gauge => metrics.gauge(name, help)();
+  const revision = gauge('etcd_debugging_mvcc_current_revision', 'Revision of the store.');
+  const compacted = gauge('etcd_debugging_mvcc_compact_revision', 'Newest compacted revision.');
+  const keys = gauge('etcd_debugging_mvcc_keys_total', 'Keys that exist.');
+  const size = gauge('etcd_mvcc_db_total_size_in_bytes', 'Logical size of the state.');
+  const sizeInUse = gauge('etcd_mvcc_db_total_size_in_use_in_bytes', 'Logical size of the state.');
+  // Halves, as a metric's value has 53 bits: members that applied the same index show the same.
+  const hashHigh = gauge('quorate_state_hash_high', 'Upper 32 bits of the hash of the state.');
+  const hashLow = gauge('quorate_state_hash_low', 'Lower 32 bits of the hash of the state.');
+  const watchers = gauge('etcd_debugging_mvcc_watcher_total', 'Watchers.');
+  const slow = gauge('etcd_debugging_mvcc_slow_watcher_total', 'Watchers that are catching up.');
+  const streams = gauge('etcd_debugging_mvcc_watch_stream_total', 'Watch streams.');
+  metrics.onCollect(() => {
+    const now = facts();
+    revision.set(now.revision);
+    compacted.set(now.compactedRevision);
+    keys.set(now.keyCount);
+    size.set(now.sizeBytes);
+    sizeInUse.set(now.sizeBytes);
+    hashHigh.set(Number(BigInt.asUintN(32, now.stateHash >> 32n)));
+    hashLow.set(Number(BigInt.asUintN(32, now.stateHash)));
+    watchers.set(now.watchers);
+    slow.set(now.slowWatchers);
+    streams.set(now.watchStreams);
+  });
 }
 
 /** Seconds; a stall of an election timeout (1 s by default) costs a leader its place. */
