@@ -32,6 +32,10 @@ export const MAX_STREAMS_PER_CONNECTION = 100_000;
 const MAX_SESSION_MEMORY_MB = 256;
 /** Paths of calls that are too short for pings during them. */
 const SHORT_CALLS = '/etcdserverpb.KV/';
+/** Connections on which nothing moved for so long are asked whether they live. */
+const IDLE_PROBE_MS = 60_000;
+/** Time to answer that: long enough for a client that is busy or far. */
+const PROBE_TIMEOUT_MS = 20_000;
 /** Node's timers end here; an interval beyond is no interval. */
 const MAX_INTERVAL_MS = 2 ** 31 - 1;
 
@@ -50,6 +54,9 @@ export interface GrpcAdapterOptions {
   /** Calls of one message each that take longer are logged; 0 logs none. */
   readonly slowCallMs?: number;
   monotonicMs(): number;
+  /** For tests; the defaults are named below. */
+  readonly idleProbeMs?: number;
+  readonly probeTimeoutMs?: number;
 }
 
 /** Stands in for a message that could not be decoded, so that the answer's words are ours. */
@@ -115,6 +122,8 @@ export class GrpcAdapter {
       pingPolicy: { minTimeMs: options.keepaliveMinTimeMs, monotonicMs: this.#monotonicMs },
       // Calls of KV end soon and are many: their answers forgive pings, without a count.
       isLong: (path) => !path.startsWith(SHORT_CALLS),
+      idleProbeMs: options.idleProbeMs ?? IDLE_PROBE_MS,
+      probeTimeoutMs: options.probeTimeoutMs ?? PROBE_TIMEOUT_MS,
       failed: (error) => this.#logger.debug({ error }, 'client connection failed'),
     });
   }

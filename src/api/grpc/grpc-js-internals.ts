@@ -58,6 +58,10 @@ export interface Http2Access {
   /** Whether to count a call as open for the ping policy. */
   isLong(path: string): boolean;
   failed(error: Error): void;
+  /** A connection on which nothing moves for so long is asked whether it lives. */
+  readonly idleProbeMs: number;
+  /** How long it may take to answer that. */
+  readonly probeTimeoutMs: number;
 }
 
 /** The sessions of one server. */
@@ -102,6 +106,12 @@ export class Sessions {
       this.#open.delete(session);
       if (this.#open.size === 0) this.#whenEmpty?.();
     });
+    const { idleProbeMs, probeTimeoutMs } = access;
+    session.setTimeout(idleProbeMs);
+    session.on('timeout', () => {
+      // Node does not count the answer to a ping as a movement, so the clock is set anew.
+      probe(session, probeTimeoutMs, () => session.setTimeout(idleProbeMs));
+    });
     if (access.pingPolicy.minTimeMs <= 0) return;
     let longCalls = 0;
     session.on('stream', (stream, headers) => {
@@ -112,6 +122,20 @@ export class Sessions {
     const bytesWritten = (): number => (session.destroyed ? 0 : session.socket.bytesWritten);
     enforcePingPolicy(session, () => longCalls, bytesWritten, access.pingPolicy);
   }
+}
+
+/**
+ * Closes a session that does not answer. Without that, Node would keep a connection for ever whose
+ * client broke the protocol: it says so in a GOAWAY, then neither reads nor closes.
+ */
+function probe(session: ServerHttp2Session, timeoutMs: number, alive: () => void): void {
+  if (session.destroyed) return;
+  const timer = setTimeout(() => session.destroy(), timeoutMs);
+  const sent = session.ping((error) => {
+    clearTimeout(timer);
+    if (error === null) alive();
+  });
+  if (!sent) session.destroy();
 }
 
 function interceptStreams(http2Server: Http2Server, access: Http2Access): void {

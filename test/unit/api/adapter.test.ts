@@ -569,6 +569,18 @@ describe('connections', () => {
     expect(session.destroyed).toBe(false);
   });
 
+  test('that are idle but alive are kept', async () => {
+    const { port } = await serve(
+      { put: okPut },
+      { grpc: { idleProbeMs: 20, probeTimeoutMs: 500 } },
+    );
+    const session = connect(port.url);
+    cleanups.push(() => session.destroy());
+    await new Promise((resolve) => session.once('connect', resolve));
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => session.once('ping', resolve));
+    expect(session.destroyed).toBe(false);
+  });
+
   test('may have as many calls open as the flag says', async () => {
     const { port } = await serve({ put: okPut }, { grpc: { maxConcurrentStreams: 7 } });
     const session = connect(port.url);
