@@ -1,5 +1,5 @@
 /** The state of one member, and the transitions between roles. Roles act on it from their own files. */
-import { check } from './check.ts';
+import { check, fail } from './check.ts';
 import { restore } from './confchange/restore.ts';
 import type { RaftConfig } from './config.ts';
 import { payloadSizeBytes } from './log/entry-size.ts';
@@ -113,13 +113,13 @@ export class Core {
 
   /** Sends at once: nothing that is still being written is promised by the message. */
   send(message: Message): void {
-    check(message.to !== this.id, `a ${message.type} message to itself`);
+    if (message.to === this.id) fail(`a ${message.type} message to itself`);
     this.messages.push(message);
   }
 
   /** Sends once everything decided so far is durable (dissertation 3.8). */
   sendAfterPersist(message: Message): void {
-    check(message.to !== this.id, `a ${message.type} message to itself`);
+    if (message.to === this.id) fail(`a ${message.type} message to itself`);
     this.messagesAfterPersist.push(message);
   }
 

@@ -1,5 +1,5 @@
 /** How followers and learners act on messages of their own term. */
-import { check } from './check.ts';
+import { fail } from './check.ts';
 import type { Core } from './core.ts';
 import { tryCampaign } from './election.ts';
 import type { HeartbeatMessage, Message } from './message.ts';
@@ -54,10 +54,9 @@ function canForward(core: Core, from: MemberId): boolean {
 }
 
 function follow(core: Core, leader: MemberId): void {
-  check(
-    core.leader === noMember || core.leader === leader,
-    `two leaders in term ${core.term}: ${core.leader} and ${leader}`,
-  );
+  if (core.leader !== noMember && core.leader !== leader) {
+    fail(`two leaders in term ${core.term}: ${core.leader} and ${leader}`);
+  }
   core.electionElapsed = 0;
   core.setLeader(leader);
 }

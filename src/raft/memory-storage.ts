@@ -73,7 +73,7 @@ export class MemoryStorage implements LogStorage {
     if (first === undefined) return;
     const kept = first.index - this.#base.index - 1;
     check(kept >= 0 && kept <= this.#entries.length, `a gap before entry ${first.index}`);
-    this.#entries.length = kept;
+    if (kept < this.#entries.length) this.#entries.length = kept;
     for (const entry of entries) this.#entries.push(entry);
   }
 

@@ -4,7 +4,7 @@ import { settleReads } from './read-index.ts';
 import type { Message } from './message.ts';
 import type { Persist, Ready } from './ready.ts';
 import { settleAppends } from './replication.ts';
-import type { Entry, HardState, SnapshotMetadata, SoftState } from './types.ts';
+import type { Entry, HardState, SoftState } from './types.ts';
 
 const nothing: readonly never[] = [];
 
@@ -92,28 +92,8 @@ export class Output {
       }
     }
     if (hardState === undefined && !mustSync && after.length === 0) return undefined;
-    return this.#newPersist(hardState, mustSync, entries, snapshot, after);
-  }
-
-  #newPersist(
-    hardState: HardState | undefined,
-    mustSync: boolean,
-    entries: readonly Entry[],
-    snapshot: SnapshotMetadata | undefined,
-    messages: readonly Message[],
-  ): Persist {
-    const core = this.#core;
-    const last = entries.at(-1);
-    const ack = core.log.writes.add(
-      {
-        term: core.term,
-        lastIndex: last?.index ?? 0,
-        lastTerm: last?.term ?? 0,
-        snapshotIndex: snapshot?.index ?? 0,
-      },
-      mustSync,
-    );
-    return { hardState, mustSync, entries, snapshot, messages, ack };
+    const ack = log.writes.add(core.term, entries, snapshot, mustSync);
+    return { hardState, mustSync, entries, snapshot, messages: after, ack };
   }
 
   #hardStateChanged(): boolean {

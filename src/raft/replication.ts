@@ -1,7 +1,8 @@
 /** Moving the log from the leader to its followers (Raft 5.3). */
-import { check } from './check.ts';
+import { fail } from './check.ts';
 import type { Core } from './core.ts';
 import { entriesSizeBytes } from './log/entry-size.ts';
+import { acknowledge } from './acknowledge.ts';
 import type { AppendMessage, AppendResponseMessage } from './message.ts';
 import { releaseEarlyReads } from './read-index.ts';
 import { sendSnapshot } from './snapshot.ts';
@@ -12,29 +13,23 @@ import type { Entry, MemberId } from './types.ts';
 /** Follower: takes entries of the leader, or says where the logs may meet. */
 export function handleAppend(core: Core, message: AppendMessage): void {
   const { log } = core;
-  const answer = {
+  const { from, index, logTerm, entries, commit } = message;
+  if (index < log.committed) {
+    acknowledge(core, from, log.committed);
+    return;
+  }
+  const last = log.tryAppend(index, logTerm, entries, commit);
+  if (last !== undefined) {
+    acknowledge(core, from, last);
+    return;
+  }
+  const hint = log.findMatchCandidate(index, logTerm);
+  core.sendAfterPersist({
     type: 'appendResponse',
     from: core.id,
-    to: message.from,
+    to: from,
     term: core.term,
-    reject: false,
-    rejectHint: 0,
-    logTerm: 0,
-  } as const;
-  if (message.index < log.committed) {
-    core.sendAfterPersist({ ...answer, index: log.committed });
-    return;
-  }
-  const previous = { index: message.index, term: message.logTerm };
-  const last = log.tryAppend(previous, message.entries, message.commit);
-  if (last !== undefined) {
-    core.sendAfterPersist({ ...answer, index: last });
-    return;
-  }
-  const hint = log.findMatchCandidate(message.index, message.logTerm);
-  core.sendAfterPersist({
-    ...answer,
-    index: message.index,
+    index,
     reject: true,
     rejectHint: hint.index,
     logTerm: hint.term,
@@ -67,10 +62,9 @@ function handleAcknowledgement(
   progress: Progress,
   message: AppendResponseMessage,
 ): void {
-  check(
-    message.index <= core.log.lastIndex,
-    `member ${message.from} acknowledged ${message.index}, past the log's end`,
-  );
+  if (message.index > core.log.lastIndex) {
+    fail(`member ${message.from} acknowledged ${message.index}, past the log's end`);
+  }
   const news = progress.maybeUpdate(message.index);
   if (!news) {
     if (progress.state !== 'probe' || progress.match !== message.index) return;

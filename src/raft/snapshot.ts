@@ -1,4 +1,5 @@
 /** Followers that need more than the log still holds (Raft 7). The host moves the contents. */
+import { acknowledge } from './acknowledge.ts';
 import { restore } from './confchange/restore.ts';
 import type { Core } from './core.ts';
 import type { SnapshotMessage } from './message.ts';
@@ -37,16 +38,7 @@ export function reportUnreachable(core: Core, member: MemberId): void {
 /** Follower: the contents of a snapshot have arrived whole. */
 export function handleSnapshot(core: Core, message: SnapshotMessage): void {
   const restored = tryRestore(core, message.snapshot);
-  core.sendAfterPersist({
-    type: 'appendResponse',
-    from: core.id,
-    to: message.from,
-    term: core.term,
-    index: restored ? core.log.lastIndex : core.log.committed,
-    reject: false,
-    rejectHint: 0,
-    logTerm: 0,
-  });
+  acknowledge(core, message.from, restored ? core.log.lastIndex : core.log.committed);
 }
 
 function tryRestore(core: Core, snapshot: SnapshotMetadata): boolean {

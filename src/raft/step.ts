@@ -1,4 +1,5 @@
 /** The way of a message: first the terms are compared, then the role acts. */
+import { acknowledge } from './acknowledge.ts';
 import { stepCandidate } from './candidate.ts';
 import type { Core } from './core.ts';
 import { answerVote, handleVote, tickElection } from './election.ts';
@@ -65,16 +66,7 @@ function handleOlderTerm(core: Core, message: Message): void {
     // A leader with an older term may be all there is: this member's own campaigns are ignored by
     // voters in their lease, so it must show its term to be taken back in.
     if (!checkQuorum && !preVote) return;
-    core.sendAfterPersist({
-      type: 'appendResponse',
-      from: core.id,
-      to: message.from,
-      term: core.term,
-      index: 0,
-      reject: false,
-      rejectHint: 0,
-      logTerm: 0,
-    });
+    acknowledge(core, message.from, 0);
   } else if (message.type === 'preVote') {
     // Silence could leave a pre-candidate of an older term stuck for ever.
     answerVote(core, message, false);

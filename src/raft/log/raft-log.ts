@@ -140,9 +140,14 @@ export class RaftLog {
    * A follower's entries (Raft figure 2, AppendEntries 2 to 5). Returns the index of the last
    * entry known to match the leader's log, or undefined if the entry before them does not match.
    */
-  tryAppend(previous: LogPosition, entries: readonly Entry[], commit: number): number | undefined {
-    if (!this.matches(previous)) return undefined;
-    const lastNew = previous.index + entries.length;
+  tryAppend(
+    previousIndex: number,
+    previousTerm: number,
+    entries: readonly Entry[],
+    commit: number,
+  ): number | undefined {
+    if (this.term(previousIndex) !== previousTerm) return undefined;
+    const lastNew = previousIndex + entries.length;
     const conflict = this.#firstDifference(entries);
     if (conflict !== undefined) {
       check(
@@ -151,7 +156,7 @@ export class RaftLog {
       );
       if (conflict <= this.#lastIndex) this.#truncateFrom(conflict);
       this.append(
-        conflict === previous.index + 1 ? entries : entries.slice(conflict - previous.index - 1),
+        conflict === previousIndex + 1 ? entries : entries.slice(conflict - previousIndex - 1),
       );
     }
     this.commitTo(Math.min(commit, lastNew));

@@ -1,5 +1,6 @@
 /** Writes that the host has been given and has not acknowledged. */
 import type { PersistAck } from '../ready.ts';
+import type { Entry, SnapshotMetadata } from '../types.ts';
 
 interface Write {
   readonly ack: PersistAck;
@@ -36,9 +37,23 @@ export class WriteQueue {
     return this.#writes.length;
   }
 
-  add(write: Omit<PersistAck, 'sequence'>, mustSync: boolean): PersistAck {
-    const ack: PersistAck = { ...write, sequence: this.#nextSequence++ };
-    this.#writes.push({ ack, mustSync, validIndex: write.lastIndex });
+  /** Notes a write of `entries` and hands out what will acknowledge it. */
+  add(
+    term: number,
+    entries: readonly Entry[],
+    snapshot: SnapshotMetadata | undefined,
+    mustSync: boolean,
+  ): PersistAck {
+    const last = entries.at(-1);
+    const lastIndex = last === undefined ? 0 : last.index;
+    const ack: PersistAck = {
+      sequence: this.#nextSequence++,
+      term,
+      lastIndex,
+      lastTerm: last === undefined ? 0 : last.term,
+      snapshotIndex: snapshot === undefined ? 0 : snapshot.index,
+    };
+    this.#writes.push({ ack, mustSync, validIndex: lastIndex });
     if (mustSync) this.#unsynced++;
     return ack;
   }
