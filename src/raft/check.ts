@@ -5,7 +5,10 @@ export class RaftFailure extends Error {
   override readonly name = 'RaftFailure';
 }
 
-/** Ends the current path with a {@link RaftFailure} unless `condition` holds. */
+/**
+ * Ends the current path with a {@link RaftFailure} unless `condition` holds. The message is built
+ * either way: where entries and messages pass by, write `if (...) fail(...)` instead.
+ */
 export function check(condition: boolean, message: string): asserts condition {
   if (!condition) throw new RaftFailure(message);
 }

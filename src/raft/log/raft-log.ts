@@ -1,5 +1,5 @@
 /** The replicated log as this member sees it: the host's storage plus the tail in memory. */
-import { check } from '../check.ts';
+import { check, fail } from '../check.ts';
 import { compacted, unavailable, type LogStorage } from '../storage.ts';
 import type { Entry, SnapshotMetadata } from '../types.ts';
 import { entriesSizeBytes } from './entry-size.ts';
@@ -111,14 +111,15 @@ export class RaftLog {
   slice(low: number, high: number, limitBytes: number): readonly Entry[] | typeof compacted {
     if (low >= high) return [];
     if (low < this.firstIndex()) return compacted;
-    check(high <= this.#lastIndex + 1, `read past the log's end: ${high} > ${this.#lastIndex + 1}`);
+    if (high > this.#lastIndex + 1) fail(`read past the log's end ${this.#lastIndex}: ${high}`);
     const offset = this.tail.offset;
     if (low >= offset) return this.tail.slice(low, high, limitBytes);
     const wanted = Math.min(high, offset) - low;
     const stored = this.#storage.entries(low, low + wanted, limitBytes);
     if (stored === compacted) return compacted;
-    check(stored !== unavailable, `storage lost the durable entries from ${low} on`);
-    check(stored.length > 0, `storage returned nothing of [${low}, ${low + wanted})`);
+    if (stored === unavailable || stored.length === 0) {
+      fail(`storage lost the durable entries from ${low} on`);
+    }
     if (stored.length < wanted || high <= offset) return stored;
     const left = limitBytes - entriesSizeBytes(stored);
     return left > 0 ? stored.concat(this.#fitting(offset, high, left)) : stored;
@@ -150,10 +151,9 @@ export class RaftLog {
     const lastNew = previousIndex + entries.length;
     const conflict = this.#firstDifference(entries);
     if (conflict !== undefined) {
-      check(
-        conflict > this.#committed,
-        `entry ${conflict} conflicts with a committed entry (committed ${this.#committed})`,
-      );
+      if (conflict <= this.#committed) {
+        fail(`entry ${conflict} conflicts with a committed entry (committed ${this.#committed})`);
+      }
       if (conflict <= this.#lastIndex) this.#truncateFrom(conflict);
       this.append(
         conflict === previousIndex + 1 ? entries : entries.slice(conflict - previousIndex - 1),
@@ -194,10 +194,11 @@ export class RaftLog {
 
   commitTo(index: number): void {
     if (index <= this.#committed) return;
-    check(
-      index <= this.#lastIndex,
-      `told to commit ${index}, past the log's end ${this.#lastIndex}: acknowledged entries were lost`,
-    );
+    if (index > this.#lastIndex) {
+      fail(
+        `told to commit ${index}, past the log's end ${this.#lastIndex}: acknowledged entries were lost`,
+      );
+    }
     this.#committed = index;
   }
 
@@ -219,7 +220,9 @@ export class RaftLog {
   /** The host acknowledged writes: these indexes are now on stable storage. */
   durableTo(index: number): void {
     if (index <= this.#durable) return;
-    check(index <= this.#lastIndex, `acknowledged ${index}, past the log's end ${this.#lastIndex}`);
+    if (index > this.#lastIndex) {
+      fail(`acknowledged ${index}, past the log's end ${this.#lastIndex}`);
+    }
     this.#durable = index;
     this.#releaseTail();
   }
@@ -245,7 +248,7 @@ export class RaftLog {
     if (!this.hasCommitted(limitBytes)) return [];
     const high = Math.min(this.#committed, this.#durable) + 1;
     const entries = this.slice(this.#applying + 1, high, limitBytes - this.#applyingBytes);
-    check(entries !== compacted, `entry ${this.#applying + 1} was compacted before it was applied`);
+    if (entries === compacted) fail(`entry ${this.#applying + 1} was compacted, not applied`);
     const sizeBytes = entriesSizeBytes(entries);
     this.#applying += entries.length;
     this.#applyingSlices.push({ last: this.#applying, sizeBytes });
@@ -258,7 +261,9 @@ export class RaftLog {
     if (index <= this.#applied) return;
     // A host may report a snapshot as applied before it acknowledges the write; the latter counts.
     if (index > this.#applying && index === this.tail.snapshot?.index) return;
-    check(index <= this.#applying, `applied ${index}, but only ${this.#applying} was handed out`);
+    if (index > this.#applying) {
+      fail(`applied ${index}, but only ${this.#applying} was handed out`);
+    }
     this.#applied = index;
     let done = 0;
     for (const slice of this.#applyingSlices) {

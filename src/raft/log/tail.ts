@@ -1,5 +1,5 @@
 /** The end of the log that is kept in memory: what is not durable yet, and what will be read soon. */
-import { check } from '../check.ts';
+import { fail } from '../check.ts';
 import type { Entry, SnapshotMetadata } from '../types.ts';
 import { entriesSizeBytes, fittingCount } from './entry-size.ts';
 
@@ -91,7 +91,7 @@ export class Tail {
 
   /** Entries in [low, high) as far as they fit, at least one. */
   slice(low: number, high: number, limitBytes: number): readonly Entry[] {
-    check(low >= this.#offset && high <= this.end(), `tail does not hold [${low}, ${high})`);
+    if (low < this.#offset || high > this.end()) fail(`tail does not hold [${low}, ${high})`);
     const start = low - this.#offset;
     const count = fittingCount(this.#entries, start, high - this.#offset, limitBytes);
     return this.#entries.slice(start, start + count);
