@@ -122,7 +122,7 @@ describe('Raft 5.2: leader election', () => {
     },
   );
 
-  test('5.2: to begin an election a follower raises its term, votes for itself, asks all others', () => {
+  test('5.2: to stand, a follower raises its term, votes for itself and asks all others', () => {
     const cluster = clusterOf([1n, 2n, 3n, 4n, 5n]);
     cluster.tick(1n, cluster.member(1n).electionTimeout);
     expect(cluster.node(1n).status()).toMatchObject({ role: 'candidate', term: 1, vote: 1n });

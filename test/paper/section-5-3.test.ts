@@ -126,7 +126,7 @@ describe('Raft 5.3: log replication', () => {
     expect(cluster.member(1n).logTerms()).toEqual(expected);
   });
 
-  test('5.3: only a conflict removes entries, so an old append that arrives late removes none', () => {
+  test('5.3: only a conflict removes entries: an old append that arrives late removes none', () => {
     const cluster = followerWith([1]);
     cluster.node(1n).step(append(1, 1, [9, 9, 9]));
     cluster.node(1n).step(append(1, 1, [9]));

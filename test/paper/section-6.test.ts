@@ -240,7 +240,7 @@ describe('dissertation 4.1: safety of single changes', () => {
     expect(cluster.node(2n).status().confState.voters).toEqual([1n, 2n]);
   });
 
-  test('4.1: who has not yet applied a committed change does not campaign on an old majority', () => {
+  test('4.1: who has not applied a committed change yet does not campaign', () => {
     const cluster = ledBy1();
     change(cluster, [remove(3n)]);
     cluster.settle([1n, 2n]);
