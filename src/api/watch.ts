@@ -123,14 +123,19 @@ class WatchSession {
 
   async #readAll(requests: AsyncIterable<WatchRequest>): Promise<void> {
     for await (const request of requests) {
-      if (this.#closed) return;
+      if (this.#isClosed()) return;
       this.#handle(request);
-      while (!this.#closed && this.#stream.unsent > unsentWhileReadingLimit) {
+      while (!this.#isClosed() && this.#stream.unsent > unsentWhileReadingLimit) {
         await new Promise<void>((resolve) => {
           this.#wakeReader = resolve;
         });
       }
     }
+  }
+
+  /** A call, because the compiler takes no field to change while a function waits. */
+  #isClosed(): boolean {
+    return this.#closed;
   }
 
   #handle({ requestUnion: request }: WatchRequest): void {

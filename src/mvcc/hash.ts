@@ -88,14 +88,25 @@ export class HashTask {
   }
 
   #gather(): void {
+    if (this.#gatherSome()) {
+      this.#slice(() => this.#gather());
+      return;
+    }
+    if (!this.#liveFound) for (const run of this.#supersededRuns) this.#merge.add(run);
+    this.#supersededRuns.length = 0;
+    this.#slice(() => this.#hash());
+  }
+
+  /** Returns whether there are more keys. */
+  #gatherSome(): boolean {
     const included: number[] = [];
     const superseded: number[] = [];
     let visited = 0;
-    let over = true;
+    let more = false;
     this.#state.tree.visit(this.#next, undefined, (key, index) => {
       if (visited === keysPerSlice) {
         this.#next = key;
-        over = false;
+        more = true;
         return stop;
       }
       visited++;
@@ -104,13 +115,7 @@ export class HashTask {
     });
     this.#merge.add(sortedRun(included));
     if (superseded.length > 0) this.#supersededRuns.push(sortedRun(superseded));
-    if (!over) {
-      this.#slice(() => this.#gather());
-      return;
-    }
-    if (!this.#liveFound) for (const run of this.#supersededRuns) this.#merge.add(run);
-    this.#supersededRuns.length = 0;
-    this.#slice(() => this.#hash());
+    return more;
   }
 
   #gatherKey(index: KeyIndex, included: number[], superseded: number[]): void {

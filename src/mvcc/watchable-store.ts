@@ -9,7 +9,7 @@ import type { StoredEvent } from './event.ts';
 import type { StoredKeyValue } from './key-value.ts';
 import type { Store, StoreListener } from './store.ts';
 import { WatcherGroup } from './watcher-group.ts';
-import { Watcher, WatchStream, type WatchHost, type WatchStreamOptions } from './watch-stream.ts';
+import { type Watcher, WatchStream, type WatchHost, type WatchStreamOptions } from './watch-stream.ts';
 
 /** Most revisions read in one slice, and so most in one answer (etcd: watchBatchMaxRevs). */
 const revisionsPerSlice = 1000;

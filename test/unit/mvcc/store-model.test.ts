@@ -171,7 +171,7 @@ test('any history reads as in the model, restarts and compactions in between', (
       for (const each of steps) pair.run(each);
       pair.checkAll();
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 

@@ -202,6 +202,6 @@ test('each watcher sees each event once and in order, or is told that it cannot'
       for (const each of steps) world.run(each);
       world.finish();
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
