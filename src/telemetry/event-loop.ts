@@ -14,6 +14,8 @@ export interface EventLoopWatchOptions {
   readonly logger: Logger;
   /** A longer stall is logged: heartbeats were late by as much. */
   readonly warnAboveMs: number;
+  /** For tests; a second unless given. */
+  readonly reportIntervalMs?: number;
 }
 
 /** Starts measuring; returns how to stop. */
@@ -38,7 +40,7 @@ export function watchEventLoop(options: EventLoopWatchOptions): () => void {
       { stallMs: Math.round(stallMs), expectedMs: options.warnAboveMs },
       'the event loop was late: leader heartbeats may have been too',
     );
-  }, REPORT_INTERVAL_MS);
+  }, options.reportIntervalMs ?? REPORT_INTERVAL_MS);
   timer.unref();
   return () => {
     clearInterval(timer);

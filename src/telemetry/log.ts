@@ -83,19 +83,32 @@ function plain(value: unknown): unknown {
   return value;
 }
 
-function errorText(error: Error): string {
+/** Causes of causes that are shown: they might go in a circle. */
+const MAX_CAUSES = 5;
+
+function errorText(error: Error, causes = 0): string {
   const { cause } = error;
   const text = error.stack ?? `${error.name}: ${error.message}`;
-  return cause instanceof Error ? `${text}\ncaused by ${errorText(cause)}` : text;
+  if (!(cause instanceof Error) || causes === MAX_CAUSES) return text;
+  return `${text}\ncaused by ${errorText(cause, causes + 1)}`;
+}
+
+/** Logging must not fail, whatever it is given. */
+function plainObject(value: object): unknown {
+  try {
+    const json = JSON.stringify(value, (_key, inner: unknown) => plain(inner)) as
+      string | undefined;
+    return json === undefined ? undefined : (JSON.parse(json) as unknown);
+  } catch (error) {
+    return `(cannot be shown: ${error instanceof Error ? error.message : 'unknown'})`;
+  }
 }
 
 function plainFields(fields: LogFields): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
-    result[name] =
-      typeof value === 'object' && value !== null && !(value instanceof Error)
-        ? (JSON.parse(JSON.stringify(value, (_key, inner: unknown) => plain(inner))) as unknown)
-        : plain(value);
+    const nested = typeof value === 'object' && value !== null && !(value instanceof Error);
+    result[name] = nested ? plainObject(value) : plain(value);
   }
   return result;
 }

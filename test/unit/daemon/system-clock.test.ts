@@ -1,0 +1,54 @@
+import { afterEach, expect, test, vi } from 'vitest';
+import { systemClock } from '../../../src/daemon/system-clock.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test('a callback never comes early', () => {
+  vi.useFakeTimers();
+  const callback = vi.fn();
+  systemClock.after(10.2, callback);
+  vi.advanceTimersByTime(10);
+  expect(callback).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(1);
+  expect(callback).toHaveBeenCalledTimes(1);
+});
+
+test('a cancelled callback does not come', () => {
+  vi.useFakeTimers();
+  const callback = vi.fn();
+  const timer = systemClock.after(10, callback);
+  timer.cancel();
+  timer.cancel();
+  vi.advanceTimersByTime(100);
+  expect(callback).not.toHaveBeenCalled();
+});
+
+test('delays longer than Node can count are waited for', () => {
+  vi.useFakeTimers();
+  const callback = vi.fn();
+  const delayMs = 3 * 2 ** 31;
+  systemClock.after(delayMs, callback);
+  const cancelled = systemClock.after(delayMs, callback);
+  vi.advanceTimersByTime(delayMs - 2);
+  expect(callback).not.toHaveBeenCalled();
+  cancelled.cancel();
+  vi.advanceTimersByTime(2);
+  expect(callback).toHaveBeenCalledTimes(1);
+});
+
+test('deferred callbacks come later, in order', async () => {
+  const order: number[] = [];
+  systemClock.defer(() => order.push(1));
+  systemClock.defer(() => order.push(2));
+  expect(order).toEqual([]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(order).toEqual([1, 2]);
+});
+
+test('time goes on', () => {
+  const before = systemClock.monotonicMs();
+  expect(systemClock.monotonicMs()).toBeGreaterThanOrEqual(before);
+  expect(Math.abs(systemClock.wallMs() - Date.now())).toBeLessThan(1000);
+});
