@@ -172,7 +172,7 @@ class GrpcCarrier implements Carrier {
     call.on('error', () => {});
     call.on('status', ({ code, details }) => {
       client.close();
-      events.closed(details === '' ? status[code] : details);
+      events.closed(closeReason(code, details));
     });
     return dialledStream(call, () => {
       call.cancel();
@@ -304,6 +304,13 @@ function peerUrl(url: string): URL {
 function target(address: URL): string {
   const port = address.port === '' ? (address.protocol === 'http:' ? '80' : '443') : address.port;
   return `${address.hostname}:${port}`;
+}
+
+/** grpc-js wraps the cause of a failed dial in words of its own. */
+function closeReason(code: status, details: string): string {
+  if (code === status.OK) return 'peer ended the stream';
+  const cause = /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1];
+  return cause ?? (details === '' ? status[code] : details);
 }
 
 function bindReason(error: Error): string {

@@ -73,6 +73,8 @@ export class PeerTransport implements Transport {
   #environment: PeerEnvironment | undefined;
   #addresses: readonly PeerAddress[] = [];
   #pendingHandshakes = 0;
+  /** Hellos that came before the start. */
+  readonly #waiting: (() => void)[] = [];
   #sessions = 0;
   #transfers = 0;
   #stopped = false;
@@ -98,7 +100,7 @@ export class PeerTransport implements Transport {
 
   /**
    * Binds the addresses to listen on; before {@link start}, so that a taken port stops the member
-   * before it has told anyone that it is there. Streams are refused until the start.
+   * before it has told anyone that it is there. Streams wait for the start.
    */
   listen(done: (error: Error | undefined) => void): void {
     this.#carrier.listen(
@@ -136,6 +138,7 @@ export class PeerTransport implements Transport {
       },
     };
     this.setPeers(this.#addresses);
+    for (const answer of this.#waiting.splice(0)) answer();
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
@@ -237,7 +240,9 @@ export class PeerTransport implements Transport {
         if (owner !== undefined) owner.frame(bytes);
         else if (pending) {
           settle();
-          owner = this.#hello(bytes, live);
+          this.#whenStarted(() => {
+            if (!live.isClosed) owner = this.#hello(bytes, live);
+          });
         }
       },
       closed: (reason) => {
@@ -253,6 +258,12 @@ export class PeerTransport implements Transport {
       });
     }
     return live;
+  }
+
+  /** A member that binds its port before it is ready lets the others wait: a refusal would cost more. */
+  #whenStarted(answer: () => void): void {
+    if (this.#environment !== undefined) answer();
+    else if (this.#waiting.length < this.#limits.pendingHandshakes) this.#waiting.push(answer);
   }
 
   /** Answers a hello; the stream's owner if it is welcome. */

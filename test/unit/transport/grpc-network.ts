@@ -49,7 +49,12 @@ export class GrpcNetwork implements Network {
 
   async start(
     id: MemberId,
-    options: { cluster?: bigint; peers?: MemberId[] } = {},
+    options: {
+      cluster?: bigint;
+      peers?: MemberId[];
+      /** Runs while the member listens and has not started. */
+      beforeStart?: (transport: GrpcTransport) => Promise<void>;
+    } = {},
   ): Promise<TestMember> {
     const logger = new RecordingLogger();
     const transport = new GrpcTransport({
@@ -69,6 +74,7 @@ export class GrpcNetwork implements Network {
     const member = new TestMember(id, transport, logger);
     this.#members.add(member);
     this.setPeers(member, options.peers ?? everyone.filter((other) => other !== id));
+    await options.beforeStart?.(transport);
     transport.start(member);
     return member;
   }

@@ -212,6 +212,18 @@ test('a peer that does not read costs a bounded amount of memory and then its st
   await bothTalk();
 });
 
+test('a member that listens but has not started lets the others wait, and then talks', async () => {
+  let made: GrpcTransport | undefined;
+  await network.start(3n, {
+    beforeStart: async (transport) => {
+      made = transport;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    },
+  });
+  await until(() => one.transport.connected(3n) && made?.connected(1n) === true, 'connected');
+  expect(one.logger.has('warn', 'refused')).toBe(false);
+});
+
 test('a taken port and a wrong address are named', async () => {
   const listen = (url: string): Promise<string> => {
     const transport = new GrpcTransport({
