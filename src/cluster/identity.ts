@@ -2,11 +2,11 @@
  * Member and cluster ids, computed as etcd computes them, so that every member of a new cluster
  * arrives at the same ids without talking to the others (etcd: server/etcdserver/api/membership).
  */
-import { createHash } from "node:crypto";
+import { createHash } from 'node:crypto';
 
 /** The first eight bytes of a SHA-1 digest, big-endian. Not for security, only for spreading. */
 function firstEightBytes(parts: readonly (string | Uint8Array)[]): bigint {
-  const hash = createHash("sha1");
+  const hash = createHash('sha1');
   for (const part of parts) hash.update(part);
   return hash.digest().readBigUInt64BE(0);
 }
@@ -27,8 +27,7 @@ export function memberIdOf(
 ): bigint {
   const parts = [...peerUrls].sort(compareUtf8);
   parts.push(clusterToken);
-  if (addedAtSeconds !== undefined)
-    parts.push(String(Math.floor(addedAtSeconds)));
+  if (addedAtSeconds !== undefined) parts.push(String(Math.floor(addedAtSeconds)));
   return firstEightBytes(parts);
 }
 
