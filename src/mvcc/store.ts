@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { EtcdError } from '../base/errors.ts';
-import { deleteEvent, putEvent, StoredEvent, tombstoneKeyValue } from './event.ts';
+import { putEvent, StoredEvent, tombstoneEvent } from './event.ts';
 import { HashTask, type KeyValueHash } from './hash.ts';
 import { PhysicalCompaction, type CompactionProgress } from './physical-compaction.ts';
 import { Pins } from './pins.ts';
@@ -151,12 +151,13 @@ export class Store {
     if (revision <= firstRevision) return events;
     for (let sub = 0; ; sub++) {
       const record = state.record(revision, sub);
-      const kv = new StoredKeyValue(keyValueOf(record, sub));
+      const bytes = keyValueOf(record, sub);
+      const kv = new StoredKeyValue(bytes);
       const key = kv.keyText;
       events.push(
         isTombstone(record)
-          ? new StoredEvent(deleteEvent, key, revision, 0n, tombstoneKeyValue(key, revision))
-          : new StoredEvent(putEvent, key, revision, kv.lease, kv),
+          ? tombstoneEvent(key, revision)
+          : new StoredEvent(putEvent, key, revision, kv.lease, bytes),
       );
       if (isLast(record)) return events;
     }

@@ -3,6 +3,7 @@
  * overtakes: a watcher's creation comes before its events, its cancellation after them.
  */
 import { assert } from '../base/assert.ts';
+import { preencoded } from '../base/wire.ts';
 import type { StoredEvent } from './event.ts';
 import { noEnd } from './interval-map.ts';
 
@@ -229,7 +230,7 @@ export class WatchStream {
       return false;
     }
     let sizeBytes = 0;
-    for (const event of events) sizeBytes += event.size;
+    for (const event of events) sizeBytes += event[preencoded].length;
     const { id: watchId, fragment } = watcher;
     watcher.progressDue = false;
     this.#unsentDeliveries++;

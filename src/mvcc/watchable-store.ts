@@ -9,7 +9,12 @@ import type { StoredEvent } from './event.ts';
 import type { StoredKeyValue } from './key-value.ts';
 import type { Store, StoreListener } from './store.ts';
 import { WatcherGroup } from './watcher-group.ts';
-import { type Watcher, WatchStream, type WatchHost, type WatchStreamOptions } from './watch-stream.ts';
+import {
+  type Watcher,
+  WatchStream,
+  type WatchHost,
+  type WatchStreamOptions,
+} from './watch-stream.ts';
 
 /** Most revisions read in one slice, and so most in one answer (etcd: watchBatchMaxRevs). */
 const revisionsPerSlice = 1000;
@@ -215,7 +220,7 @@ export class WatchableStore implements WatchHost, StoreListener {
     for (; ; revision++) {
       for (const event of this.#store.eventsAt(revision)) {
         events.push(event);
-        bytes += event.size;
+        bytes += event.keyValueSizeBytes;
       }
       const enough = events.length >= eventsPerSlice || bytes >= bytesPerSlice;
       if (revision >= last || enough) return { events, end: revision };

@@ -1,9 +1,9 @@
 /** Changes that make one revision. Each sees those before it; outside they appear all at once. */
 import { assert, present } from '../base/assert.ts';
 import { emptyBytes } from '../base/bytes.ts';
-import { deleteEvent, putEvent, StoredEvent, tombstoneKeyValue } from './event.ts';
+import { putEvent, StoredEvent, tombstoneEvent } from './event.ts';
 import { KeyIndex } from './key-index.ts';
-import { keyValueSize, StoredKeyValue, writeKeyValue, type KeyValueFields } from './key-value.ts';
+import { keyValueSize, writeKeyValue, type KeyValueFields } from './key-value.ts';
 import { headerSize, writeHeader } from './record.ts';
 import { maxChangesPerTransaction, revisionKey } from './revision.ts';
 import { digestOf } from './state-digest.ts';
@@ -78,8 +78,7 @@ export class StoreWriteTransaction {
       this.#setNewest(index, record);
       if (!live) tree.adjustLive(key, 1);
     }
-    const kv = new StoredKeyValue(record.keyValue);
-    this.#events.push(new StoredEvent(putEvent, key, this.#main, lease, kv));
+    this.#events.push(new StoredEvent(putEvent, key, this.#main, lease, record.keyValue));
     return this.#main;
   }
 
@@ -125,8 +124,7 @@ export class StoreWriteTransaction {
     index.digest = 0;
     this.#tombstoneBytes += index.size + recordOverheadBytes;
     this.#state.tree.adjustLive(key, -1);
-    const kv = tombstoneKeyValue(key, this.#main);
-    this.#events.push(new StoredEvent(deleteEvent, key, this.#main, 0n, kv));
+    this.#events.push(tombstoneEvent(key, this.#main));
   }
 
   /** Takes the newest key value of a live key out of the numbers. */
