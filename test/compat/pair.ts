@@ -34,7 +34,11 @@ function startSubject(flags: readonly string[]): Promise<ClusterProcess> {
 const paths = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`);
 
 /** Where two outcomes differ, one line for each place. */
-export function differencesOf(etcd: Plain | undefined, ours: Plain | undefined, path = ''): string[] {
+export function differencesOf(
+  etcd: Plain | undefined,
+  ours: Plain | undefined,
+  path = '',
+): string[] {
   if (etcd === undefined || ours === undefined || !isTree(etcd) || !isTree(ours)) {
     return JSON.stringify(etcd) === JSON.stringify(ours)
       ? []

@@ -97,7 +97,10 @@ export class Session {
   }
 
   note(label: string, outcome: unknown, mask: readonly string[] = []): void {
-    this.steps.push({ label: `${this.steps.length + 1} ${label}`, outcome: plainOf(outcome, mask) });
+    this.steps.push({
+      label: `${this.steps.length + 1} ${label}`,
+      outcome: plainOf(outcome, mask),
+    });
   }
 
   /** The store's revision; not written down. */
@@ -190,7 +193,11 @@ export class Session {
 
   /** Logs in and returns the metadata that proves it. */
   async login(name: string, password: string): Promise<CallMetadata> {
-    const answer = await this.call(Auth.methods.authenticate, { name, password }, { mask: ['token'] });
+    const answer = await this.call(
+      Auth.methods.authenticate,
+      { name, password },
+      { mask: ['token'] },
+    );
     return { token: answer?.token ?? '' };
   }
 

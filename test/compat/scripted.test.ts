@@ -1,0 +1,50 @@
+/** The same scripts against etcd and against us: answers, codes, texts and events are equal. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { etcdMissing, etcdVersion } from '../support/etcd.ts';
+import { authGroup } from './cases/auth.ts';
+import { concurrencyGroups } from './cases/concurrency.ts';
+import { leaseGroup } from './cases/lease.ts';
+import { memberGroups } from './cases/members.ts';
+import { rangeGroup } from './cases/range.ts';
+import { txnGroups } from './cases/txn.ts';
+import { watchGroup } from './cases/watch.ts';
+import { writeGroups } from './cases/write.ts';
+import { differences, used } from './differences.ts';
+import { type Group, Pair } from './pair.ts';
+
+const groups: readonly Group[] = [
+  rangeGroup,
+  ...writeGroups,
+  ...txnGroups,
+  leaseGroup,
+  watchGroup,
+  authGroup,
+  ...memberGroups,
+  ...concurrencyGroups,
+];
+const caseCount = groups.reduce((sum, { cases }) => sum + cases.length, 0);
+
+describe.skipIf(etcdVersion === undefined)(
+  `against etcd ${etcdVersion ?? ''}${etcdMissing}`,
+  () => {
+    describe.each(groups)('$name', ({ name, flags, prepare, cases }) => {
+      let pair: Pair;
+      beforeAll(async () => {
+        pair = await Pair.start(flags);
+        if (prepare !== undefined) await pair.both(prepare);
+      });
+      afterAll(() => pair.stop());
+
+      test.each(cases)('$name', (one) => pair.run(name, one));
+    });
+
+    test('there are at least 300 cases', () => {
+      expect(caseCount).toBeGreaterThanOrEqual(300);
+    });
+
+    test('every entry of the list of differences is needed', () => {
+      const relevant = differences.filter(({ etcd }) => etcd.test(etcdVersion ?? ''));
+      expect(relevant.filter((one) => !used.has(one)).map(({ line }) => String(line))).toEqual([]);
+    });
+  },
+);
