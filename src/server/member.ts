@@ -361,6 +361,7 @@ export class Member {
     this.#compaction = this.#startCompaction();
     this.#logCompaction.restarted(snapshot.index);
     this.#watchBackend();
+    this.#metrics.snapshotInstalled();
     this.#logger.info({ index: snapshot.index, term: snapshot.term }, 'installed a snapshot');
   }
 

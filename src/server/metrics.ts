@@ -8,6 +8,7 @@ export interface ServerMetrics {
   leaderSeen(): void;
   leadership(hasLeader: boolean, isLeader: boolean): void;
   progress(committed: number, applied: number): void;
+  snapshotInstalled(): void;
   /** Between 0 and the tick's length in an idle process. */
   tickDelay(delayMs: number): void;
 }
@@ -87,6 +88,10 @@ export function createServerMetrics(metrics: Metrics): ServerMetrics {
     'How late the ticks of Raft came: time in which the event loop served nobody.',
     delayBuckets,
   )();
+  const installed = metrics.counter(
+    'quorate_snapshots_installed_total',
+    'Snapshots received from a leader and taken over.',
+  )();
   isLearner.set(0);
   return {
     proposalsPending: (count) => {
@@ -108,6 +113,9 @@ export function createServerMetrics(metrics: Metrics): ServerMetrics {
     progress: (committedIndex, appliedIndex) => {
       committed.set(committedIndex);
       applied.set(appliedIndex);
+    },
+    snapshotInstalled: () => {
+      installed.increment();
     },
     tickDelay: (delayMs) => {
       delay.observe(delayMs / 1000);

@@ -1,4 +1,5 @@
 /** Frame streams over gRPC: the only file of the folder that knows grpc-js. */
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
   Client,
   Server,
@@ -8,6 +9,7 @@ import {
   type ChannelCredentials,
   type ChannelOptions,
   type ClientDuplexStream,
+  type ConnectionInjector,
   type ServerDuplexStream,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
@@ -93,6 +95,9 @@ class GrpcCarrier implements Carrier {
   readonly #clock: Clock;
   readonly #limits: TransportLimits;
   readonly #server: Server;
+  readonly #listeners: NetServer[] = [];
+  /** Accepted connections, by the name that grpc-js gives to the other end. */
+  readonly #connections = new Map<string, Socket>();
 
   constructor(
     listenUrls: readonly string[],
@@ -131,25 +136,59 @@ class GrpcCarrier implements Carrier {
         done(undefined, bound);
         return;
       }
-      let address: URL;
-      let secure: ServerCredentials;
-      try {
-        address = peerUrl(url);
-        secure = this.#serverCredentials(address);
-      } catch (error) {
-        done(error as Error, []);
-        return;
-      }
-      this.#server.bindAsync(target(address), secure, (error, port) => {
-        if (error !== null) {
+      this.#bind(url, (error, at) => {
+        if (error !== undefined) {
           done(new Error(`cannot listen for peers on ${url}: ${bindReason(error)}`), []);
           return;
         }
-        bound.push(`${address.protocol}//${address.hostname}:${port}`);
+        bound.push(at);
         next();
       });
     };
     next();
+  }
+
+  /**
+   * Accepts connections itself and hands them to grpc-js: so it is known at once when one breaks,
+   * while grpc-js tells some turns of the event loop later, and what is sent meanwhile is lost.
+   */
+  #bind(url: string, done: (error: Error | undefined, at: string) => void): void {
+    let address: URL;
+    let injector: ConnectionInjector;
+    try {
+      address = peerUrl(url);
+      injector = this.#server.createConnectionInjector(this.#serverCredentials(address));
+    } catch (error) {
+      done(error as Error, url);
+      return;
+    }
+    const listener = createServer({ noDelay: true }, (socket) => {
+      this.#accepted(socket);
+      injector.injectConnection(socket);
+    });
+    this.#listeners.push(listener);
+    const refused = (error: Error): void => {
+      done(error, url);
+    };
+    listener.once('error', refused);
+    listener.listen(Number(portOf(address)), address.hostname.replace(/^\[(.*)\]$/, '$1'), () => {
+      listener.off('error', refused);
+      // A connection that could not be accepted is its dialler's to try again.
+      listener.on('error', () => {});
+      const at = listener.address();
+      const port = at === null || typeof at === 'string' ? portOf(address) : at.port;
+      done(undefined, `${address.protocol}//${address.hostname}:${port}`);
+    });
+  }
+
+  #accepted(socket: Socket): void {
+    const name = connectionName(socket);
+    this.#connections.set(name, socket);
+    // An error without a listener would end the process; the stream's end tells of it.
+    socket.on('error', () => {});
+    socket.once('close', () => {
+      if (this.#connections.get(name) === socket) this.#connections.delete(name);
+    });
   }
 
   dial(url: string, channel: Channel, events: FrameStreamEvents): FrameStream {
@@ -181,7 +220,9 @@ class GrpcCarrier implements Carrier {
   }
 
   stop(done: () => void): void {
+    for (const listener of this.#listeners) listener.close();
     this.#server.forceShutdown();
+    for (const socket of this.#connections.values()) socket.destroy();
     this.#clock.defer(done);
   }
 
@@ -217,6 +258,10 @@ class GrpcCarrier implements Carrier {
     call.on('end', closed('peer ended the stream'));
     call.on('error', closed('stream failed'));
     call.on('close', closed('stream closed'));
+    const socket = this.#connections.get(call.getPeer());
+    const broken = closed('connection ended');
+    socket?.once('end', broken);
+    socket?.once('error', broken);
   }
 
   /** grpc-js would turn an exception of ours into a status of the call; it must end the process. */
@@ -300,10 +345,19 @@ function peerUrl(url: string): URL {
   return address;
 }
 
-/** Host and port as grpc-js wants them; URL drops a scheme's usual port. */
+/** Host and port as grpc-js wants them. */
 function target(address: URL): string {
-  const port = address.port === '' ? (address.protocol === 'http:' ? '80' : '443') : address.port;
-  return `${address.hostname}:${port}`;
+  return `${address.hostname}:${portOf(address)}`;
+}
+
+/** URL drops a scheme's usual port. */
+function portOf(address: URL): string {
+  return address.port === '' ? (address.protocol === 'http:' ? '80' : '443') : address.port;
+}
+
+/** The other end of a connection as grpc-js names it in `getPeer`. */
+function connectionName(socket: Socket): string {
+  return `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
 }
 
 /** grpc-js wraps the cause of a failed dial in words of its own. */

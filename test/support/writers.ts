@@ -133,10 +133,23 @@ async function currentRevision(members: readonly MemberProcess[]): Promise<numbe
 }
 
 async function stateHash(member: MemberProcess): Promise<string> {
+  const text = await metricsOf(member);
+  return `${valueOf(text, 'quorate_state_hash_high')}:${valueOf(text, 'quorate_state_hash_low')}`;
+}
+
+async function metricsOf(member: MemberProcess): Promise<string> {
   const response = await fetch(`${member.clientUrl}/metrics`);
-  const text = await response.text();
-  const value = (name: string): string => new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1] ?? '?';
-  return `${value('quorate_state_hash_high')}:${value('quorate_state_hash_low')}`;
+  return response.text();
+}
+
+function valueOf(text: string, name: string): string | undefined {
+  return new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1];
+}
+
+/** The value of a metric without labels; undefined if there is none. */
+export async function metric(member: MemberProcess, name: string): Promise<number | undefined> {
+  const value = valueOf(await metricsOf(member), name);
+  return value === undefined ? undefined : Number(value);
 }
 
 /** The member that leads, as one of them says. */

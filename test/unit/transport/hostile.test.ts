@@ -244,7 +244,7 @@ test('a taken port and a wrong address are named', async () => {
   expect(await listen(taken)).toBe(
     `cannot listen for peers on ${taken}: the address is already in use`,
   );
-  expect(await listen('ftp://127.0.0.1:1')).toBe('not a peer URL: ftp://127.0.0.1:1');
+  expect(await listen('ftp://127.0.0.1:1')).toContain('not a peer URL: ftp://127.0.0.1:1');
   expect(await listen('https://127.0.0.1:0')).toContain('needs a certificate');
   expect(await listen('http://127.0.0.1:0')).toBe('listens');
 });
