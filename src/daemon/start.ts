@@ -154,7 +154,7 @@ async function serve(
     keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
     keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
     slowCallMs: config.warningUnaryRequestDurationMs,
-    monotonicMs: () => clock.monotonicMs(),
+    clock,
   });
   adapter.add(KV, new KvService(backend));
   adapter.add(Watch, new WatchService(backend));
@@ -163,6 +163,7 @@ async function serve(
   adapter.add(Health, health);
   const port = new ClientPort({
     router: httpRouter(config, dependencies, member),
+    clock,
     logger: logger.child({ module: 'http' }),
     acceptGrpc: (socket) => adapter.accept(socket),
   });
@@ -199,11 +200,11 @@ async function listen(config: Config, port: ClientPort): Promise<void> {
 
 function httpRouter(
   config: Config,
-  { logger, metrics }: MemberDependencies,
+  { clock, logger, metrics }: MemberDependencies,
   member: ServerMember,
 ): HttpRouter {
   return new HttpRouter({
-    health: new HealthEndpoints(serverHealth(member), logger, metrics),
+    health: new HealthEndpoints(serverHealth(member), clock, logger, metrics),
     logger: logger.child({ module: 'http' }),
     versions: () => ({
       server: ETCD_VERSION,

@@ -4,6 +4,7 @@ import { ClientPort, type ClientPortOptions } from '../../src/api/http/client-po
 import { HealthEndpoints, type ServerHealth } from '../../src/api/http/health.ts';
 import { HttpRouter, type HttpRouterOptions } from '../../src/api/http/router.ts';
 import type { LogFields, Logger } from '../../src/base/logger.ts';
+import { systemClock } from '../../src/daemon/system-clock.ts';
 import { PrometheusMetrics } from '../../src/telemetry/metrics.ts';
 
 /** Remembers what was logged. */
@@ -63,11 +64,16 @@ export class ApiPort {
       keepaliveMinTimeMs: 5_000,
       keepaliveIntervalMs: 0,
       keepaliveTimeoutMs: 0,
-      monotonicMs: () => performance.now(),
+      clock: systemClock,
       ...options.grpc,
     });
     const router = new HttpRouter({
-      health: new HealthEndpoints({ ...healthyServer, ...options.health }, logger, metrics),
+      health: new HealthEndpoints(
+        { ...healthyServer, ...options.health },
+        systemClock,
+        logger,
+        metrics,
+      ),
       logger,
       versions: () => ({ server: '3.6.14', cluster: '3.6.0', storage: '3.6.0' }),
       scrape: () => metrics.scrape(),
@@ -77,6 +83,7 @@ export class ApiPort {
     });
     this.clientPort = new ClientPort({
       router,
+      clock: systemClock,
       logger,
       acceptGrpc: (socket) => this.adapter.accept(socket),
       ...options.port,

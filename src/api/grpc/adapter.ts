@@ -8,8 +8,9 @@ import type {
   ServerWritableStream,
 } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import { buffer } from '../../base/bytes.ts';
+import type { Clock } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { silentMetrics, type Metrics } from '../../base/metrics.ts';
@@ -53,7 +54,7 @@ export interface GrpcAdapterOptions {
   readonly keepaliveTimeoutMs: number;
   /** Calls of one message each that take longer are logged; 0 logs none. */
   readonly slowCallMs?: number;
-  monotonicMs(): number;
+  readonly clock: Clock;
   /** For tests; the defaults are named below. */
   readonly idleProbeMs?: number;
   readonly probeTimeoutMs?: number;
@@ -87,7 +88,7 @@ export class GrpcAdapter {
   readonly #logger: Logger;
   readonly #metrics: CallMetrics;
   readonly #slowCallMs: number;
-  readonly #monotonicMs: () => number;
+  readonly #clock: Clock;
   readonly #services = new Set<string>();
   readonly #sessions: Sessions;
   readonly #maxMessageBytes: number;
@@ -98,7 +99,7 @@ export class GrpcAdapter {
 
   constructor(options: GrpcAdapterOptions) {
     this.#logger = options.logger;
-    this.#monotonicMs = () => options.monotonicMs();
+    this.#clock = options.clock;
     this.#slowCallMs = options.slowCallMs ?? 0;
     this.#metrics = new CallMetrics(
       options.metrics ?? silentMetrics,
@@ -119,7 +120,8 @@ export class GrpcAdapter {
     this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
     this.#sessions = new Sessions(this.#server, {
       intercept: (stream, headers) => this.#intercept(stream, headers),
-      pingPolicy: { minTimeMs: options.keepaliveMinTimeMs, monotonicMs: this.#monotonicMs },
+      minPingTimeMs: options.keepaliveMinTimeMs,
+      clock: options.clock,
       // Calls of KV end soon and are many: their answers forgive pings, without a count.
       isLong: (path) => !path.startsWith(SHORT_CALLS),
       idleProbeMs: options.idleProbeMs ?? IDLE_PROBE_MS,
@@ -141,7 +143,7 @@ export class GrpcAdapter {
   }
 
   /** Takes over a connection that speaks HTTP/2, its first bytes included. */
-  accept(connection: Duplex): void {
+  accept(connection: Socket): void {
     this.#injector.injectConnection(connection);
   }
 
@@ -216,7 +218,7 @@ export class GrpcAdapter {
       return handler(decoded, context).then(encode);
     };
     return {
-      path,
+      clock: this.#clock,
       maxMessageBytes: this.#maxMessageBytes,
       handle: timed ? this.#timed(path, metrics, handle) : handle,
       statusOf: (error) => statusOf(error, path, this.#logger),
@@ -236,7 +238,7 @@ export class GrpcAdapter {
     handle: UnaryMethod['handle'],
   ): UnaryMethod['handle'] {
     return (message, context) => {
-      const startMs = this.#monotonicMs();
+      const startMs = this.#clock.monotonicMs();
       const answer = handle(message, context);
       const measure = (): void => this.#measure(path, metrics, startMs);
       answer.then(measure, measure);
@@ -245,7 +247,7 @@ export class GrpcAdapter {
   }
 
   #measure(path: string, metrics: MethodMetrics, startMs: number): void {
-    const tookMs = this.#monotonicMs() - startMs;
+    const tookMs = this.#clock.monotonicMs() - startMs;
     metrics.handlingSeconds?.observe(tookMs / 1000);
     if (this.#slowCallMs > 0 && tookMs > this.#slowCallMs) {
       this.#logger.warn({ path, tookMs, expectedMs: this.#slowCallMs }, 'request took too long');
@@ -292,7 +294,7 @@ export class GrpcAdapter {
         }
       });
       // grpc-js reports the end of a cancelled call first as the client's own end.
-      call.on('end', () => setImmediate(() => requests.end()));
+      call.on('end', () => this.#clock.defer(() => requests.end()));
       call.once('cancelled', () => {
         writer.abandon();
         requests.abandon();
@@ -309,20 +311,20 @@ export class GrpcAdapter {
     context: GrpcCallContext & CallContext,
     metrics: MethodMetrics,
   ): Promise<void> {
-    const startMs = this.#monotonicMs();
+    const startMs = this.#clock.monotonicMs();
     let status: StatusObject | undefined;
     try {
       for await (const answer of start()) {
-        if (writer.closed) break;
+        if (writer.isClosed()) break;
         metrics.messagesSent.increment();
         const drained = writer.write(method.response.encode(answer));
         if (drained !== undefined) await drained;
-        if (writer.closed) break;
+        if (writer.isClosed()) break;
       }
     } catch (error) {
       if (!context.cancelled) status = statusOf(error, method.path, this.#logger);
     }
-    metrics.handlingSeconds?.observe((this.#monotonicMs() - startMs) / 1000);
+    metrics.handlingSeconds?.observe((this.#clock.monotonicMs() - startMs) / 1000);
     this.#finish(writer, context, metrics, status);
   }
 

@@ -13,9 +13,10 @@ import type {
   ServerHttp2Stream,
 } from 'node:http2';
 import { assert } from '../../base/assert.ts';
+import type { Clock } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
 import { timeoutMsOf } from './deadline.ts';
-import { enforcePingPolicy, type PingPolicyOptions } from './ping-policy.ts';
+import { enforcePingPolicy } from './ping-policy.ts';
 
 interface Status {
   code: number;
@@ -40,7 +41,7 @@ function rewordRefusals(): void {
   const prototype = BaseServerInterceptingCall.prototype as {
     sendStatus(status: Status): void;
   };
-  const { sendStatus } = prototype;
+  const sendStatus: (status: Status) => void = Reflect.get(prototype, 'sendStatus');
   prototype.sendStatus = function (status) {
     const match = status.code === StatusCode.resourceExhausted && TOO_LARGE.exec(status.details);
     if (match) {
@@ -54,7 +55,9 @@ function rewordRefusals(): void {
 export interface Http2Access {
   /** Takes a call over; false leaves it to grpc-js. */
   intercept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean;
-  readonly pingPolicy: PingPolicyOptions;
+  readonly clock: Clock;
+  /** Shortest time between a client's pings; 0 allows any. */
+  readonly minPingTimeMs: number;
   /** Whether to count a call as open for the ping policy. */
   isLong(path: string): boolean;
   failed(error: Error): void;
@@ -66,11 +69,13 @@ export interface Http2Access {
 
 /** The sessions of one server. */
 export class Sessions {
+  readonly #clock: Clock;
   readonly #open = new Set<ServerHttp2Session>();
   #whenEmpty: (() => void) | undefined;
 
   /** @param server has one injector */
   constructor(server: Server, access: Http2Access) {
+    this.#clock = access.clock;
     rewordRefusals();
     const http2Servers = [...((server as unknown as ServerInternals).http2Servers?.keys() ?? [])];
     const [http2Server] = http2Servers;
@@ -91,9 +96,9 @@ export class Sessions {
       this.#whenEmpty = resolve;
     });
     for (const session of this.#open) session.close();
-    const timer = setTimeout(() => this.destroy(), timeoutMs);
+    const timer = this.#clock.after(timeoutMs, () => this.destroy());
     await empty;
-    clearTimeout(timer);
+    timer.cancel();
   }
 
   destroy(): void {
@@ -110,9 +115,9 @@ export class Sessions {
     session.setTimeout(idleProbeMs);
     session.on('timeout', () => {
       // Node does not count the answer to a ping as a movement, so the clock is set anew.
-      probe(session, probeTimeoutMs, () => session.setTimeout(idleProbeMs));
+      this.#probe(session, probeTimeoutMs, () => session.setTimeout(idleProbeMs));
     });
-    if (access.pingPolicy.minTimeMs <= 0) return;
+    if (access.minPingTimeMs <= 0) return;
     let longCalls = 0;
     session.on('stream', (stream, headers) => {
       if (!access.isLong(headers[':path'] ?? '')) return;
@@ -120,22 +125,27 @@ export class Sessions {
       stream.once('close', () => longCalls--);
     });
     const bytesWritten = (): number => (session.destroyed ? 0 : session.socket.bytesWritten);
-    enforcePingPolicy(session, () => longCalls, bytesWritten, access.pingPolicy);
+    enforcePingPolicy(session, {
+      minTimeMs: access.minPingTimeMs,
+      clock: this.#clock,
+      longCalls: () => longCalls,
+      bytesWritten,
+    });
   }
-}
 
-/**
- * Closes a session that does not answer. Without that, Node would keep a connection for ever whose
- * client broke the protocol: it says so in a GOAWAY, then neither reads nor closes.
- */
-function probe(session: ServerHttp2Session, timeoutMs: number, alive: () => void): void {
-  if (session.destroyed) return;
-  const timer = setTimeout(() => session.destroy(), timeoutMs);
-  const sent = session.ping((error) => {
-    clearTimeout(timer);
-    if (error === null) alive();
-  });
-  if (!sent) session.destroy();
+  /**
+   * Closes a session that does not answer. Without that, Node would keep a connection for ever
+   * whose client broke the protocol: it says so in a GOAWAY, then neither reads nor closes.
+   */
+  #probe(session: ServerHttp2Session, timeoutMs: number, alive: () => void): void {
+    if (session.destroyed) return;
+    const timer = this.#clock.after(timeoutMs, () => session.destroy());
+    const sent = session.ping((error) => {
+      timer.cancel();
+      if (error === null) alive();
+    });
+    if (!sent) session.destroy();
+  }
 }
 
 function interceptStreams(http2Server: Http2Server, access: Http2Access): void {

@@ -3,6 +3,7 @@
  * careless keepalive setting on thousands of clients would otherwise keep members busy answering.
  */
 import type { ServerHttp2Session } from 'node:http2';
+import type { Clock } from '../../base/clock.ts';
 
 /** Pings before their time that are forgiven between two answers. */
 const MAX_PING_STRIKES = 2;
@@ -12,29 +13,27 @@ const IDLE_PING_INTERVAL_MS = 2 * 3_600_000;
 const PING_FRAME_BYTES = 17;
 const ENHANCE_YOUR_CALM = 11;
 
-export interface PingPolicyOptions {
-  /** 0 allows any number of pings. */
+export interface PingPolicy {
+  /** Shortest time between two pings; 0 allows any number. */
   readonly minTimeMs: number;
-  monotonicMs(): number;
+  readonly clock: Clock;
+  /** Open calls that last long enough for pings. */
+  longCalls(): number;
+  /** Bytes sent so far on the session's connection. */
+  bytesWritten(): number;
 }
 
-/** @param bytesWritten bytes sent so far on the session's connection */
-export function enforcePingPolicy(
-  session: ServerHttp2Session,
-  openCalls: () => number,
-  bytesWritten: () => number,
-  options: PingPolicyOptions,
-): void {
-  if (options.minTimeMs <= 0) return;
+export function enforcePingPolicy(session: ServerHttp2Session, policy: PingPolicy): void {
+  if (policy.minTimeMs <= 0) return;
   let lastPingMs = -Infinity;
   let strikes = 0;
   let bytesAtLastPing = 0;
   session.on('ping', () => {
-    const nowMs = options.monotonicMs();
-    const bytes = bytesWritten();
+    const nowMs = policy.clock.monotonicMs();
+    const bytes = policy.bytesWritten();
     if (bytes - bytesAtLastPing > PING_FRAME_BYTES) strikes = 0;
     bytesAtLastPing = bytes;
-    const allowedMs = openCalls() > 0 ? options.minTimeMs : IDLE_PING_INTERVAL_MS;
+    const allowedMs = policy.longCalls() > 0 ? policy.minTimeMs : IDLE_PING_INTERVAL_MS;
     if (nowMs - lastPingMs < allowedMs) strikes++;
     lastPingMs = nowMs;
     if (strikes <= MAX_PING_STRIKES || session.destroyed) return;

@@ -27,7 +27,8 @@ export class ResponseWriter {
     this.#sentBytes = sentBytes;
   }
 
-  get closed(): boolean {
+  /** Whether nobody listens any more. */
+  isClosed(): boolean {
     return this.#closed;
   }
 

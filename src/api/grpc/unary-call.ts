@@ -6,6 +6,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { gunzip, inflate } from 'node:zlib';
 import { buffer } from '../../base/bytes.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { CallContext } from '../handler.ts';
 import { timeoutMsOf } from './deadline.ts';
@@ -13,7 +14,7 @@ import type { StatusObject } from './status.ts';
 
 /** How the adapter serves a method; every function is called at most once for each call. */
 export interface UnaryMethod {
-  readonly path: string;
+  readonly clock: Clock;
   /** Messages larger than this are refused before they are read. */
   readonly maxMessageBytes: number;
   /** Decodes and handles the message. May throw or reject. */
@@ -74,7 +75,7 @@ export class UnaryCall implements CallContext {
   #ended = false;
   #cancelled = false;
   #controller: AbortController | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: UnaryMethod) {
     this.#stream = stream as Stream;
@@ -131,7 +132,7 @@ export class UnaryCall implements CallContext {
     this.#halfClosed = true;
     if (this.#taken || this.#ended) return;
     // Node ends a stream that was reset as if the client had ended it; the reset follows.
-    setImmediate(() => {
+    this.#method.clock.defer(() => {
       this.#refuse(StatusCode.unimplemented, 'received no message for a unary call');
     });
   }
@@ -252,7 +253,7 @@ export class UnaryCall implements CallContext {
     const stream = this.#stream;
     stream.once('finish', () => {
       // One turn for the client's own end, which is usually on its way.
-      setImmediate(() => {
+      this.#method.clock.defer(() => {
         if (!stream.readableEnded && !stream.destroyed) stream.close(NO_ERROR);
       });
     });
@@ -266,7 +267,7 @@ export class UnaryCall implements CallContext {
       return false;
     }
     this.#ended = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#method.ended(code, sentBytes);
     return true;
   }
@@ -274,7 +275,7 @@ export class UnaryCall implements CallContext {
   #cancel(code: StatusCode): void {
     this.#ended = true;
     this.#cancelled = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#method.ended(code, 0);
     this.#controller?.abort();
   }
@@ -283,11 +284,11 @@ export class UnaryCall implements CallContext {
     const timeoutMs = typeof header === 'string' ? timeoutMsOf(header) : undefined;
     if (timeoutMs === undefined) {
       // Refused once the call has been set up.
-      this.#timer = setTimeout(() => {
+      this.#method.clock.defer(() => {
         this.#refuse(StatusCode.internal, `malformed grpc-timeout: ${String(header)}`);
-      }, 0);
+      });
     } else if (timeoutMs !== Infinity) {
-      this.#timer = setTimeout(() => this.#expire(), timeoutMs);
+      this.#timer = this.#method.clock.after(timeoutMs, () => this.#expire());
     }
   }
 

@@ -5,6 +5,7 @@
 import { lookup } from 'node:dns/promises';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { HttpRouter } from './router.ts';
 
@@ -29,6 +30,7 @@ export type PortProtocols = 'both' | 'grpc' | 'http';
 
 export interface ClientPortOptions {
   readonly router: HttpRouter;
+  readonly clock: Clock;
   readonly logger: Logger;
   /** Takes over a connection that speaks HTTP/2. */
   acceptGrpc(socket: Socket): void;
@@ -43,7 +45,7 @@ export class ClientPort {
   readonly #servers: Server[] = [];
   /** Connections that do not speak HTTP/2, or not yet. */
   readonly #sockets = new Set<Socket>();
-  readonly #httpTimers = new WeakMap<Socket, NodeJS.Timeout>();
+  readonly #httpTimers = new WeakMap<Socket, Timer>();
   #httpConnections = 0;
   #stopping = false;
 
@@ -105,7 +107,10 @@ export class ClientPort {
   #connected(socket: Socket, protocols: PortProtocols): void {
     const { logger } = this.#options;
     this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#clear(socket);
+    });
     const onError = (error: Error): void => logger.debug({ error }, 'client connection failed');
     socket.on('error', onError);
     this.#limit(socket, this.#options.firstBytesTimeoutMs ?? FIRST_BYTES_TIMEOUT_MS);
@@ -175,13 +180,12 @@ export class ClientPort {
   #limit(socket: Socket, timeoutMs: number): void {
     this.#clear(socket);
     if (socket.destroyed) return;
-    const timer = setTimeout(() => socket.destroy(), timeoutMs);
-    timer.unref();
+    const timer = this.#options.clock.after(timeoutMs, () => socket.destroy());
     this.#httpTimers.set(socket, timer);
   }
 
   #clear(socket: Socket): void {
-    clearTimeout(this.#httpTimers.get(socket));
+    this.#httpTimers.get(socket)?.cancel();
     this.#httpTimers.delete(socket);
   }
 }

@@ -1,4 +1,5 @@
 /** GET /health, /livez and /readyz (etcd: server/etcdserver/api/etcdhttp/health.go). */
+import type { Clock } from '../../base/clock.ts';
 import { etcdErrors } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Counter, Metrics } from '../../base/metrics.ts';
@@ -28,10 +29,10 @@ const text = 'text/plain; charset=utf-8';
 /** The error of an `await` that took too long, in the words of Go's context. */
 const deadlineExceeded = etcdErrors.deadline[1];
 
-function withDeadline(work: Promise<void>, timeoutMs: number): Promise<void> {
+function withDeadline(clock: Clock, work: Promise<void>, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(deadlineExceeded)), timeoutMs);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    const timer = clock.after(timeoutMs, () => reject(new Error(deadlineExceeded)));
+    void work.then(resolve, reject).finally(() => timer.cancel());
   });
 }
 
@@ -49,6 +50,7 @@ function methodNotAllowed(): HttpAnswer {
 
 export class HealthEndpoints {
   readonly #server: ServerHealth;
+  readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #succeeded: Counter;
   readonly #failed: Counter;
@@ -56,7 +58,8 @@ export class HealthEndpoints {
   readonly #counter: ReturnType<Metrics['counter']>;
   readonly #probes: ReadonlyMap<string, readonly Check[]>;
 
-  constructor(server: ServerHealth, logger: Logger, metrics: Metrics) {
+  constructor(server: ServerHealth, clock: Clock, logger: Logger, metrics: Metrics) {
+    this.#clock = clock;
     this.#server = server;
     this.#logger = logger;
     this.#succeeded = metrics.counter(
@@ -172,7 +175,11 @@ export class HealthEndpoints {
   }
 
   #read(serializable: boolean): Promise<void> {
-    return withDeadline(this.#server.read(serializable), this.#server.requestTimeoutMs);
+    return withDeadline(
+      this.#clock,
+      this.#server.read(serializable),
+      this.#server.requestTimeoutMs,
+    );
   }
 
   #noCorruption(): Promise<void> {

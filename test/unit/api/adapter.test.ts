@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { CallContext } from '../../../src/api/handler.ts';
 import type { ServiceHandlers } from '../../../src/api/grpc/service.ts';
+import { systemClock } from '../../../src/daemon/system-clock.ts';
 import { EtcdError, StatusCode, StatusError } from '../../../src/base/errors.ts';
 import { KV, Lease, Watch } from '../../../src/gen/services.ts';
 import {
@@ -13,7 +14,7 @@ import {
   RangeRequest,
   RangeResponse,
   RangeStreamResponse,
-  WatchRequest,
+  type WatchRequest,
   WatchResponse,
 } from '../../../src/gen/rpc.ts';
 import { ApiPort, type ApiPortOptions } from '../../support/api-port.ts';
@@ -276,7 +277,7 @@ describe('calls with one message', () => {
           return okPut();
         },
       },
-      { grpc: { slowCallMs: 300, monotonicMs: () => nowMs } },
+      { grpc: { slowCallMs: 300, clock: { ...systemClock, monotonicMs: () => nowMs } } },
     );
     await client.unary(KV.methods.put, putRequest);
     expect(port.logger.lines).toContainEqual({
@@ -327,7 +328,7 @@ function rawCall(
       status = answer['grpc-status'] as string | undefined;
     });
     stream.on('trailers', (trailers) => {
-      status = trailers['grpc-status'] as string;
+      status = (trailers as Record<string, string>)['grpc-status'];
     });
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     stream.on('end', () => resolve({ httpStatus, status, body: Buffer.concat(chunks) }));
