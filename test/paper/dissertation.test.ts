@@ -276,6 +276,25 @@ describe('dissertation 9.6: pre-vote', () => {
     expect(cluster.node(1n).status().role).toBe('candidate');
   });
 
+  test('9.6: answers to an earlier pre-vote do not count for a later one', () => {
+    const cluster = clusterOf([1n, 2n, 3n, 4n, 5n], { preVote: true });
+    const grant = (from: MemberId, term: number): Message => ({
+      ...{ type: 'preVoteResponse', from, to: 1n, term, reject: false },
+    });
+    cluster.node(1n).campaign();
+    cluster.handleReady(1n);
+    for (const from of [2n, 3n]) cluster.node(1n).step(grant(from, 1));
+    cluster.handleReady(1n);
+    // The election comes to nothing, and the next pre-vote is about term 2.
+    cluster.tick(1n, cluster.member(1n).electionTimeout);
+    cluster.handleReady(1n);
+    expect(cluster.node(1n).status()).toMatchObject({ role: 'preCandidate', term: 1 });
+    for (const from of [4n, 5n]) cluster.node(1n).step(grant(from, 1));
+    expect(cluster.node(1n).status().role).toBe('preCandidate');
+    for (const from of [4n, 5n]) cluster.node(1n).step(grant(from, 2));
+    expect(cluster.node(1n).status()).toMatchObject({ role: 'candidate', term: 2 });
+  });
+
   test('9.6: a member that was cut off comes back without disturbing the leader', () => {
     for (const checkQuorum of [false, true]) {
       const cluster = ledBy1({ preVote: true, checkQuorum });

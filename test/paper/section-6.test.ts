@@ -147,6 +147,19 @@ describe('Raft 6: joint consensus', () => {
     expect(cluster.node(1n).status().committed).toBe(committed);
   });
 
+  test('6: a smaller configuration commits at once what it holds', () => {
+    const cluster = ledBy1([1n, 2n, 3n, 4n]);
+    change(cluster, [remove(4n)]);
+    cluster.handleReady(1n);
+    cluster.deliver({ to: 3n });
+    cluster.settle([3n]);
+    cluster.propose(1n, 'x');
+    cluster.settle([1n, 2n]);
+    // 1, 2 and 3 committed the change, three of four; 1 and 2 hold x, two of three.
+    expect(cluster.appliedCommands(1n)).toEqual(['x']);
+    expect(cluster.appliedCommands(3n)).toEqual([]);
+  });
+
   test('6: removed members cannot disturb: who hears from a leader ignores their campaigns', () => {
     const cluster = ledBy1(three, { checkQuorum: true });
     change(cluster, [remove(3n)]);
