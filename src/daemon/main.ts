@@ -1,6 +1,5 @@
 /** The server's main program: settings, log and metrics, one member, and how it ends. */
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { SeededRandom, type Random } from '../base/random.ts';
 import { ETCD_VERSION, QUORATE_VERSION } from '../base/versions.ts';
@@ -10,27 +9,11 @@ import type { Notice } from '../config/validate.ts';
 import { watchEventLoop } from '../telemetry/event-loop.ts';
 import { createLogger, type ClosableLogger } from '../telemetry/log.ts';
 import { PrometheusMetrics } from '../telemetry/metrics.ts';
+import type { Member, Start } from './member.ts';
 import { systemClock } from './system-clock.ts';
 
 /** A graceful stop that takes longer than this is cut short. */
 const STOP_TIMEOUT_MS = 15_000;
-
-/** A running member. */
-export interface Member {
-  /** Ends it in order; resolves when nothing is left open. */
-  stop(): Promise<void>;
-  /** Resolves if the member cannot go on, e.g. after a failed write. */
-  readonly failed: Promise<Error>;
-}
-
-export interface MemberDependencies {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly metrics: PrometheusMetrics;
-}
-
-export type Start = (config: Config, dependencies: MemberDependencies) => Promise<Member>;
 
 /** 53 bits are what the generator takes. */
 function freshRandom(): Random {

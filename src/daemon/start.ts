@@ -22,7 +22,7 @@ import { type DataDirectory, openDataDirectory, readIdentity } from '../storage/
 import { GrpcTransport } from '../transport/grpc-transport.ts';
 import { apiBackend, serverHealth } from './api-backend.ts';
 import { checkIdentity, type Founders, foundersOf, type Identity } from './founders.ts';
-import type { Member, MemberDependencies } from './main.ts';
+import type { Member, MemberDependencies } from './member.ts';
 
 /** How long a starting member waits for a leader before it serves what it can without one (etcd: wait-cluster-ready-timeout). */
 const clusterReadyTimeoutMs = 5000;

@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { etcdErrors } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Counter, Metrics } from '../../base/metrics.ts';
-import type { HttpAnswer } from './router.ts';
+import type { HttpAnswer } from './answer.ts';
 
 export type AlarmName = 'NOSPACE' | 'CORRUPT' | 'UNKNOWN';
 

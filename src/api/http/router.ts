@@ -1,13 +1,8 @@
 /** Plain HTTP for people, probes and Prometheus. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../../base/logger.ts';
+import type { HttpAnswer } from './answer.ts';
 import type { HealthEndpoints } from './health.ts';
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
 
 /** As GET /version tells them; undefined while they are not known. */
 export interface Versions {

@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { run, type Member, type Start } from '../../../src/daemon/main.ts';
+import { run } from '../../../src/daemon/main.ts';
+import type { Member, Start } from '../../../src/daemon/member.ts';
 
 let directory: string;
 let log: string;
