@@ -280,6 +280,10 @@ export class Backend {
     });
   }
 
+  #underWay(): boolean {
+    return this.#flushing !== undefined;
+  }
+
   #dirty(): boolean {
     return (
       this.#appliedIndex > (this.#flushTarget?.index ?? this.#flushed.index) ||
@@ -354,7 +358,7 @@ export class Backend {
     for (const listener of this.#flushedListeners) listener(target.index);
     for (const done of waiting) done(undefined);
     // A listener may have begun the next flush already.
-    if (this.#flushing !== undefined || !this.#dirty()) return;
+    if (this.#underWay() || !this.#dirty()) return;
     if (this.#waitingNext.length > 0) this.#begin();
     else this.#schedule();
   }

@@ -129,7 +129,7 @@ export class LevelEngine implements Engine {
 
   view(): EngineView {
     assert(!this.#closed && this.#closing === undefined, 'the engine is closed');
-    return new LevelView(this.#database, this.#database.snapshot());
+    return new LevelView(this.#database, this.#clock);
   }
 
   /** Merges everything into the lowest level: gives deleted bytes back to the file system. */
@@ -249,23 +249,29 @@ export class LevelEngine implements Engine {
 class LevelView implements EngineView {
   readonly #database: Database;
   readonly #snapshot: Snapshot;
-  readonly #options: { readonly snapshot: Snapshot };
+  readonly #clock: Clock;
+  readonly #options: {
+    readonly snapshot: Snapshot;
+    readonly keyEncoding: 'buffer';
+    readonly valueEncoding: 'buffer';
+  };
   #closed = false;
 
-  constructor(database: Database, snapshot: Snapshot) {
+  constructor(database: Database, clock: Clock) {
     this.#database = database;
-    this.#snapshot = snapshot;
-    this.#options = { snapshot };
+    this.#clock = clock;
+    this.#snapshot = database.snapshot();
+    this.#options = {
+      snapshot: this.#snapshot,
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+    };
   }
 
   getSync(key: Uint8Array): Uint8Array | undefined {
     assert(!this.#closed, 'the view is closed');
     try {
-      return this.#database.getSync(buffer(key), {
-        ...this.#options,
-        keyEncoding: 'buffer',
-        valueEncoding: 'buffer',
-      });
+      return this.#database.getSync(buffer(key), this.#options);
     } catch (thrown) {
       throw unwrapped(thrown);
     }
@@ -279,7 +285,7 @@ class LevelView implements EngineView {
     assert(!this.#closed, 'the view is closed');
     if (this.#database.status !== 'open') {
       // The state was replaced by a snapshot, or the member stops, while someone was still reading.
-      queueMicrotask(() => done(new Error('the database is closed'), []));
+      this.#clock.defer(() => done(new Error('the database is closed'), []));
       return;
     }
     const iterator = this.#database.iterator<Buffer, Buffer>({

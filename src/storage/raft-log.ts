@@ -151,7 +151,7 @@ export class RaftLog implements LogStorage {
       const entries = this.#read(segment);
       const end = Math.min(high, segment.lastIndex + 1);
       for (; index < end; index++) {
-        const entry = present(entries[index - segment.firstIndex], `entry ${index}`);
+        const entry = present(entries[index - segment.firstIndex], 'an entry of a record');
         size += entryBytes(entry);
         if (size > sizeLimitBytes && result.length > 0) return result;
         result.push(entry);
@@ -279,15 +279,19 @@ export class RaftLog implements LogStorage {
     const written: Segment[] = [];
     if (first.index <= this.lastIndex()) this.#truncate(first.index, operations, written);
     let from = 0;
+    let term = this.#terms.term(first.index - 1);
     while (from < entries.length) {
       let bytes = 0;
       let to = from;
       for (; to < entries.length; to++) {
         const entry = present(entries[to], 'an entry');
-        assert(entry.index === first.index + to, `entry ${entry.index} is out of order`);
+        if (entry.index !== first.index + to) assert(false, `entry ${entry.index} is out of order`);
         bytes += entryBytes(entry);
         if (bytes > recordLimitBytes && to > from) break;
-        this.#terms.set(entry.index, entry.term);
+        if (entry.term !== term) {
+          this.#terms.set(entry.index, entry.term);
+          term = entry.term;
+        }
       }
       const slice = from === 0 && to === entries.length ? entries : entries.slice(from, to);
       written.push(this.#pack(slice, operations));

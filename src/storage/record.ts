@@ -164,7 +164,9 @@ export class RecordReader {
 }
 
 export function writeSafe(target: Buffer, value: number, at: number): void {
-  assert(value >= 0 && value <= Number.MAX_SAFE_INTEGER, `not a safe integer: ${value}`);
+  // The text is made only if needed: this runs once per log entry.
+  if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER))
+    assert(false, `not a safe integer: ${value}`);
   target.writeUInt32LE(value % two32, at);
   target.writeUInt32LE(Math.floor(value / two32), at + 4);
 }

@@ -14,7 +14,7 @@ export class TermRuns {
   set(index: number, term: number): void {
     this.truncate(index);
     const last = this.#runs.at(-1);
-    assert(last === undefined || term >= last.term, `term ${term} at ${index} goes backwards`);
+    if (last !== undefined && term < last.term) assert(false, `term ${term} at ${index} falls`);
     if (last?.term !== term) this.#runs.push({ index, term });
   }
 

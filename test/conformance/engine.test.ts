@@ -28,15 +28,20 @@ async function keys(
   return (await read(view, range, limit)).map(([key]) => text(key));
 }
 
-const kinds = {
+interface Opened {
+  readonly engine: Engine;
+  remove(): void;
+}
+
+const kinds: Record<string, () => Promise<Opened>> = {
   level: async () => {
     const directory = temporaryDirectory();
     return {
-      engine: (await openLevel(directory.path)) as Engine,
+      engine: await openLevel(directory.path),
       remove: () => directory.remove(),
     };
   },
-  memory: () => Promise.resolve({ engine: openMemory() as Engine, remove() {} }),
+  memory: () => Promise.resolve({ engine: openMemory(), remove() {} }),
 };
 
 describe.each(Object.entries(kinds))('%s engine', (_name, open) => {

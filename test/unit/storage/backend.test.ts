@@ -55,17 +55,16 @@ class Bench {
 
   all(prefix: string, limit = 2): BackendEntry[] {
     const found: BackendEntry[] = [];
-    let result: Error | 'pending' | undefined = 'pending';
+    const results: (Error | undefined)[] = [];
     this.backend.scan(
       prefixRange(prefix),
       limit,
       (entries) => found.push(...entries),
-      (error) => {
-        result = error;
-      },
+      (error) => results.push(error),
     );
     this.clock.runDue();
-    if (result !== undefined) throw result instanceof Error ? result : new Error('pending');
+    if (results.length !== 1) throw new Error('the scan has not ended');
+    if (results[0] !== undefined) throw results[0];
     return found;
   }
 }
