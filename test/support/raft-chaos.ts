@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { SeededRandom } from '../../src/base/random.ts';
 import {
-  ConfChangeTransition,
-  ConfChangeType,
+  type ConfChangeTransition,
+  type ConfChangeType,
   type ConfChange,
   type ConfChangeSingle,
   type MemberId,
@@ -155,9 +155,13 @@ export class RaftChaos {
 
   #happen(event: keyof Weights): void {
     const { network } = this;
-    if (event === 'heal') return network.heal();
+    if (event === 'heal') {
+      network.heal();
+      return;
+    }
     if (event === 'deliver' || event === 'drop' || event === 'duplicate') {
-      return this.#moveMessage(event);
+      this.#moveMessage(event);
+      return;
     }
     if (event === 'tick' && this.#options.leaseReads === true) {
       for (const each of network.hosts.values()) {
@@ -176,7 +180,10 @@ export class RaftChaos {
       host.crash(this.#random.below(host.writes.length + 1));
       return;
     }
-    if (event === 'cut') return this.#cut(host);
+    if (event === 'cut') {
+      this.#cut(host);
+      return;
+    }
     if (event === 'read') {
       network.read(host.id);
       return;
@@ -186,23 +193,36 @@ export class RaftChaos {
 
   #local(event: keyof Weights, host: RaftHost): void {
     switch (event) {
-      case 'tick':
-        return host.node.tick();
+      case 'tick': {
+        host.node.tick();
+        return;
+      }
       case 'ready':
         if (host.node.hasReady()) host.takeReady();
         return;
-      case 'sync':
-        return host.sync(1 + this.#random.below(host.writes.length + 1), this.#chance(0.5));
-      case 'apply':
-        return host.apply(1 + this.#random.below(host.toApply.length + 1));
-      case 'propose':
-        return this.#propose(host);
-      case 'confChange':
-        return this.#confChange(host);
+      case 'sync': {
+        host.sync(1 + this.#random.below(host.writes.length + 1), this.#chance(0.5));
+        return;
+      }
+      case 'apply': {
+        host.apply(1 + this.#random.below(host.toApply.length + 1));
+        return;
+      }
+      case 'propose': {
+        this.#propose(host);
+        return;
+      }
+      case 'confChange': {
+        this.#confChange(host);
+        return;
+      }
       case 'transfer':
-        return host.node.transferLeader(this.#pick().id);
-      case 'meddle':
-        return this.#meddle(host);
+        host.node.transferLeader(this.#pick().id);
+        return;
+      case 'meddle': {
+        this.#meddle(host);
+        return;
+      }
       case 'compact':
         host.flush();
         if (this.#chance(0.5)) host.compact(this.#random.below(5));
@@ -221,7 +241,10 @@ export class RaftChaos {
     const position = this.#chance(0.7) ? 0 : this.#random.below(inFlight.length);
     const message = inFlight[position];
     if (message === undefined) return;
-    if (event === 'drop') return this.#lose(position);
+    if (event === 'drop') {
+      this.#lose(position);
+      return;
+    }
     if (event === 'deliver') inFlight.splice(position, 1);
     if (event === 'duplicate') {
       if (network.connected(message)) network.deliver(message);
@@ -264,22 +287,38 @@ export class RaftChaos {
 
   #meddle(host: RaftHost): void {
     switch (this.#random.below(4)) {
-      case 0:
-        return host.node.campaign();
-      case 1:
-        return host.node.forgetLeader();
-      case 2:
-        return host.node.reportUnreachable(this.#pick().id);
-      default:
-        return host.node.reportSnapshot(this.#pick().id, this.#chance(0.5));
+      case 0: {
+        host.node.campaign();
+        return;
+      }
+      case 1: {
+        host.node.forgetLeader();
+        return;
+      }
+      case 2: {
+        host.node.reportUnreachable(this.#pick().id);
+        return;
+      }
+      default: {
+        host.node.reportSnapshot(this.#pick().id, this.#chance(0.5));
+        return;
+      }
     }
   }
 
   #cut(host: RaftHost): void {
     const { network } = this;
-    if (this.#chance(0.5)) network.isolate(host.id);
-    else if (this.#chance(0.5)) network.isolate(host.id, this.#pick().id);
-    else network.cut(host.id, this.#pick().id);
+    switch (this.#random.below(4)) {
+      case 0:
+      case 1:
+        network.isolate(host.id);
+        return;
+      case 2:
+        network.isolate(host.id, this.#pick().id);
+        return;
+      default:
+        network.cut(host.id, this.#pick().id);
+    }
   }
 
   /** Faults end: the members must agree again, take proposals and answer reads. */

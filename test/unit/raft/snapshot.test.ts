@@ -83,11 +83,11 @@ describe('snapshots', () => {
     assert.deepEqual(ready.messages, []);
     assert.deepEqual(ready.committedEntries, []);
     assert.deepEqual(ready.persist?.snapshot, snapshot);
-    assert.equal(ready.persist?.mustSync, true);
-    const [answer] = ready.persist?.messages ?? [];
+    assert.equal(ready.persist.mustSync, true);
+    const [answer] = ready.persist.messages;
     assert.ok(answer?.type === 'appendResponse' && answer.index === 11);
     assert.equal(lame.node.status().applied, 1);
-    lame.writes.push(ready.persist as NonNullable<typeof ready.persist>);
+    lame.writes.push(ready.persist);
     network.act(lame, () => lame.sync());
     assert.equal(lame.node.status().applied, 11);
     assert.equal(lame.node.status().durable, 11);

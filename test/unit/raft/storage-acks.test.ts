@@ -50,7 +50,6 @@ describe('asynchronous storage', () => {
       second?.entries.map((each) => each.index),
       [3, 4],
     );
-    assert.ok(first && second);
     assert.ok(second.ack.sequence > first.ack.sequence);
   });
 
@@ -62,7 +61,7 @@ describe('asynchronous storage', () => {
     const again = append(host, 1n, 1, [0, 0], [entry(1, 1)]);
     assert.deepEqual(again.messages, []);
     assert.equal(again.persist?.messages.length, 1);
-    assert.deepEqual(again.persist?.entries, []);
+    assert.deepEqual(again.persist.entries, []);
     host.sync();
     const third = append(host, 1n, 1, [0, 0], [entry(1, 1)]);
     assert.equal(third.messages.length, 1);
@@ -112,8 +111,8 @@ describe('asynchronous storage', () => {
     host.sync();
     const ready = append(host, 1n, 1, [1, 1], [], 1);
     assert.equal(ready.persist?.mustSync, false);
-    assert.deepEqual(ready.persist?.hardState, { term: 1, vote: 0n, commit: 1 });
-    assert.deepEqual(ready.persist?.messages, []);
+    assert.deepEqual(ready.persist.hardState, { term: 1, vote: 0n, commit: 1 });
+    assert.deepEqual(ready.persist.messages, []);
     assert.equal(ready.messages.length, 1);
     assert.equal(ready.committedEntries.length, 1);
   });
