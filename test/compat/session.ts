@@ -64,6 +64,13 @@ export function plainOf(value: unknown, mask: readonly string[]): Plain {
   return value as Plain;
 }
 
+/** Members come in the order of their ids, which are random. */
+function withSortedMembers(response: object): object {
+  if (!('members' in response)) return response;
+  const members = response.members as rpc.MemberListResponse['members'];
+  return { ...response, members: members.toSorted((a, b) => (a.name < b.name ? -1 : 1)) };
+}
+
 type AnyMethod<Request extends object, Response extends object> = MethodDefinition<
   Request,
   Response
@@ -123,7 +130,7 @@ export class Session {
         ...(metadata === undefined ? {} : { metadata }),
         ...(timeoutMs === undefined ? {} : { timeoutMs }),
       });
-      this.note(method.name, response, mask);
+      this.note(method.name, withSortedMembers(response), mask);
       return response;
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
@@ -283,6 +290,18 @@ export class WatchSession {
 
   async takeMany(count: number): Promise<void> {
     for (let i = 0; i < count; i++) await this.take();
+  }
+
+  /** Writes down responses by their watch ids: watches of one stream are in no order. */
+  async takeUnordered(count: number): Promise<void> {
+    const responses: WatchResponse[] = [];
+    for (let i = 0; i < count; i++) {
+      const response = await this.#stream.next(8000).catch(() => undefined);
+      if (response !== undefined) responses.push(response);
+    }
+    const order = (a: WatchResponse, b: WatchResponse): number =>
+      a.watchId - b.watchId || (a.header?.revision ?? 0) - (b.header?.revision ?? 0);
+    this.#session.note('WatchResponses', responses.toSorted(order));
   }
 
   /** Gathers events until there are `count`, however they were divided among responses. */

@@ -175,7 +175,7 @@ function others(): Case[] {
     one('count only of no key', { key: 'none', countOnly: true }),
     one('count only in the past', { ...all, countOnly: true, revision: first + 3 }),
     one('unknown order', all, { integers: [[5, 3n]] }),
-    one('unknown target', all, { integers: [[6, 5n]] }),
+    { ...one('unknown target', all, { integers: [[6, 5n]] }), unfit: /^3\.4\./ },
     one('negative order', all, { integers: [[5, -1n]] }),
     one('order too large for 32 bits', all, { integers: [[5, 2n ** 32n]] }),
     one('unknown target and no key', {}, { integers: [[6, 99n]] }),

@@ -29,6 +29,9 @@ async function prepare(session: Session): Promise<void> {
   await client.unary(KV.methods.put, put({ key: 'e', value: '' }));
 }
 
+/** etcd 3.4 ends with a panic where it sorts by a target that it does not know. */
+const unfit = /^3\.4\./;
+
 const script = (name: string, run: (session: Session) => Promise<unknown>): Case => ({
   name,
   run: async (session) => {
@@ -255,9 +258,12 @@ const refused: Case[] = [
     );
     await s.txn(txn({ success: [opPut({ key: 'r5', ignoreValue: true, prevKv: true })] }));
   }),
-  one('an unknown sort target', {
-    success: [opRange({ key: 'a', rangeEnd: 'z', sortTarget: 9 as 0 })],
-  }),
+  {
+    ...one('an unknown sort target', {
+      success: [opRange({ key: 'a', rangeEnd: 'z', sortTarget: 9 as 0 })],
+    }),
+    unfit,
+  },
 ];
 
 /** A transaction inside a transaction, `depth` times. */
