@@ -3,7 +3,7 @@
 /** The release of etcd whose behaviour clients see. Clients parse it: digits and dots only. */
 export const ETCD_VERSION = '3.6.14';
 
-/** The oldest release of etcd whose members may share a cluster's state; a member starts with it. */
+/** What all members of a cluster understand, in etcd's numbering. */
 export const CLUSTER_VERSION = '3.6.0';
 
 /** The format of the state, in etcd's numbering. */

@@ -289,8 +289,8 @@ export function checkBootstrap(config: Config): string | undefined {
   const extra = listed.filter((url) => !advertised.includes(url));
   if (extra.length > 0) {
     return (
-      `--initial-cluster has ${extra.map((url) => `${config.name}=${url}`).join(',')} but missing ` +
-      `from --initial-advertise-peer-urls=${advertised.join(',')}`
+      `--initial-cluster has ${extra.map((url) => `${config.name}=${url}`).join(',')} ` +
+      `but missing from --initial-advertise-peer-urls=${advertised.join(',')}`
     );
   }
   return undefined;

@@ -49,7 +49,7 @@ export class CallMetrics {
     const histogram = this.#extensive
       ? this.#metrics.histogram(
           'grpc_server_handling_seconds',
-          'Response latency (seconds) of gRPC that had been application-level handled by the server.',
+          'Response latency (seconds) of gRPC that had been handled by the server.',
           handlingBuckets,
           methodLabels,
         )

@@ -181,7 +181,8 @@ describe('refusals', () => {
     ],
     [
       ['--max-concurrent-streams=x'],
-      'invalid value "x" for flag -max-concurrent-streams: strconv.ParseUint: parsing "x": invalid syntax',
+      'invalid value "x" for flag -max-concurrent-streams: ' +
+        'strconv.ParseUint: parsing "x": invalid syntax',
     ],
     [
       ['--quota-backend-bytes=99999999999999999999'],
