@@ -14,10 +14,10 @@ import { KvService } from '../api/kv.ts';
 import { MaintenanceService } from '../api/maintenance.ts';
 import { WatchService } from '../api/watch.ts';
 import { idToString } from '../cluster/identity.ts';
-import { Membership } from '../cluster/membership.ts';
 import type { Config } from '../config/schema.ts';
 import { Cluster, Health, KV, Maintenance, Watch } from '../gen/services.ts';
 import { Member as ServerMember } from '../server/member.ts';
+import { foundCluster } from '../server/state.ts';
 import { type DataDirectory, openDataDirectory, readIdentity } from '../storage/data-directory.ts';
 import { GrpcTransport } from '../transport/grpc-transport.ts';
 import { apiBackend, serverHealth } from './api-backend.ts';
@@ -77,7 +77,9 @@ async function open(
     ),
   );
   closing.push(() => callback((done) => directory.close(done)));
-  if (founders !== undefined) await found(directory, founders);
+  if (founders !== undefined) {
+    await callback((done) => foundCluster(directory.backend, founders.members, done));
+  }
 
   const member = await result<ServerMember>((done) =>
     ServerMember.open(
@@ -109,22 +111,6 @@ function identityOf(stored: Identity | undefined, founders: Founders | undefined
   const identity = stored ?? founders;
   if (identity === undefined) throw new Error('neither directory nor flags tell who this is');
   return { memberId: identity.memberId, clusterId: identity.clusterId };
-}
-
-/** Writes the state that a cluster begins with; equal on all founders. */
-async function found(directory: DataDirectory, founders: Founders): Promise<void> {
-  const { backend } = directory;
-  const membership = await result<Membership>((done) => Membership.load(backend, done));
-  membership.found(founders.members);
-  backend.setConfState({
-    voters: founders.members.map(({ id }) => id),
-    votersOutgoing: [],
-    learners: [],
-    learnersNext: [],
-    autoLeave: false,
-  });
-  backend.applied(0, 0);
-  await callback((done) => backend.flush(done));
 }
 
 async function serve(

@@ -18,6 +18,7 @@ import {
   type Entry,
   type MemberId,
   type Message,
+  noMember,
   RawNode,
   type ReadState,
   type SnapshotMetadata,
@@ -276,7 +277,8 @@ export class Member {
 
   #leaderChanged(state: SoftState, previous: SoftState): void {
     this.server.leaderChanged(state, previous);
-    if (previous.role === 'leader' && state.role !== 'leader') this.#onHandedOver?.();
+    // Only once another leads: until then this member's vote may be needed.
+    if (state.leader !== noMember && state.leader !== this.id) this.#onHandedOver?.();
   }
 
   #write(batch: LogWrite, sync: boolean, done: (error: Error | undefined) => void): void {

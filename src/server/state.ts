@@ -1,12 +1,39 @@
 /** The state machine's parts as loaded from one state database. */
 import type { Clock } from '../base/clock.ts';
-import { Membership } from '../cluster/membership.ts';
+import { type Member, Membership } from '../cluster/membership.ts';
 import { Store } from '../mvcc/store.ts';
 import type { Backend } from '../storage/backend.ts';
 
 export interface State {
   readonly store: Store;
   readonly membership: Membership;
+}
+
+/**
+ * Writes the state that a cluster begins with. Every founder writes the same, before it starts.
+ * @param voters all founders
+ */
+export function foundCluster(
+  backend: Backend,
+  voters: readonly Member[],
+  done: (error: Error | undefined) => void,
+): void {
+  Membership.load(backend, (error, membership) => {
+    if (membership === undefined) {
+      done(error);
+      return;
+    }
+    membership.found(voters);
+    backend.setConfState({
+      voters: voters.map(({ id }) => id),
+      votersOutgoing: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    });
+    backend.applied(0, 0);
+    backend.flush(done);
+  });
 }
 
 export interface LoadOptions {

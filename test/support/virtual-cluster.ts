@@ -1,0 +1,210 @@
+/**
+ * A whole cluster of real members in one process: virtual time, network and disks, one seed. What
+ * the daemon adds, processes and sockets, is all that is missing.
+ */
+import { silentLogger } from '../../src/base/logger.ts';
+import type { Clock, Timer } from '../../src/base/clock.ts';
+import { silentMetrics } from '../../src/base/metrics.ts';
+import { SeededRandom } from '../../src/base/random.ts';
+import type { Member as ClusterMember } from '../../src/cluster/membership.ts';
+import { Member } from '../../src/server/member.ts';
+import { foundCluster } from '../../src/server/state.ts';
+import { type DataDirectory, openDataDirectory } from '../../src/storage/data-directory.ts';
+import { MemoryDirectory } from '../../src/storage/memory-directory.ts';
+import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+const clusterId = 0xc1n;
+
+/** A process's view of time: nothing runs any more once it is dead. */
+class ProcessClock implements Clock {
+  readonly #clock: VirtualClock;
+  dead = false;
+  paused: (() => void)[] | undefined;
+
+  constructor(clock: VirtualClock) {
+    this.#clock = clock;
+  }
+
+  monotonicMs(): number {
+    return this.#clock.monotonicMs();
+  }
+
+  wallMs(): number {
+    return this.#clock.wallMs();
+  }
+
+  after(delayMs: number, callback: () => void): Timer {
+    let cancelled = false;
+    const run = (): void => {
+      if (this.dead || cancelled) return;
+      if (this.paused === undefined) callback();
+      else this.paused.push(run);
+    };
+    const timer = this.#clock.after(delayMs, run);
+    return {
+      cancel: () => {
+        cancelled = true;
+        timer.cancel();
+      },
+    };
+  }
+
+  defer(callback: () => void): void {
+    this.after(0, callback);
+  }
+}
+
+export interface VirtualClusterOptions {
+  readonly seed: number;
+  readonly members?: number;
+  readonly snapshotCount?: number;
+  readonly catchUpEntries?: number;
+}
+
+export class VirtualMember {
+  readonly id: bigint;
+  readonly directory = new MemoryDirectory();
+  readonly #cluster: VirtualCluster;
+  #clock: ProcessClock | undefined;
+  #member: Member | undefined;
+  #stopTransport: (() => void) | undefined;
+  /** Why the member gave up, if it did. */
+  failure: Error | undefined;
+
+  constructor(cluster: VirtualCluster, id: bigint) {
+    this.#cluster = cluster;
+    this.id = id;
+  }
+
+  get running(): Member | undefined {
+    return this.#member;
+  }
+
+  start(): void {
+    const { random, founders } = this.#cluster;
+    const clock = new ProcessClock(this.#cluster.clock);
+    this.#clock = clock;
+    const seeded = new SeededRandom(random.below(2 ** 31));
+    openDataDirectory(
+      {
+        memory: this.directory,
+        clock,
+        logger: silentLogger,
+        identity: { memberId: this.id, clusterId },
+        memoryWriteDelayMs: (sync) => (sync ? 1 + random.below(4) : 0),
+      },
+      (error, directory) => {
+        if (directory === undefined) throw error ?? new Error('no directory');
+        const open = (): void => {
+          this.#open(clock, seeded, directory);
+        };
+        if (directory.fresh) foundCluster(directory.backend, founders, open);
+        else open();
+      },
+    );
+  }
+
+  #open(clock: ProcessClock, random: SeededRandom, directory: DataDirectory): void {
+    const { network, options } = this.#cluster;
+    const transport = network.transport(this.id, clusterId);
+    this.#stopTransport = () => {
+      transport.stop(() => {});
+    };
+    Member.open(
+      {
+        memberId: this.id,
+        directory,
+        transport,
+        clock,
+        random,
+        logger: silentLogger,
+        metrics: silentMetrics,
+        heartbeatMs: 100,
+        electionMs: 1000,
+        preVote: true,
+        snapshotCount: options.snapshotCount ?? 10_000,
+        catchUpEntries: options.catchUpEntries ?? 5000,
+        requestLimitBytes: 1_572_864,
+        compactionRestMs: 10,
+        cacheBytes: 1024 * 1024,
+      },
+      (error, member) => {
+        if (member === undefined) throw error ?? new Error('no member');
+        this.#member = member;
+        member.start((failure) => {
+          this.failure = failure;
+        });
+      },
+    );
+  }
+
+  /** The power goes: what was not synced survives or not, as the seed says. */
+  crash(): void {
+    if (this.#clock !== undefined) this.#clock.dead = true;
+    this.#stopTransport?.();
+    this.#member = undefined;
+    this.directory.crash(() => this.#cluster.random.next() < 0.5);
+  }
+
+  /** Orderly; `done` comes with the clock. */
+  stop(done: () => void): void {
+    const member = this.#member;
+    this.#member = undefined;
+    if (member === undefined) done();
+    else {
+      member.stop((error) => {
+        if (error !== undefined) throw error;
+        done();
+      });
+    }
+  }
+}
+
+export class VirtualCluster {
+  readonly clock = new VirtualClock();
+  readonly random: SeededRandom;
+  readonly network: MemoryNetwork;
+  readonly founders: readonly ClusterMember[];
+  readonly members: readonly VirtualMember[];
+  readonly options: VirtualClusterOptions;
+
+  constructor(options: VirtualClusterOptions) {
+    this.options = options;
+    this.random = new SeededRandom(options.seed);
+    this.network = new MemoryNetwork(this.clock, this.random, {
+      delayMs: { least: 0.1, most: 3 },
+    });
+    this.founders = Array.from({ length: options.members ?? 3 }, (_, i) => ({
+      id: BigInt(i + 1),
+      name: `m${i + 1}`,
+      peerUrls: [`http://m${i + 1}`],
+      clientUrls: [],
+      isLearner: false,
+    }));
+    this.members = this.founders.map(({ id }) => new VirtualMember(this, id));
+    for (const member of this.members) member.start();
+  }
+
+  get leader(): VirtualMember | undefined {
+    return this.members.find((member) => member.running?.server.isLeader === true);
+  }
+
+  /** Lets virtual time pass; promises that become ready in between get their turn. */
+  async pass(ms: number): Promise<void> {
+    const endMs = this.clock.monotonicMs() + ms;
+    while (this.clock.monotonicMs() < endMs) {
+      this.clock.advance(Math.min(5, endMs - this.clock.monotonicMs()));
+      for (let i = 0; i < 3; i++) await Promise.resolve();
+    }
+  }
+
+  /** Lets time pass until something holds. */
+  async until(holds: () => boolean, limitMs = 20_000): Promise<void> {
+    const endMs = this.clock.monotonicMs() + limitMs;
+    while (!holds()) {
+      if (this.clock.monotonicMs() >= endMs) throw new Error(`not within ${limitMs} ms`);
+      await this.pass(5);
+    }
+  }
+}
