@@ -54,6 +54,8 @@ export class Core {
   uncommittedBytes = 0;
   /** Leader: followers may be owed entries or a newer commit index. Settled once per Ready. */
   appendsDue = false;
+  /** Leader: the transferee is owed an append, even an empty one: its answer shows what it lacks. */
+  transfereeProbeDue = false;
 
   reads = new ReadRounds();
   readonly forwardedReads = new ForwardedReads();
@@ -215,6 +217,7 @@ export class Core {
     this.pendingConfIndex = 0;
     this.uncommittedBytes = 0;
     this.appendsDue = false;
+    this.transfereeProbeDue = false;
     this.tracker.resetVotes();
     this.tracker.resetProgress(this.log.lastIndex + 1);
     this.#drop(this.reads.contextsOf(this.id));

@@ -111,13 +111,15 @@ export function settleAppends(core: Core): void {
   const { committed, lastIndex } = core.log;
   for (const [member, progress] of core.tracker.progress) {
     if (member === core.id) continue;
-    const evenEmpty = progress.canBumpCommit(committed);
+    const probed = core.transfereeProbeDue && member === core.transferee;
+    const evenEmpty = probed || progress.canBumpCommit(committed);
     if (!evenEmpty && progress.next > lastIndex) continue;
     if (!sendAppend(core, member, progress, evenEmpty)) continue;
     while (progress.next <= lastIndex && sendAppend(core, member, progress, false)) {
       // Until the window is full or everything is on its way.
     }
   }
+  core.transfereeProbeDue = false;
 }
 
 const nothing: readonly Entry[] = [];

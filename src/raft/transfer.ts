@@ -31,8 +31,12 @@ export function handleTransferLeader(core: Core, transferee: MemberId): void {
   core.config.trace('transferStarted', { transferee });
   core.electionElapsed = 0;
   core.transferee = transferee;
-  if (progress.match === core.log.lastIndex) sendTimeoutNow(core);
-  else core.appendsDue = true;
+  if (progress.match === core.log.lastIndex) {
+    sendTimeoutNow(core);
+  } else {
+    core.appendsDue = true;
+    core.transfereeProbeDue = true;
+  }
 }
 
 /** Leader: tells the transferee to campaign as soon as it has everything. */
