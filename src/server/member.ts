@@ -392,19 +392,15 @@ export class Member {
     this.#driver.transferLeader(target);
   }
 
-  /** The voter whose log is longest among those heard of lately. */
+  /** The connected voter whose log is longest, those heard of lately first. */
   #bestSuccessor(): MemberId | undefined {
-    const candidates = this.#node
+    const { transport } = this.#options;
+    const [best] = this.#node
       .status()
-      .progress.filter(
-        (each) =>
-          each.member !== this.id &&
-          !each.learner &&
-          each.recentActive &&
-          this.#options.transport.connected(each.member),
-      );
-    let best: (typeof candidates)[number] | undefined;
-    for (const each of candidates) if (best === undefined || each.match > best.match) best = each;
+      .progress.filter(({ member, learner }) => {
+        return member !== this.id && !learner && transport.connected(member);
+      })
+      .sort((a, b) => Number(b.recentActive) - Number(a.recentActive) || b.match - a.match);
     return best?.member;
   }
 }

@@ -103,7 +103,7 @@ describe('requests', () => {
     let stopped = false;
     leader.stop(() => (stopped = true));
     await cluster.until(() => stopped, 2000);
-    expect(cluster.leader).toBeDefined();
+    await cluster.until(() => cluster.leader !== undefined, 100);
     const seen = watch(put(cluster.leader, 'a'));
     await cluster.until(() => seen.value !== undefined, 200);
   });
