@@ -23,7 +23,13 @@ import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
 import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
-import { isGrpcRequest, refuseStream, UnaryCall, type UnaryMethod } from './unary-call.ts';
+import {
+  isGrpcRequest,
+  ReceiveBudget,
+  refuseStream,
+  UnaryCall,
+  type UnaryMethod,
+} from './unary-call.ts';
 
 /** What a message may weigh beyond the request in it: etcd's allowance. */
 export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
@@ -33,6 +39,8 @@ export const MAX_STREAMS_PER_CONNECTION = 100_000;
 const MAX_SESSION_MEMORY_MB = 256;
 /** Paths of calls that are too short for pings during them. */
 const SHORT_CALLS = '/etcdserverpb.KV/';
+/** Bytes of requests that have come in part: some hundred of the largest at a time. */
+const MAX_INCOMPLETE_BYTES = 256 * 1024 * 1024;
 /** Connections on which nothing moved for so long are asked whether they live. */
 const IDLE_PROBE_MS = 60_000;
 /** Time to answer that: long enough for a client that is busy or far. */
@@ -57,6 +65,7 @@ export interface GrpcAdapterOptions {
   readonly clock: Clock;
   /** For tests; the defaults are named below. */
   readonly idleProbeMs?: number;
+  readonly maxIncompleteBytes?: number;
   readonly probeTimeoutMs?: number;
 }
 
@@ -92,6 +101,7 @@ export class GrpcAdapter {
   readonly #services = new Set<string>();
   readonly #sessions: Sessions;
   readonly #maxMessageBytes: number;
+  readonly #budget: ReceiveBudget;
   /** Methods with one message each way, by path. */
   readonly #unaryMethods = new Map<string, UnaryMethod>();
   /** Paths of methods with streams, which grpc-js serves. */
@@ -106,6 +116,7 @@ export class GrpcAdapter {
       options.extensiveMetrics ?? false,
     );
     this.#maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
+    this.#budget = new ReceiveBudget(options.maxIncompleteBytes ?? MAX_INCOMPLETE_BYTES);
     this.#server = new Server({
       'grpc.max_receive_message_length': this.#maxMessageBytes,
       'grpc.max_send_message_length': -1,
@@ -135,9 +146,13 @@ export class GrpcAdapter {
     this.#services.add(service.name);
     for (const [key, definition] of Object.entries(service.methods)) {
       const handler = (handlers as Readonly<Record<string, unknown>>)[key];
+      const method = definition as Method;
       if (typeof handler === 'function') {
         // A service may be an object with methods, which need their `this`.
-        this.#register(service.name, definition as Method, handler.bind(handlers));
+        this.#register(service.name, method, handler.bind(handlers));
+      } else {
+        // Dashboards divide by series that must be there, if only at zero.
+        this.#metrics.forMethod(kindOf(method), service.name, method.name);
       }
     }
   }
@@ -168,17 +183,17 @@ export class GrpcAdapter {
   #register(service: string, method: Method, handler: unknown): void {
     const { name, path } = method;
     if (method.requestStream) {
-      const metrics = this.#metrics.forMethod('bidi_stream', service, name);
+      const metrics = this.#metrics.forMethod(kindOf(method), service, name);
       const func = this.#bidi(method, handler as BidiHandler<unknown, unknown>, metrics);
       this.#streamPaths.add(path);
       this.#server.register(path, func, toBuffer, this.#decoder(method), 'bidi');
     } else if (method.responseStream) {
-      const metrics = this.#metrics.forMethod('server_stream', service, name);
+      const metrics = this.#metrics.forMethod(kindOf(method), service, name);
       const func = this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
       this.#streamPaths.add(path);
       this.#server.register(path, func, toBuffer, this.#decoder(method), 'serverStream');
     } else {
-      const metrics = this.#metrics.forMethod('unary', service, name);
+      const metrics = this.#metrics.forMethod(kindOf(method), service, name);
       const unary = this.#unary(method, handler as UnaryHandler<unknown, unknown>, metrics);
       this.#unaryMethods.set(path, unary);
     }
@@ -220,6 +235,7 @@ export class GrpcAdapter {
     return {
       clock: this.#clock,
       maxMessageBytes: this.#maxMessageBytes,
+      budget: this.#budget,
       handle: timed ? this.#timed(path, metrics, handle) : handle,
       statusOf: (error) => statusOf(error, path, this.#logger),
       started: () => metrics.started.increment(),
@@ -340,6 +356,12 @@ export class GrpcAdapter {
     countHandled(metrics, code);
     writer.finish(status);
   }
+}
+
+/** As go-grpc-prometheus names the kinds of calls. */
+function kindOf(method: Method): string {
+  if (method.requestStream) return 'bidi_stream';
+  return method.responseStream ? 'server_stream' : 'unary';
 }
 
 function countHandled(metrics: MethodMetrics, code: StatusCode): void {

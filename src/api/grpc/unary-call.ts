@@ -17,11 +17,34 @@ export interface UnaryMethod {
   readonly clock: Clock;
   /** Messages larger than this are refused before they are read. */
   readonly maxMessageBytes: number;
+  /** Shared by all methods. */
+  readonly budget: ReceiveBudget;
   /** Decodes and handles the message. May throw or reject. */
   handle(message: Uint8Array, context: CallContext): Promise<Uint8Array>;
   statusOf(error: unknown): StatusObject;
   started(): void;
   ended(code: StatusCode, sentBytes: number): void;
+}
+
+/** Memory for messages that have come in part, of all calls together. */
+export class ReceiveBudget {
+  readonly #limitBytes: number;
+  #usedBytes = 0;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Whether there is room for so many bytes, which are then used. */
+  take(bytes: number): boolean {
+    if (this.#usedBytes + bytes > this.#limitBytes) return false;
+    this.#usedBytes += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#usedBytes -= bytes;
+  }
 }
 
 /** Compression flag and length in front of every message. */
@@ -70,6 +93,8 @@ export class UnaryCall implements CallContext {
   /** What has come of a message that comes in pieces. */
   #pieces: Buffer[] | undefined;
   #receivedBytes = 0;
+  /** Taken from the budget. */
+  #heldBytes = 0;
   #taken = false;
   #halfClosed = false;
   #ended = false;
@@ -114,6 +139,7 @@ export class UnaryCall implements CallContext {
     this.#receivedBytes += chunk.length;
     let bytes = chunk;
     if (this.#pieces !== undefined) {
+      if (!this.#hold(chunk.length)) return;
       this.#pieces.push(chunk);
       // The length is known from the first piece on, unless that was tiny.
       const [first = chunk] = this.#pieces;
@@ -122,6 +148,7 @@ export class UnaryCall implements CallContext {
       this.#pieces = [bytes];
     }
     if (bytes.length < PREFIX_BYTES) {
+      if (this.#pieces === undefined && !this.#hold(bytes.length)) return;
       this.#pieces = [bytes];
       return;
     }
@@ -142,6 +169,24 @@ export class UnaryCall implements CallContext {
     if (!this.#ended) this.#cancel(StatusCode.cancelled);
   }
 
+  /** Counts bytes of an incomplete message; refuses the call if there are too many by now. */
+  #hold(bytes: number): boolean {
+    if (!this.#method.budget.take(bytes)) {
+      const text = 'etcdserver: too many incomplete requests';
+      this.#refuse(StatusCode.resourceExhausted, text);
+      return false;
+    }
+    this.#heldBytes += bytes;
+    return true;
+  }
+
+  #forgetPieces(): void {
+    this.#pieces = undefined;
+    if (this.#heldBytes === 0) return;
+    this.#method.budget.release(this.#heldBytes);
+    this.#heldBytes = 0;
+  }
+
   #framed(bytes: Buffer): void {
     const { maxMessageBytes } = this.#method;
     const total = totalBytes(bytes);
@@ -151,12 +196,12 @@ export class UnaryCall implements CallContext {
         `grpc: received message larger than max (${total - PREFIX_BYTES} vs. ${maxMessageBytes})`,
       );
     } else if (bytes.length < total) {
-      this.#pieces ??= [bytes];
+      if (this.#pieces === undefined && this.#hold(bytes.length)) this.#pieces = [bytes];
     } else if (bytes.length > total) {
       this.#refuse(StatusCode.unimplemented, 'received a second message for a unary call');
     } else {
       this.#taken = true;
-      this.#pieces = undefined;
+      this.#forgetPieces();
       if (bytes[0] === 0) {
         // A copy, because the chunk is part of all that was read from the connection at once.
         this.#handle(Buffer.from(bytes.subarray(PREFIX_BYTES)));
@@ -249,7 +294,6 @@ export class UnaryCall implements CallContext {
   /** A client that goes on sending after its answer is told that nobody listens. */
   #closeAfterwards(): void {
     if (this.#halfClosed || this.#stream.readableEnded) return;
-    this.#pieces = undefined;
     const stream = this.#stream;
     stream.once('finish', () => {
       // One turn for the client's own end, which is usually on its way.
@@ -267,6 +311,7 @@ export class UnaryCall implements CallContext {
       return false;
     }
     this.#ended = true;
+    this.#forgetPieces();
     this.#timer?.cancel();
     this.#method.ended(code, sentBytes);
     return true;
@@ -274,6 +319,7 @@ export class UnaryCall implements CallContext {
 
   #cancel(code: StatusCode): void {
     this.#ended = true;
+    this.#forgetPieces();
     this.#cancelled = true;
     this.#timer?.cancel();
     this.#method.ended(code, 0);

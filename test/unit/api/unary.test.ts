@@ -1,3 +1,4 @@
+import { type ClientHttp2Stream, connect } from 'node:http2';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { CallContext } from '../../../src/api/handler.ts';
@@ -5,7 +6,15 @@ import { EtcdError, StatusCode, StatusError } from '../../../src/base/errors.ts'
 import { systemClock } from '../../../src/daemon/system-clock.ts';
 import { PutRequest, PutResponse, RangeResponse } from '../../../src/gen/rpc.ts';
 import { KV } from '../../../src/gen/services.ts';
-import { deferred, emptyKv, okPut, putRequest, rawCall, serve } from '../../support/api-calls.ts';
+import {
+  cleanups,
+  deferred,
+  emptyKv,
+  okPut,
+  putRequest,
+  rawCall,
+  serve,
+} from '../../support/api-calls.ts';
 
 describe('calls with one message', () => {
   test('reach the handler of a class instance, decoded', async () => {
@@ -169,6 +178,37 @@ describe('calls with one message', () => {
     const pieces = [...frame].map((byte) => Buffer.from([byte]));
     const answer = await rawCall(port, '/etcdserverpb.KV/Put', pieces, {});
     expect(answer).toMatchObject({ status: '0' });
+  });
+
+  test('that stay incomplete may not fill the memory', async () => {
+    const { port } = await serve({ put: okPut }, { grpc: { maxIncompleteBytes: 1000 } });
+    const frame = Buffer.alloc(900);
+    frame.writeUInt32BE(2000, 1);
+    const session = connect(port.url);
+    cleanups.push(() => session.destroy());
+    const open = (): ClientHttp2Stream => {
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/etcdserverpb.KV/Put',
+        'content-type': 'application/grpc',
+      });
+      stream.on('error', () => undefined);
+      stream.write(frame);
+      return stream;
+    };
+    const first = open();
+    const status = await new Promise((resolve) => {
+      open().on('response', (headers) => resolve(headers['grpc-status']));
+    });
+    expect(status).toBe(String(StatusCode.resourceExhausted));
+    // What the first one holds is free again once it is gone.
+    first.close();
+    const rest = Buffer.alloc(905);
+    rest.writeUInt32BE(900, 1);
+    const pieces = [rest.subarray(0, 500), rest.subarray(500)];
+    await expect
+      .poll(async () => (await rawCall(port, '/etcdserverpb.KV/Put', pieces, {})).status)
+      .not.toBe(String(StatusCode.resourceExhausted));
   });
 
   test.each([
