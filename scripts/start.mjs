@@ -81,20 +81,26 @@ function newestMs(path) {
   return Math.max(0, ...readdirSync(path).map((name) => newestMs(join(path, name))));
 }
 
+/** What the lock file names; where a registry lacks some of it, what package.json allows. */
+function install() {
+  const options = ['--prefer-offline', '--no-audit', '--no-fund'];
+  try {
+    runOrExplain('npm', ['ci', ...options], 'Installing packages');
+  } catch (error) {
+    if (!(error instanceof Explained)) throw error;
+    console.log(`${error.message}\n`);
+    const relaxed = ['install', '--no-save', '--no-package-lock', ...options];
+    runOrExplain('npm', relaxed, 'Installing packages without the lock file');
+  }
+}
+
 /** Installs and builds what a fresh or changed clone needs; a published package needs neither. */
 function prepare() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 15)) {
     throw new Explained(`Quorate needs Node.js 20.15 or newer; this is ${process.version}.`);
   }
-  if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) {
-    const how = existsSync(join(root, 'package-lock.json')) ? 'ci' : 'install';
-    runOrExplain(
-      'npm',
-      [how, '--prefer-offline', '--no-audit', '--no-fund'],
-      'Installing packages',
-    );
-  }
+  if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) install();
   if (!existsSync(join(root, 'src'))) return;
   const stamp = join(root, 'dist', '.built-by-start');
   const marks = [stamp, join(root, 'dist', 'src.tsbuildinfo')].map(newestMs);
