@@ -47,13 +47,16 @@ const one = (name: string, fields: RangeFields, notes?: CallNotes): Case => ({
   },
 });
 
+/** Up to 12 keys: Go sorts more of them with ties in an order of its own. */
+const few = 'p\x80';
+
 /** Every order by every target, each with and without a limit. */
 function sorted(): Case[] {
   const cases: Case[] = [];
   for (const [orderName, sortOrder] of Object.entries(SortOrder)) {
     for (const [targetName, sortTarget] of Object.entries(SortTarget)) {
       for (const limit of [0, 1, 3, 100]) {
-        const fields = { key: 'a', rangeEnd: 'z', sortOrder, sortTarget, limit };
+        const fields = { key: 'a', rangeEnd: few, sortOrder, sortTarget, limit };
         cases.push(one(`sorted by ${targetName}, ${orderName}, limit ${limit}`, fields));
       }
     }
