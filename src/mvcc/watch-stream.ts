@@ -123,6 +123,8 @@ export class WatchStream {
   readonly #deliveriesLimit: number;
   readonly #bytesLimit: number;
   readonly #watchers = new Map<number, Watcher>();
+  /** Of watchers that a compaction ended: taken, as in etcd, until the client cancels them too. */
+  readonly #compactedIds = new Set<number>();
   #output: (WatchOutput | undefined)[] = [];
   #first = 0;
   #nextId = 0;
@@ -161,12 +163,14 @@ export class WatchStream {
     if (end !== undefined && end !== '\0' && options.key >= end) {
       return this.refuse(emptyRangeReason);
     }
-    if (this.#watchers.size >= watchersPerStreamLimit) return this.refuse(tooManyReason);
+    if (this.#watchers.size + this.#compactedIds.size >= watchersPerStreamLimit) {
+      return this.refuse(tooManyReason);
+    }
     let { id } = options;
     if (id === automaticWatchId) {
-      while (this.#watchers.has(this.#nextId)) this.#nextId++;
+      while (this.#isTaken(this.#nextId)) this.#nextId++;
       id = this.#nextId++;
-    } else if (this.#watchers.has(id)) {
+    } else if (this.#isTaken(id)) {
       return this.refuse(duplicateIdReason);
     }
     const { revision } = this.#host;
@@ -175,6 +179,10 @@ export class WatchStream {
     this.#push({ kind: 'created', watchId: id, revision });
     this.#host.attach(watcher);
     return id;
+  }
+
+  #isTaken(id: number): boolean {
+    return this.#watchers.has(id) || this.#compactedIds.has(id);
   }
 
   /** Answers a creation that failed. */
@@ -186,9 +194,12 @@ export class WatchStream {
   /** Ends a watcher; an unknown id is not answered. */
   cancel(id: number): void {
     const watcher = this.#watchers.get(id);
-    if (watcher === undefined) return;
-    this.#watchers.delete(id);
-    this.#host.detach(watcher);
+    if (watcher !== undefined) {
+      this.#watchers.delete(id);
+      this.#host.detach(watcher);
+    } else if (!this.#compactedIds.delete(id)) {
+      return;
+    }
     this.#push({ kind: 'cancelled', watchId: id, revision: this.#host.revision });
   }
 
@@ -242,6 +253,7 @@ export class WatchStream {
   /** Ends a watcher whose next revision was compacted. Said in any case, once per watcher. */
   compacted(watcher: Watcher, compactRevision: number): void {
     this.#watchers.delete(watcher.id);
+    this.#compactedIds.add(watcher.id);
     this.#push({ kind: 'compacted', watchId: watcher.id, compactRevision });
   }
 
@@ -282,6 +294,7 @@ export class WatchStream {
     this.#closed = true;
     for (const watcher of this.#watchers.values()) this.#host.detach(watcher);
     this.#watchers.clear();
+    this.#compactedIds.clear();
     this.#output = [];
     this.#first = 0;
     this.#host.closed(this);

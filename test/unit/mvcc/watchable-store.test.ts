@@ -167,6 +167,16 @@ describe('a watcher', () => {
       [1, 4, '3 put a=2', '4 put a=3'],
     ]);
     expect(watchable.watcherCount).toBe(1);
+    // The id stays taken until the client, too, has ended it.
+    stream.create({ ...plain, id: 1 });
+    stream.create({ ...plain, id: 2 });
+    stream.cancel(0);
+    stream.cancel(0);
+    expect(brief(takeAll(stream))).toEqual([
+      ['refused', 'mvcc: duplicate watch ID provided on the WatchStream'],
+      ['created', 2, 4],
+      ['cancelled', 0, 4],
+    ]);
   });
 
   test('that falls behind a compaction is cancelled, others are not', () => {
