@@ -24,7 +24,7 @@ export const defaultFlushIntervalMs = 100;
 /** A flush starts early once this much is pending. */
 const flushPendingBytes = 8 * 1024 * 1024;
 /** Pairs turned into operations in one turn of the event loop. */
-const sealedPerTurn = 2000;
+const sealedPerTurn = 500;
 const marksPerSlice = 256;
 
 const flushKey = fromLatin1(stateKeys.flush);
@@ -252,6 +252,11 @@ export class Backend {
       raw,
       stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored),
     );
+  }
+
+  /** Gives the space of deleted values back to the file system; takes as long as it takes. */
+  compact(done: Completion): void {
+    this.#engine.compact(done);
   }
 
   /** Flushes, then closes the engine. */

@@ -308,6 +308,12 @@ export class DataDirectory {
     );
   }
 
+  /** Bytes on disk of the state and of the log: what a volume must have room for. */
+  get diskBytes(): { readonly state: number; readonly log: number } {
+    const store = this.#store;
+    return { state: store.sizeBytes(this.#stateName), log: store.sizeBytes(logDirectory) };
+  }
+
   /** The newest flushed state, for sending; undefined before there is one. */
   openSnapshot(): StateSource | undefined {
     const view = this.#backend.view();

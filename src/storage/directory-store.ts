@@ -34,6 +34,8 @@ export interface DirectoryStore {
   ): void;
   /** Names of the state directories. */
   stateDirectories(): readonly string[];
+  /** Bytes that a database takes up now. */
+  sizeBytes(name: string): number;
   /** Deletes a database that is not open; fine if it is not there. */
   remove(name: string, done: Completion): void;
   /** Gives the directory back. All engines are closed. */

@@ -47,6 +47,8 @@ export interface Engine {
    */
   write(operations: readonly Operation[], sync: boolean, done: Completion): void;
   view(): EngineView;
+  /** Gives the space of deleted pairs back to the file system; others go on meanwhile. */
+  compact(done: Completion): void;
   /** Waits for writes under way, then closes. */
   close(done: Completion): void;
 }

@@ -151,6 +151,16 @@ export class LevelDirectoryStore implements DirectoryStore {
     return readdirSync(this.#path).filter(isStateDirectory);
   }
 
+  sizeBytes(name: string): number {
+    const location = join(this.#path, name);
+    let bytes = 0;
+    for (const file of readdirSync(location)) {
+      // LevelDB may delete a file between the listing and this.
+      bytes += statSync(join(location, file), { throwIfNoEntry: false })?.size ?? 0;
+    }
+    return bytes;
+  }
+
   remove(name: string, done: Completion): void {
     rm(join(this.#path, name), { recursive: true, force: true }, (error) => {
       if (error === null) syncDirectory(this.#path, done);

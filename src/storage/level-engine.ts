@@ -11,8 +11,8 @@ import { asError, CorruptionError } from './errors.ts';
 type Database = ClassicLevel<Buffer, Buffer>;
 type Snapshot = ReturnType<Database['snapshot']>;
 
-/** Operations handed to LevelDB in one piece: 10,000 at once block the event loop for 48 ms. */
-const sliceOperations = 2000;
+/** Operations handed to LevelDB in one turn: 10,000 at once block the event loop for 48 ms. */
+const sliceOperations = 500;
 /** Waiting writes are merged up to these limits, so that one sync covers them. */
 const mergedOperations = 2000;
 const mergedBytes = 4 * 1024 * 1024;
@@ -132,7 +132,6 @@ export class LevelEngine implements Engine {
     return new LevelView(this.#database, this.#clock);
   }
 
-  /** Merges everything into the lowest level: gives deleted bytes back to the file system. */
   compact(done: Completion): void {
     const end = Buffer.alloc(32, 0xff);
     this.#database.compactRange(Buffer.alloc(0), end).then(

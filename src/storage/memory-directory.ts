@@ -106,6 +106,14 @@ export class MemoryDirectoryStore implements DirectoryStore {
     return this.#directory.names.filter(isStateDirectory);
   }
 
+  sizeBytes(name: string): number {
+    let bytes = 0;
+    for (const [key, value] of this.#directory.disk(name).tree.entries()) {
+      bytes += key.length + value.length;
+    }
+    return bytes;
+  }
+
   remove(name: string, done: Completion): void {
     this.#directory.removeDisk(name);
     this.#later(() => done(undefined));

@@ -177,6 +177,11 @@ export class MemoryEngine implements Engine {
     return new MemoryView(this.disk.tree.clone(), this.#clock);
   }
 
+  /** There is nothing to give back. */
+  compact(done: Completion): void {
+    this.write([], false, done);
+  }
+
   close(done: Completion): void {
     if (this.#crashed) return;
     this.#assertOpen();

@@ -162,16 +162,16 @@ describe('a crash at every step', () => {
     const clock = new StepClock();
     const memory = new MemoryDirectory();
     const seen = { lastIndex: 0, flushedIndex: 0 };
-    let finished = false;
+    const life = { memory, seen, finished: false };
     live(clock, memory, sender, seen, () => {
-      finished = true;
+      life.finished = true;
     });
-    for (let step = 0; step < steps && !finished; step++) {
+    for (let step = 0; step < steps && !life.finished; step++) {
       clock.run(1);
       // The sender's reads are not part of what is cut short.
       senderClock.run(Infinity);
     }
-    return { memory, seen, finished };
+    return life;
   }
 
   test.each([
