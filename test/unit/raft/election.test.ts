@@ -52,6 +52,37 @@ describe('elections', () => {
     assert.equal(host.node.core.tracker.votes.get(1n), true);
   });
 
+  test('a write of an earlier term does not make the own vote count', () => {
+    const network = new RaftNetwork(three, { options: { preVote: false } });
+    const host = network.host(1n);
+    const { node } = host;
+    const ask = { type: 'vote', from: 2n, to: 1n, index: 0, logTerm: 0, transfer: false } as const;
+    node.step({ ...ask, term: 1 });
+    host.takeReady();
+    node.forgetLeader();
+    node.campaign();
+    host.takeReady();
+    assert.equal(host.writes.length, 2);
+    host.sync(1);
+    assert.equal(node.core.tracker.votes.size, 0);
+    host.sync(1);
+    assert.equal(node.core.tracker.votes.get(1n), true);
+  });
+
+  test('where reads rest on leases, a restarted member does not vote for one timeout', () => {
+    const network = new RaftNetwork(three, { options: { leaseReads: true } });
+    const { node } = network.host(1n);
+    const ask = { type: 'vote', from: 2n, to: 1n, index: 0, logTerm: 0, transfer: false } as const;
+    node.step({ ...ask, term: 1 });
+    assert.equal(node.core.vote, 0n);
+    for (let each = 0; each < 9; each++) node.tick();
+    node.step({ ...ask, term: 1 });
+    assert.equal(node.core.vote, 0n);
+    node.tick();
+    node.step({ ...ask, term: 1 });
+    assert.equal(node.core.vote, 2n);
+  });
+
   test('a single voter leads only once its vote is durable', () => {
     const network = new RaftNetwork([1n]);
     const host = network.host(1n);
