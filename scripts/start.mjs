@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { clearInterval, setInterval } from 'node:timers';
 import { parseArgs } from 'node:util';
 import {
   LocalCluster,
@@ -271,6 +272,13 @@ async function runCluster(directory, plan, finish) {
     });
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(signal));
+  // npm passes a signal to its shell, which ends without passing it on: the parent's end is the signal.
+  const parent = process.ppid;
+  const orphaned = setInterval(() => {
+    if (process.env.npm_lifecycle_event === undefined || process.ppid === parent) return;
+    clearInterval(orphaned);
+    stop('The shell has ended');
+  }, 250);
   console.log(`Starting ${plan.members === 1 ? 'one member' : `${plan.members} members`} ...`);
   cluster.start();
   await watchLeader(cluster, directory, () => stopping);

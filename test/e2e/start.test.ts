@@ -54,6 +54,14 @@ class StartRun {
   }
 }
 
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + upTimeoutMs;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error('it did not happen in time');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 /** 10,000 apart from each other, the ports of a cluster cannot be asked of the system. */
 async function freePort(): Promise<number> {
   for (let first = 3_000 + (process.pid % 5_000); first < 15_000; first += 7) {
@@ -162,6 +170,21 @@ describe('npm start', { timeout: 120_000 }, () => {
     const fresh = start('--fresh', '--members', '1');
     await fresh.says('one member is up');
     expect(await get(address(1), 'greeting')).toBeUndefined();
+  });
+
+  test('stops when the npm that runs it is told to', async () => {
+    const npm = spawn('npm', ['start', '--', '--directory', directory, '--port', String(port)], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let output = '';
+    npm.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    const ended = new Promise((resolve) => npm.once('exit', resolve));
+    await until(() => output.includes('Ctrl-C stops all members'));
+    expect(memberPids().size).toBe(3);
+    npm.kill('SIGTERM');
+    await ended;
+    await until(() => memberPids().size === 0);
   });
 
   test('reports a member that dies, and what is left', async () => {
