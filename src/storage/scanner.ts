@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } f
 import { join } from 'node:path';
 import { CorruptionError } from './errors.ts';
 import { scanLog } from './log-scanner.ts';
-import { checkTable, VarintReader } from './table-scanner.ts';
+import { checkTable, type ReadAt, VarintReader } from './table-scanner.ts';
 
 /** Fields of a MANIFEST's records (LevelDB: db/version_edit.cc). */
 const manifestTag = {
@@ -19,6 +19,8 @@ const manifestTag = {
   newFile: 7,
   previousLogNumber: 9,
 } as const;
+
+const windowBytes = 1024 * 1024;
 
 /** What a MANIFEST says is there. */
 interface Manifest {
@@ -116,16 +118,27 @@ function checkTableFile(
     if (found !== sizeBytes) {
       throw new CorruptionError(`${path} has ${found} bytes instead of ${sizeBytes}`);
     }
-    const read = (offset: number, length: number): Buffer => {
-      const bytes = Buffer.allocUnsafe(length);
-      const count = readSync(file, bytes, 0, length, offset);
-      if (count !== length) throw new CorruptionError(`${path} ends at ${offset + count}`);
-      return bytes;
-    };
+    const read = windowedReader(file, sizeBytes, path);
     checkTable(read, sizeBytes, path);
   } finally {
     closeSync(file);
   }
+}
+
+/** Reads a file mostly in its order: blocks are small, and a system call for each would be slow. */
+function windowedReader(file: number, sizeBytes: number, path: string): ReadAt {
+  let window: Buffer = Buffer.alloc(0);
+  let start = 0;
+  return (offset, length) => {
+    if (offset < start || offset + length > start + window.length) {
+      // Blocks that were handed out may still be in use, so each window is new memory.
+      window = Buffer.allocUnsafe(Math.max(length, Math.min(windowBytes, sizeBytes - offset)));
+      start = offset;
+      const count = readSync(file, window, 0, window.length, offset);
+      if (count !== window.length) throw new CorruptionError(`${path} ends at ${offset + count}`);
+    }
+    return window.subarray(offset - start, offset - start + length);
+  };
 }
 
 /**
