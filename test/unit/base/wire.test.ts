@@ -9,7 +9,6 @@ import * as election from '../../../src/gen/election.ts';
 import * as health from '../../../src/gen/health.ts';
 import * as kv from '../../../src/gen/kv.ts';
 import * as lock from '../../../src/gen/lock.ts';
-import * as peer from '../../../src/gen/peer.ts';
 import * as raftInternal from '../../../src/gen/raft-internal.ts';
 import * as rpc from '../../../src/gen/rpc.ts';
 import * as services from '../../../src/gen/services.ts';
@@ -28,7 +27,6 @@ const modules: readonly (readonly [string, Plain])[] = [
   ['grpc.health.v1', health],
   ['mvccpb', kv],
   ['v3lockpb', lock],
-  ['quorate.peer', peer],
   ['etcdserverpb', raftInternal],
   ['etcdserverpb', rpc],
 ];
@@ -293,7 +291,7 @@ describe('malformed input', () => {
   test('random bytes decode or are refused, never anything else', () => {
     for (let round = 0; round < 5000; round++) {
       const bytes = randomBytes().subarray(0, 60);
-      for (const codec of [rpc.TxnRequest, rpc.WatchResponse, peer.MessageBatch]) {
+      for (const codec of [rpc.TxnRequest, rpc.WatchResponse]) {
         try {
           codec.decode(bytes);
         } catch (error) {
