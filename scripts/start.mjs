@@ -27,8 +27,8 @@ Starts a cluster on this machine and keeps it running until Ctrl-C.
   --members <n>       how many members, 1 to ${membersMax} (default 3)
   --fresh             remove the data of earlier runs first
   --directory <path>  where data and logs are kept between runs (default .cluster)
-  --port <n>          port of the first member's clients (default ${defaultPort}); peers use the next
-                      one, and further members the same plus 20000, 30000, ...
+  --port <n>          port of the first member's clients (default ${defaultPort}); peers use
+                      the next one, and further members the same plus 20000, 30000, ...
   --help              print this`;
 
 /** Words for the operator; anything else that is thrown is a defect and shows its stack. */
@@ -272,7 +272,8 @@ async function runCluster(directory, plan, finish) {
     });
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(signal));
-  // npm passes a signal to its shell, which ends without passing it on: the parent's end is the signal.
+  // npm passes a signal to its shell, which ends without passing it on: the parent's end is the
+  // signal.
   const parent = process.ppid;
   const orphaned = setInterval(() => {
     if (process.env.npm_lifecycle_event === undefined || process.ppid === parent) return;

@@ -95,7 +95,9 @@ export interface Refused {
 
 export interface Batch {
   readonly kind: 'batch';
-  /** Number of the first message; the serving process counts the messages of each channel from 1. */
+  /**
+   * Number of the first message; the serving process counts the messages of each channel from 1.
+   */
   readonly sequence: number;
   readonly messages: readonly Message[];
 }

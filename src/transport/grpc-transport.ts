@@ -59,16 +59,23 @@ const windowBytes: Readonly<Record<Channel, number>> = {
   snapshot: 8 * 1024 * 1024,
 };
 
-/** What node:http2 may hold for one connection, in MiB: above a window and the largest message under way. */
+/**
+ * What node:http2 may hold for one connection, in MiB: above a window and the largest message under
+ * way.
+ */
 const sessionMemoryMib = 64;
 
-/** Frames to the serving end are a hello, pings and results: a stranger cannot make it hold more. */
+/**
+ * Frames to the serving end are a hello, pings and results: a stranger cannot make it hold more.
+ */
 const servedFrameLimitBytes = 64 * 1024;
 
 /** What a frame may have around a message of the largest size. */
 const frameHeadBytes = 64;
 
-/** HTTP/2 pings free connections to machines that are gone; streams notice on their own, and sooner. */
+/**
+ * HTTP/2 pings free connections to machines that are gone; streams notice on their own, and sooner.
+ */
 const keepaliveMs = 10_000;
 const keepaliveTimeoutMs = 5_000;
 

@@ -1,4 +1,7 @@
-/** The stream on which one peer's messages of one channel arrive: dialled here, kept up, deduplicated. */
+/**
+ * The stream on which one peer's messages of one channel arrive: dialled here, kept up,
+ * deduplicated.
+ */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { LogFields, Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
@@ -59,7 +62,10 @@ export class InboundChannel {
     return this.#live;
   }
 
-  /** Dials now, unless a stream is up or about to be: also when the peer has just shown that it is there. */
+  /**
+   * Dials now, unless a stream is up or about to be: also when the peer has just shown that it is
+   * there.
+   */
   dial(): void {
     if (this.#stopped || this.#stream !== undefined) return;
     this.#redial?.cancel();

@@ -1,11 +1,17 @@
 /** Bounds and times of the transport. Tests pass smaller ones. */
 
 export interface TransportLimits {
-  /** Messages waiting for one peer on one channel; Raft's own window of messages in flight is far smaller. */
+  /**
+   * Messages waiting for one peer on one channel; Raft's own window of messages in flight is far
+   * smaller.
+   */
   readonly queueMessages: number;
   /** Bytes waiting for one peer on one channel; a single larger message still travels. */
   readonly queueBytes: number;
-  /** Bytes of one batch; a single larger message still travels. Keeps heartbeat-sized pauses on a slow link. */
+  /**
+   * Bytes of one batch; a single larger message still travels. Keeps heartbeat-sized pauses on a
+   * slow link.
+   */
   readonly batchBytes: number;
   /** Messages of one batch: bounds the time in which the receiver's loop does nothing else. */
   readonly batchMessages: number;

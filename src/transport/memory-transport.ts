@@ -184,7 +184,8 @@ export class MemoryNetwork {
     path.messages += flight.messages;
     path.bytes += flight.bytes;
     this.clock.after(delayMs, () => {
-      // Whichever delay ends first is the delay of the oldest: order is kept without looking at times.
+      // Whichever delay ends first is the delay of the oldest: order is kept without looking at
+      // times.
       const arriving = inOrder?.shift() ?? flight;
       path.messages -= arriving.messages;
       path.bytes -= arriving.bytes;

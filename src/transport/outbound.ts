@@ -19,7 +19,9 @@ export class OutboundChannel {
   #queueBytes = 0;
   #controlFrames: Uint8Array[] = [];
   #writing = false;
-  /** Number of the next message; goes on over streams, so that a receiver recognizes what it had. */
+  /**
+   * Number of the next message; goes on over streams, so that a receiver recognizes what it had.
+   */
   #sequence = 1;
 
   constructor(limits: TransportLimits, sentBytes: (count: number) => void) {
@@ -51,7 +53,9 @@ export class OutboundChannel {
     return true;
   }
 
-  /** Sends a frame that is not a batch before the batches that wait; false if there is no stream. */
+  /**
+   * Sends a frame that is not a batch before the batches that wait; false if there is no stream.
+   */
   sendFrame(frame: Uint8Array): boolean {
     if (this.#stream === undefined) return false;
     this.#controlFrames.push(frame);
@@ -81,7 +85,9 @@ export class OutboundChannel {
     this.#stream = stream;
   }
 
-  /** Gives up `stream` if it is the current one, with all that waits; true if messages were lost. */
+  /**
+   * Gives up `stream` if it is the current one, with all that waits; true if messages were lost.
+   */
   detach(stream: LiveStream): boolean {
     if (stream !== this.#stream) return false;
     const lost = this.#writing || this.#queue.length > 0;

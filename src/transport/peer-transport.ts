@@ -22,7 +22,10 @@ export interface PeerTransportOptions {
   /** Members of different clusters refuse each other. */
   readonly cluster: bigint;
   readonly clock: Clock;
-  /** Must give different numbers in each life of the process: it tells peers that counting began anew. */
+  /**
+   * Must give different numbers in each life of the process: it tells peers that counting began
+   * anew.
+   */
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics?: Metrics;
@@ -222,7 +225,9 @@ export class PeerTransport implements Transport {
     return counters;
   }
 
-  /** A stream was opened to this member: waits for its hello and hands it to the peer it belongs to. */
+  /**
+   * A stream was opened to this member: waits for its hello and hands it to the peer it belongs to.
+   */
   #accept(stream: FrameStream): FrameStreamEvents {
     let owner: LiveStreamOwner | undefined;
     let pending = true;
@@ -260,7 +265,10 @@ export class PeerTransport implements Transport {
     return live;
   }
 
-  /** A member that binds its port before it is ready lets the others wait: a refusal would cost more. */
+  /**
+   * A member that binds its port before it is ready lets the others wait: a refusal would cost
+   * more.
+   */
   #whenStarted(answer: () => void): void {
     if (this.#environment !== undefined) answer();
     else if (this.#waiting.length < this.#limits.pendingHandshakes) this.#waiting.push(answer);

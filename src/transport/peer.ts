@@ -1,4 +1,7 @@
-/** Everything between this member and one other: two channels each way, and at most one snapshot each way. */
+/**
+ * Everything between this member and one other: two channels each way, and at most one snapshot
+ * each way.
+ */
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';

@@ -218,7 +218,9 @@ export class SnapshotReceiver {
     sink?.abort();
   }
 
-  /** Ends the transfer. With a verdict to tell, closing the stream is left to the peer for a while. */
+  /**
+   * Ends the transfer. With a verdict to tell, closing the stream is left to the peer for a while.
+   */
   #over(ok: boolean, tell: string | undefined): void {
     this.#state = 'over';
     this.#handshake.cancel();

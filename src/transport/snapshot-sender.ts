@@ -54,7 +54,9 @@ export class SnapshotSender {
     });
   }
 
-  /** The peer has come: sends on its stream, after the welcome. False if there is nothing to send. */
+  /**
+   * The peer has come: sends on its stream, after the welcome. False if there is nothing to send.
+   */
   serve(stream: LiveStream, welcome: () => void): boolean {
     if (this.#over || this.#stream !== undefined) return false;
     this.#offerTimer.cancel();

@@ -6,7 +6,10 @@ import type { TransportLimits } from './limits.ts';
 
 /** One end of an ordered stream of frames. */
 export interface FrameStream {
-  /** Hands over one frame; `done` is called later, when the next may follow, and never if the stream closes. */
+  /**
+   * Hands over one frame; `done` is called later, when the next may follow, and never if the stream
+   * closes.
+   */
   write(frame: Uint8Array, done: () => void): void;
   /** Stops and restarts reading, so that the other end has to wait. */
   pause(): void;
@@ -67,7 +70,9 @@ export class LiveStream implements FrameStreamEvents {
     this.#heardMs = this.#checkedMs = clock.monotonicMs();
   }
 
-  /** Gives the stream its network; separate from construction because that needs this as its events. */
+  /**
+   * Gives the stream its network; separate from construction because that needs this as its events.
+   */
   bind(stream: FrameStream): void {
     this.#stream = stream;
     this.#schedule();
@@ -128,7 +133,8 @@ export class LiveStream implements FrameStreamEvents {
 
   #check(): void {
     const now = this.#clock.monotonicMs();
-    // A process that was itself stopped has not read what waits in its sockets: it must not blame the peer.
+    // A process that was itself stopped has not read what waits in its sockets: it must not blame
+    // the peer.
     if (now - this.#checkedMs > 2 * this.#limits.pingMs + 100) this.#heardMs = now;
     this.#checkedMs = now;
     if (!this.#paused && now - this.#heardMs > this.#limits.silenceMs) {

@@ -6,7 +6,10 @@ export interface PeerAddress {
   readonly peerUrls: readonly string[];
 }
 
-/** Contents of a snapshot on its way out: batches of key-value pairs of the state database, in key order. */
+/**
+ * Contents of a snapshot on its way out: batches of key-value pairs of the state database, in key
+ * order.
+ */
 export interface SnapshotSource {
   /** What the view holds; may be newer than what was asked for. */
   readonly metadata: SnapshotMetadata;
@@ -44,7 +47,10 @@ export interface TransportHandlers {
  * Raft stands. `propose` messages are delivered at most once per send.
  */
 export interface Transport {
-  /** Starts to serve and dial; `handlers` may be called from now on, never from within a call of `send`. */
+  /**
+   * Starts to serve and dial; `handlers` may be called from now on, never from within a call of
+   * `send`.
+   */
   start(handlers: TransportHandlers): void;
   /** The members other than this one; connections to members not listed are closed. */
   setPeers(peers: readonly PeerAddress[]): void;
@@ -52,7 +58,10 @@ export interface Transport {
   send(messages: readonly Message[]): void;
   /** Monotonic milliseconds at which `member` was last heard of, undefined if never. */
   lastHeardMs(member: MemberId): number | undefined;
-  /** Live streams exist in both directions: what is sent now is likely to arrive, and an answer to return. */
+  /**
+   * Live streams exist in both directions: what is sent now is likely to arrive, and an answer to
+   * return.
+   */
   connected(member: MemberId): boolean;
   stop(done: () => void): void;
 }

@@ -1,4 +1,6 @@
-/** Members for tests of the transport: real time, handlers that record, snapshots made of chunks. */
+/**
+ * Members for tests of the transport: real time, handlers that record, snapshots made of chunks.
+ */
 import type { Clock, Timer } from '../../../src/base/clock.ts';
 import type { LogFields, Logger } from '../../../src/base/logger.ts';
 import type {
