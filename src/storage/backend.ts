@@ -20,7 +20,7 @@ import {
 import { prefixRange, stateKeys, type StringRange } from './keyspace.ts';
 import { openValue, sealValue } from './record.ts';
 
-export const defaultFlushIntervalMs = 100;
+const defaultFlushIntervalMs = 100;
 /** A flush starts early once this much is pending. */
 const flushPendingBytes = 8 * 1024 * 1024;
 /** Pairs turned into operations in one turn of the event loop. */
@@ -244,7 +244,7 @@ export class Backend {
     next(range.low);
   }
 
-  /** The state of the newest flush that LevelDB has: {@link flushedIndex}, or of the one under way. */
+  /** The state of the newest flush on disk, which may be ahead of {@link flushedIndex}. */
   view(): BackendView {
     const raw = this.#engine.view();
     const stored = raw.getSync(flushKey);

@@ -37,8 +37,8 @@ export interface DataDirectoryOptions {
 type Opened = (error: Error | undefined, directory: DataDirectory | undefined) => void;
 
 /**
- * Opens a data directory and proves that it is whole; errors are {@link DataDirectoryError} in words
- * for the operator. Nothing in it is changed before it is known to be ours and undamaged.
+ * Opens a data directory and proves that it is whole; errors are {@link DataDirectoryError} in
+ * words for the operator. Nothing in it is changed before it is known to be ours and undamaged.
  */
 export function openDataDirectory(options: DataDirectoryOptions, done: Opened): void {
   const store = storeFor(options);
@@ -62,8 +62,8 @@ function explain(error: Error, store: DirectoryStore): Error {
   if (!(error instanceof CorruptionError)) return error;
   return new DataDirectoryError(
     'damaged',
-    `${store.description} is damaged: ${error.message}. Do not repair it: remove this member from ` +
-      'the cluster, add it again, and start it with an empty data directory',
+    `${store.description} is damaged: ${error.message}. Do not repair it: remove this member ` +
+      'from the cluster, add it again, and start it with an empty data directory',
     error,
   );
 }
@@ -109,7 +109,8 @@ class Opening {
     if (found.clusterId !== wanted.clusterId) {
       return new DataDirectoryError(
         'foreign',
-        `${where} belongs to cluster ${idText(found.clusterId)}, not to ${idText(wanted.clusterId)}`,
+        `${where} belongs to cluster ${idText(found.clusterId)}, ` +
+          `not to ${idText(wanted.clusterId)}`,
       );
     }
     if (found.memberId !== wanted.memberId) {

@@ -1,6 +1,6 @@
 /** What can be wrong with stored data. */
 
-/** Bytes on disk are not those that were written. The member must stop: its answers would be wrong. */
+/** Bytes on disk are not those that were written. The member must stop: it would answer wrongly. */
 export class CorruptionError extends Error {
   override readonly name = 'CorruptionError';
 }

@@ -2,8 +2,8 @@
 import { crc32 } from 'node:zlib';
 import { DataDirectoryError } from './errors.ts';
 
-/** Version of everything in the directory. A later version raises it when an older one must not open it. */
-export const directoryFormatVersion = 1;
+/** Version of everything in the directory; raised when older programs must not open it any more. */
+const directoryFormatVersion = 1;
 
 export interface Identity {
   readonly memberId: bigint;

@@ -17,7 +17,7 @@ export const logKeys = {
   entries: '\x10',
 } as const;
 
-/** The state database. Each prefix belongs to the module named; the rest of the key is its business. */
+/** The state database. Each prefix belongs to the module named, which decides how a key goes on. */
 export const stateKeys = {
   /** Backend: what the newest flush covers. */
   flush: '\x01',
@@ -59,7 +59,7 @@ export function prefixRange(prefix: string): StringRange {
   return { low: prefix, high: prefix.slice(0, -1) + String.fromCharCode(last + 1) };
 }
 
-/** A key of one prefix and one number, 8 bytes, big end first, so that key order is number order. */
+/** A prefix and a number, 8 bytes, big end first, so that the order of keys is that of numbers. */
 export function numberedKey(prefix: string, number: number): Buffer {
   const key = Buffer.allocUnsafe(prefix.length + 8);
   key.write(prefix, 'latin1');

@@ -15,7 +15,7 @@ export type { LogAnchor } from './log-state.ts';
 const recordsPerSlice = 64;
 
 /** One record, without its entries; `terms` has the first index of each run of terms. */
-export interface LoadedRecord {
+interface LoadedRecord {
   readonly header: RecordHeader;
   readonly bytes: number;
   readonly terms: readonly { readonly index: number; readonly term: number }[];
@@ -123,7 +123,7 @@ class Loader {
     throw new CorruptionError(`log entries from ${Math.min(index, expected)} on are ${what}`);
   }
 
-  /** Checks the chain into the record and that terms do not fall; gives the runs above the anchor. */
+  /** Checks the chain and that terms do not fall; gives the runs of terms above the anchor. */
   #terms(header: RecordHeader, value: Uint8Array): LoadedRecord['terms'] {
     const entries = unpackEntries(value, header);
     const before = this.#records.at(-1)?.header;

@@ -17,7 +17,7 @@ export type { LogAnchor } from './log-loader.ts';
 
 /** Entries of one append beyond this go to several records of one batch. */
 const recordLimitBytes = 4 * 1024 * 1024;
-export const defaultLogCacheBytes = 64 * 1024 * 1024;
+const defaultLogCacheBytes = 64 * 1024 * 1024;
 
 /** A record of entries: its header, and the entries while they are in memory. */
 interface Segment extends RecordHeader {

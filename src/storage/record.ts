@@ -1,4 +1,4 @@
-/** Codecs of our own records: each has a format version and a checksum that is checked at reading. */
+/** Codecs of our own records: each has a format version, and a checksum that readers check. */
 import { crc32 } from 'node:zlib';
 import { assert, safeInteger } from '../base/assert.ts';
 import { buffer } from '../base/bytes.ts';
@@ -6,7 +6,7 @@ import type { ConfState, MemberId } from '../raft/index.ts';
 import { CorruptionError } from './errors.ts';
 
 /** Bytes that {@link sealValue} adds. */
-export const sealBytes = 4;
+const sealBytes = 4;
 /** A membership larger than this is a decoding error, not a cluster. */
 const membersLimit = 10_000;
 const two32 = 0x1_0000_0000;

@@ -1,6 +1,6 @@
 /**
- * The check before LevelDB opens a directory. LevelDB rewrites files as it opens them, drops what it
- * cannot read, and does not mind a missing log: so everything is read first, with nothing changed.
+ * The check before LevelDB opens a directory. LevelDB rewrites files as it opens them, drops what
+ * it cannot read, and does not mind a missing log: so everything is read first, with nothing changed.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ export interface DatabaseCheck {
   readonly torn: boolean;
 }
 
-/** Checks every byte that LevelDB will rely on; throws {@link CorruptionError} with file and offset. */
+/** Checks all that LevelDB will rely on; throws {@link CorruptionError} with file and offset. */
 export function checkDatabase(location: string): DatabaseCheck {
   const names = list(location);
   if (!names.includes('CURRENT')) {

@@ -1,7 +1,7 @@
 /**
  * Damage to the files of LevelDB: what is acknowledged is either all there or the directory is
- * refused. Only a file that was cut off at its end cannot be told from a write that never completed;
- * then an earlier state comes back, never a mixture.
+ * refused. Only a file that was cut off at its end cannot be told from a write that never
+ * completed; then an earlier state comes back, never a mixture.
  */
 import {
   cpSync,
@@ -22,7 +22,7 @@ import { scanLog } from '../../../src/storage/log-scanner.ts';
 import { completion, openLevel, result, temporaryDirectory } from '../../support/engines.ts';
 
 let temporary: ReturnType<typeof temporaryDirectory>;
-/** The undamaged database, the copy that is damaged, and the copy that LevelDB opens and changes. */
+/** The undamaged database, the copy that is damaged, and the one that LevelDB opens. */
 let pristine: string;
 let copy: string;
 let opened: string;

@@ -29,7 +29,7 @@ describe.runIf(canLimit())('LevelDB on a full disk', () => {
     temporary.remove();
   });
 
-  test('the first error stays, also when there is room again, and nothing acknowledged is lost', async () => {
+  test('the first error stays when there is room again; nothing acknowledged is lost', async () => {
     let engine = await openLevel(temporary.path);
     for (let i = 0; i < 20; i++) await write(engine, [put(`k${i}`, Buffer.alloc(3000, i + 1))]);
     limitFileBytes(65_536);
