@@ -1,6 +1,6 @@
 /**
  * The check before LevelDB opens a directory. LevelDB rewrites files as it opens them, drops what
- * it cannot read, and does not mind a missing log: so everything is read first, with nothing changed.
+ * it cannot read, and does not mind a missing log: so all is read first, and nothing changed.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
