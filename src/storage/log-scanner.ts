@@ -62,8 +62,8 @@ function recordBeginsAfter(bytes: Buffer, from: number): boolean {
 /**
  * Whether the unreadable end from `at` on can be a write that the power cut short. Everything
  * before was synced, so only this one record can be incomplete: the file ends within it, or sectors
- * of it are still zero because they were never written. A record that is all there and yet fails its
- * checksum was damaged later, and may have been acknowledged.
+ * of it are still zero because they were never written. A record that is all there and yet fails
+ * its checksum was damaged later, and may have been acknowledged.
  */
 function looksTorn(bytes: Buffer, at: number): boolean {
   const blockEnd = Math.min(bytes.length, at - (at % blockBytes) + blockBytes);
