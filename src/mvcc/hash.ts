@@ -55,6 +55,7 @@ export class HashTask {
   /** Revisions that count only if no key is live at the hashed revision, as in etcd. */
   readonly #supersededRuns: Run[] = [];
   #liveFound = false;
+  #ended = false;
   #next = '';
   #crc = crc32c(bucketName);
 
@@ -82,6 +83,9 @@ export class HashTask {
       try {
         work();
       } catch (error) {
+        // Not what the receiver of the result threw.
+        if (this.#ended) throw error;
+        this.#ended = true;
         this.#done(error instanceof Error ? error : new Error(String(error)), undefined);
       }
     });
@@ -154,6 +158,7 @@ export class HashTask {
   }
 
   #finish(): void {
+    this.#ended = true;
     this.#done(undefined, {
       hash: this.#crc,
       compactedRevision: this.#compacted,

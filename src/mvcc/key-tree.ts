@@ -124,7 +124,12 @@ export class KeyTree {
 
   /** Visits the keys of [low, high) in order until the visitor returns {@link stop}. */
   visit(low: string, high: string | undefined, visitor: Visitor): void {
-    visitBelow(this.#root, low, high, visitor);
+    visitBelow(this.#root, low, high, visitor, false);
+  }
+
+  /** The same for live keys only; many deleted ones in a row cost little. */
+  visitLive(low: string, high: string | undefined, visitor: Visitor): void {
+    visitBelow(this.#root, low, high, visitor, true);
   }
 }
 
@@ -212,18 +217,24 @@ function visitBelow(
   low: string,
   high: string | undefined,
   visitor: Visitor,
+  liveOnly: boolean,
 ): typeof stop | undefined {
+  if (liveOnly && node.live === 0) return undefined;
   if (node.leaf) {
     const { keys, values } = node;
     for (let i = lowerBound(keys, low); i < keys.length; i++) {
       const key = keys[i] as string;
       if (high !== undefined && key >= high) return stop;
-      if (visitor(key, values[i] as KeyIndex) === stop) return stop;
+      const value = values[i] as KeyIndex;
+      if (liveOnly && !value.live) continue;
+      if (visitor(key, value) === stop) return stop;
     }
     return undefined;
   }
   for (let i = childOf(node, low); i < node.children.length; i++) {
-    if (visitBelow(child(node, i), low, high, visitor) === stop) return stop;
+    // Keys at or above `high` end the walk in a leaf; leaves without live keys are passed by.
+    if (liveOnly && i > 0 && high !== undefined && (node.keys[i] as string) >= high) return stop;
+    if (visitBelow(child(node, i), low, high, visitor, liveOnly) === stop) return stop;
   }
   return undefined;
 }

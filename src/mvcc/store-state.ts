@@ -121,8 +121,16 @@ export class StoreState {
     return this.rangeAt(query, revision, current);
   }
 
-  /** The caller has made sure that `revision` is still whole. */
-  rangeAt(query: Omit<RangeQuery, 'revision'>, revision: number, current: number): RangeResult {
+  /**
+   * The caller has made sure that `revision` is still whole.
+   * @param countsAll whether `count` must hold what is beyond the limit, at the cost of a walk
+   */
+  rangeAt(
+    query: Omit<RangeQuery, 'revision'>,
+    revision: number,
+    current: number,
+    countsAll = true,
+  ): RangeResult {
     if (query.end === undefined) {
       const index = this.tree.get(query.key);
       const found = index !== undefined && index.existsAt(revision);
@@ -133,7 +141,7 @@ export class StoreState {
     if (high !== undefined && high <= query.key) return { kvs: [], count: 0, revision: current };
     return revision === current
       ? this.#rangeNow(query, high, current)
-      : this.#rangeThen(query, high, revision, current);
+      : this.#rangeThen(query, high, revision, current, countsAll || query.countOnly);
   }
 
   /** At the newest revision the tree knows the count, so the walk may end at the limit. */
@@ -146,8 +154,7 @@ export class StoreState {
     const kvs: StoredKeyValue[] = [];
     const wanted = query.limit > 0 ? Math.min(query.limit, count) : count;
     if (!query.countOnly && wanted > 0) {
-      this.tree.visit(query.key, high, (_key, index) => {
-        if (!index.live) return undefined;
+      this.tree.visitLive(query.key, high, (_key, index) => {
         kvs.push(this.keyValue(index, index.placeAt(current)));
         return kvs.length === wanted ? stop : undefined;
       });
@@ -160,16 +167,17 @@ export class StoreState {
     high: string | undefined,
     revision: number,
     current: number,
+    countsAll: boolean,
   ): RangeResult {
     const kvs: StoredKeyValue[] = [];
+    const wanted = query.countOnly ? 0 : query.limit > 0 ? query.limit : Infinity;
     let count = 0;
     this.tree.visit(query.key, high, (_key, index) => {
       const place = index.placeAt(revision);
       if (place === noRevision || index.isTombstone(place)) return undefined;
       count++;
-      const wanted = !query.countOnly && (query.limit <= 0 || kvs.length < query.limit);
-      if (wanted) kvs.push(this.keyValue(index, place));
-      return undefined;
+      if (kvs.length < wanted) kvs.push(this.keyValue(index, place));
+      return !countsAll && kvs.length === wanted ? stop : undefined;
     });
     return { kvs, count, revision: current };
   }

@@ -36,6 +36,7 @@ export interface StoreListener {
 /** Keeps a revision readable, compaction or not, until it is released. */
 export interface Pin {
   readonly revision: number;
+  /** For slices: the result's count may end at the limit, unless only the count is asked for. */
   range(query: Omit<RangeQuery, 'revision'>): RangeResult;
   release(): void;
 }
@@ -210,7 +211,7 @@ export class Store {
       revision: pinned,
       range: (query) => {
         assert(!released, 'a read of a revision whose pin was released');
-        return state.rangeAt(query, pinned, state.visibleRevision);
+        return state.rangeAt(query, pinned, state.visibleRevision, false);
       },
       release: () => {
         if (released) return;

@@ -100,8 +100,8 @@ export class StoreWriteTransaction {
       return 1;
     }
     const found: [string, KeyIndex][] = [];
-    tree.visit(key, upperBound(end), (each, index) => {
-      if (index.live) found.push([each, index]);
+    tree.visitLive(key, upperBound(end), (each, index) => {
+      found.push([each, index]);
       return undefined;
     });
     for (const [each, index] of found) this.#delete(each, index);

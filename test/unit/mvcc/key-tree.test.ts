@@ -56,6 +56,12 @@ class TreeAndMap {
     expect(found).toEqual(expected);
     const live = expected.filter((key) => this.#map.get(key)?.live);
     expect(this.#tree.countLive(low, high)).toBe(live.length);
+    const foundLive: string[] = [];
+    this.#tree.visitLive(low, high, (key) => {
+      foundLive.push(key);
+      return undefined;
+    });
+    expect(foundLive).toEqual(live);
     expect(this.#tree.size).toBe(this.#map.size);
     expect(this.#tree.live).toBe([...this.#map.values()].filter((index) => index.live).length);
   }

@@ -204,6 +204,24 @@ describe('a compaction', () => {
     expect(refusal(() => store.pin(2))).toBe('compacted');
   });
 
+  test('spares a pinned revision, which is read in slices without counting the rest', () => {
+    const { store } = newStore();
+    for (let i = 0; i < 9; i++) put(store, `k${i}`, String(i));
+    const pin = store.pin();
+    for (let i = 0; i < 9; i += 2) remove(store, `k${i}`);
+    store.compact(store.revision);
+    store.compactionStep();
+    const query = { key: 'k', end: 'l', limit: 4, countOnly: false };
+    const first = pin.range(query);
+    expect(first.kvs.map((kv) => kv.keyText)).toEqual(['k0', 'k1', 'k2', 'k3']);
+    expect(first.count).toBe(4);
+    expect(pin.range({ ...query, key: 'k4', limit: 0 }).kvs).toHaveLength(5);
+    expect(pin.range({ ...query, countOnly: true })).toMatchObject({ count: 9, kvs: [] });
+    pin.release();
+    while (store.compactionStep() === 'more');
+    expect(store.range({ ...query, revision: 0 })).toMatchObject({ count: 4 });
+  });
+
   test('goes on after a restart', () => {
     const { store, backend, clock } = newStore();
     for (let i = 0; i < 5; i++) put(store, 'a', String(i));
