@@ -31,6 +31,11 @@ export class Core {
   readonly id: MemberId;
   readonly log: RaftLog;
   readonly tracker: Tracker;
+  /**
+   * While a snapshot is being installed: the configuration of what is applied, for the entries that
+   * the host still applies. `tracker` has the snapshot's configuration by then.
+   */
+  supersededTracker: Tracker | undefined;
 
   term: number;
   vote: MemberId;

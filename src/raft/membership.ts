@@ -26,6 +26,13 @@ export function proposeConfChange(core: Core, change: ConfChange): ProposalRefus
 
 /** Host: a committed change is being applied. Throws if the change is impossible here. */
 export function applyConfChange(core: Core, change: ConfChange): ConfState {
+  const superseded = core.supersededTracker;
+  if (superseded !== undefined) {
+    // The entry is older than the snapshot under way, whose configuration is in force already. But
+    // the host may store what it applies, so it needs the configuration as of this entry.
+    superseded.install(new Changer(superseded, core.log.lastIndex).apply(change));
+    return superseded.confState();
+  }
   core.tracker.install(new Changer(core.tracker, core.log.lastIndex).apply(change));
   core.config.trace('configChanged', { index: core.log.applied + 1 });
   const member = core.tracker.isVoter(core.id);

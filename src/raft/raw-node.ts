@@ -119,7 +119,10 @@ export class RawNode {
     const core = this.#core;
     const completed = core.log.writes.complete(ack);
     if (completed === undefined) return;
-    if (completed.snapshotIndex > 0) core.log.snapshotInstalled(completed.snapshotIndex);
+    if (completed.snapshotIndex > 0) {
+      core.log.snapshotInstalled(completed.snapshotIndex);
+      if (core.log.tail.snapshot === undefined) core.supersededTracker = undefined;
+    }
     core.log.durableTo(completed.durableIndex);
     if (core.role === 'leader') acknowledgeOwn(core);
     else ownVoteDurable(core, completed.term);

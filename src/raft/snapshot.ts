@@ -4,6 +4,7 @@ import { restore } from './confchange/restore.ts';
 import type { Core } from './core.ts';
 import type { SnapshotMessage } from './message.ts';
 import type { Progress } from './tracker/progress.ts';
+import { Tracker } from './tracker/tracker.ts';
 import type { MemberId, SnapshotMetadata } from './types.ts';
 
 /** Leader: asks its host to send a snapshot. */
@@ -52,6 +53,10 @@ function tryRestore(core: Core, snapshot: SnapshotMetadata): boolean {
   }
   core.config.trace('snapshotAccepted', { index: snapshot.index, term: snapshot.term });
   log.restore(snapshot);
+  if (core.supersededTracker === undefined) {
+    core.supersededTracker = new Tracker(core.tracker.limits);
+    core.supersededTracker.install(core.tracker);
+  }
   core.tracker.install(restore(snapshot.confState, log.lastIndex, core.tracker.limits));
   return true;
 }

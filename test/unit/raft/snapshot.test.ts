@@ -154,6 +154,31 @@ describe('snapshots', () => {
     assert.ok(answer?.type === 'appendResponse' && answer.index === 3 && !answer.reject);
   });
 
+  test('entries applied while a snapshot is under way do not touch its configuration', () => {
+    const network = new RaftNetwork([1n, 2n, 3n]);
+    network.elect(1n);
+    const { node } = network.host(3n);
+    const step = { from: 1n, to: 3n, term: 1 } as const;
+    const change = {
+      transition: 0,
+      changes: [{ type: 1, member: 2n }],
+      context: new Uint8Array(0),
+    } as const;
+    // The entry that removes member 2 is handed out, and then overtaken by a snapshot.
+    const confState = { ...node.status().confState, voters: [1n, 3n, 4n] };
+    node.step({ ...step, type: 'snapshot', snapshot: { index: 9, term: 1, confState } });
+    assert.deepEqual(node.applyConfChange(change).voters, [1n, 3n]);
+    assert.deepEqual(node.status().confState, confState);
+    const { persist } = node.ready();
+    assert.ok(persist);
+    node.persisted(persist.ack);
+    assert.deepEqual(node.applyConfChange({ ...change, changes: [], transition: 1 }).voters, [
+      1n,
+      3n,
+      4n,
+    ]);
+  });
+
   test('a snapshot brings its configuration, even one without the member', () => {
     const network = new RaftNetwork([1n, 2n, 3n], { spare: [4n] });
     const { node } = network.host(4n);
