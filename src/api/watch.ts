@@ -24,9 +24,8 @@ import {
 import type { CallContext } from './handler.ts';
 import { header, type HeaderSource } from './header.ts';
 
-export const defaultProgressIntervalMs = 10 * 60 * 1000;
 /** The shortest that can be configured, as in etcd. */
-export const minProgressIntervalMs = 100;
+const minProgressIntervalMs = 100;
 /** Answers that may wait while more requests are read: a client that does not read must not ask. */
 const unsentWhileReadingLimit = 1024;
 /** What an answer takes beside its events, and each event beside its bytes. */

@@ -5,7 +5,7 @@ import type { Event, EventType } from '../gen/kv.ts';
 import { encodeKeyValue, StoredKeyValue } from './key-value.ts';
 
 export const putEvent = 0 satisfies EventType;
-export const deleteEvent = 1 satisfies EventType;
+const deleteEvent = 1 satisfies EventType;
 
 const typeTag = 0x08;
 const kvTag = 0x12;

@@ -9,9 +9,9 @@ import { revisionKey } from './revision.ts';
 import type { StoreState } from './store-state.ts';
 
 /** Keys looked at in one step: about a millisecond. */
-export const keysPerStep = 4096;
+const keysPerStep = 4096;
 /** Records removed in one step: they wait in the backend's memory for its next flush. */
-export const removalsPerStep = 4096;
+const removalsPerStep = 4096;
 
 /** What a step left: nothing to do, more to do, or a pin to wait for. */
 export type CompactionProgress = 'idle' | 'more' | 'waiting';

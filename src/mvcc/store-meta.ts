@@ -7,7 +7,7 @@ export const storeMetaKey = `${stateKeys.meta}mvcc`;
 
 const formatVersion = 1;
 const numberCount = 7;
-const metaSize = 1 + numberCount * 8 + 2 * 4;
+const metaSize = 1 + numberCount * 8 + 1 + 2 * 4;
 
 export interface StoreMeta {
   readonly revision: number;
@@ -23,6 +23,8 @@ export interface StoreMeta {
   readonly reclaimedBytes: number;
   /** Bytes of the current revision's tombstones: superseded one revision later. */
   readonly tombstoneBytes: number;
+  /** How the digest is computed, see stateDigestAlgorithm. */
+  readonly digestAlgorithm: number;
   readonly digestHigh: number;
   readonly digestLow: number;
 }
@@ -37,8 +39,9 @@ export function encodeStoreMeta(meta: StoreMeta): Uint8Array {
   bytes.writeDoubleBE(meta.supersededBytes, 33);
   bytes.writeDoubleBE(meta.reclaimedBytes, 41);
   bytes.writeDoubleBE(meta.tombstoneBytes, 49);
-  bytes.writeUInt32BE(meta.digestHigh, 57);
-  bytes.writeUInt32BE(meta.digestLow, 61);
+  bytes[57] = meta.digestAlgorithm;
+  bytes.writeUInt32BE(meta.digestHigh, 58);
+  bytes.writeUInt32BE(meta.digestLow, 62);
   return bytes;
 }
 
@@ -57,7 +60,8 @@ export function decodeStoreMeta(stored: Uint8Array): StoreMeta {
     supersededBytes: bytes.readDoubleBE(33),
     reclaimedBytes: bytes.readDoubleBE(41),
     tombstoneBytes: bytes.readDoubleBE(49),
-    digestHigh: bytes.readUInt32BE(57),
-    digestLow: bytes.readUInt32BE(61),
+    digestAlgorithm: bytes.readUInt8(57),
+    digestHigh: bytes.readUInt32BE(58),
+    digestLow: bytes.readUInt32BE(62),
   };
 }

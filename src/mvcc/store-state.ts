@@ -10,7 +10,7 @@ import { keyValueOf, supersededBytesOf } from './record.ts';
 import { firstRevision, neverCompacted, revisionKey } from './revision.ts';
 import { SlabCache } from './slab-cache.ts';
 import type { StateBackend } from './state-backend.ts';
-import { StateDigest } from './state-digest.ts';
+import { StateDigest, stateDigestAlgorithm } from './state-digest.ts';
 import { encodeStoreMeta, storeMetaKey } from './store-meta.ts';
 
 /** What a record costs beside its bytes: its key and checksum, and a share of index and blocks. */
@@ -76,6 +76,7 @@ export class StoreState {
         supersededBytes: this.supersededBytes,
         reclaimedBytes: this.reclaimedBytes,
         tombstoneBytes: this.tombstoneBytes,
+        digestAlgorithm: stateDigestAlgorithm,
         digestHigh: this.digest.high,
         digestLow: this.digest.low,
       }),

@@ -19,7 +19,7 @@ import { StoreState, type RangeQuery, type RangeResult } from './store-state.ts'
 import { StoreWriteTransaction } from './write-transaction.ts';
 
 /** Memory for records, beside the index. */
-export const defaultCacheBytes = 256 * 1024 * 1024;
+const defaultCacheBytes = 256 * 1024 * 1024;
 
 export interface StoreOptions {
   readonly backend: StateBackend;

@@ -12,15 +12,15 @@ export const invalidWatchId = -1;
 /** Asks for the next free id. */
 const automaticWatchId = 0;
 /** Memory for the watchers of one stream, about 300 bytes each. */
-export const watchersPerStreamLimit = 100_000;
+const watchersPerStreamLimit = 100_000;
 /** Deliveries that may wait to be sent on one stream: small ones weigh more than their bytes. */
-export const defaultUnsentDeliveries = 4096;
+const defaultUnsentDeliveries = 4096;
 /** Bytes of events that may wait to be sent on one stream, beside one delivery of any size. */
-export const defaultUnsentBytes = 8 * 1024 * 1024;
+const defaultUnsentBytes = 8 * 1024 * 1024;
 
 /** Texts of etcd, sent without its prefix. */
-export const emptyRangeReason = 'mvcc: watcher range is empty';
-export const duplicateIdReason = 'mvcc: duplicate watch ID provided on the WatchStream';
+const emptyRangeReason = 'mvcc: watcher range is empty';
+const duplicateIdReason = 'mvcc: duplicate watch ID provided on the WatchStream';
 
 const tooManyReason = 'etcdserver: too many requests';
 
