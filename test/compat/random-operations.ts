@@ -250,10 +250,12 @@ export class OperationSource {
 }
 
 /** The request with its bytes as text, as the short forms take it. */
-function textOf<T extends object>(request: T): Record<string, never> {
-  const entries = Object.entries(request).map(([name, value]) => [
-    name,
-    value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value,
-  ]);
+function textOf(request: object): Record<string, never> {
+  const entries = Object.entries(request).map(
+    ([name, value]: [string, unknown]): [string, unknown] => [
+      name,
+      value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value,
+    ],
+  );
   return Object.fromEntries(entries) as Record<string, never>;
 }

@@ -244,7 +244,7 @@ export class WatchSession {
       ...fields,
       key: fields.key === undefined ? emptyBytes : fromLatin1(fields.key),
       rangeEnd: fields.rangeEnd === undefined ? emptyBytes : fromLatin1(fields.rangeEnd),
-    } as Partial<WatchCreateRequest>);
+    });
     this.#stream.send({ requestUnion: { case: 'createRequest', value } });
   }
 

@@ -19,7 +19,7 @@ export const everything = 1;
 export class WatchLog {
   readonly #stream: MessageStream<WatchRequest, WatchResponse>;
   readonly #watches = new Map<number, Delivered>();
-  #failure: unknown;
+  #failure: Error | undefined;
   #woken: (() => void)[] = [];
 
   constructor(client: GrpcClient) {
@@ -74,7 +74,7 @@ export class WatchLog {
         this.#take(response);
       }
     } catch (error) {
-      this.#failure = error;
+      this.#failure = error instanceof Error ? error : new Error(String(error));
       this.#wake();
     }
   }
