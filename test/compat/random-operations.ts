@@ -73,8 +73,11 @@ export interface Position {
 export class OperationSource {
   readonly #random: SeededRandom;
 
-  constructor(seed: number) {
+  readonly #hasLeases: boolean;
+
+  constructor(seed: number, { hasLeases }: { hasLeases: boolean }) {
     this.#random = new SeededRandom(seed);
+    this.#hasLeases = hasLeases;
   }
 
   next(position: Position): Operation {
@@ -83,6 +86,7 @@ export class OperationSource {
     if (dice < 620) return { kind: 'range', request: this.#range(position) };
     if (dice < 840) return { kind: 'txn', request: this.#txn(position, 0) };
     if (dice < 900) return { kind: 'deleteRange', request: this.#deleteRange() };
+    if (dice < 970 && !this.#hasLeases) return { kind: 'put', request: this.#put() };
     if (dice < 930) return { kind: 'grant', id: this.#pick(leases), ttl: leaseTtlSeconds };
     if (dice < 945) return { kind: 'revoke', id: this.#pick(leases) };
     if (dice < 965) return { kind: 'timeToLive', id: this.#pick(leases), keys: this.#chance(0.7) };

@@ -146,19 +146,6 @@ const maintenanceCases: Case[] = [
     }),
     unfit: /^3\.4\./,
   },
-  script('hash of the keys', async (s) => {
-    await s.put(put({ key: 'hashed', value: '1' }));
-    await s.call(maintenance.hashKv, { revision: 0 });
-    await s.call(maintenance.hashKv, { revision: s.base });
-    await s.call(maintenance.hashKv, { revision: s.base + 99 });
-    await s.call(maintenance.hashKv, { revision: -1 });
-    await s.put(put({ key: 'hashed', value: '2' }));
-    await s.del(del({ key: 'hashed' }));
-    await s.call(maintenance.hashKv, { revision: 0 });
-    await s.compact(s.base, true);
-    await s.call(maintenance.hashKv, { revision: 0 });
-    await s.call(maintenance.hashKv, { revision: s.base - 1 });
-  }),
   script('hash of everything', (s) => s.call(maintenance.hash, {}, { mask: ['hash'] })),
   script('defragment', (s) => s.call(maintenance.defragment, {})),
   script('moving leadership to nobody', async (s) => {
@@ -176,7 +163,24 @@ const maintenanceCases: Case[] = [
   }),
 ];
 
+const hashCases: Case[] = [
+  script('hash of the keys', async (s) => {
+    await s.put(put({ key: 'hashed', value: '1' }));
+    await s.call(maintenance.hashKv, { revision: 0 });
+    await s.call(maintenance.hashKv, { revision: s.base });
+    await s.call(maintenance.hashKv, { revision: s.base + 99 });
+    await s.call(maintenance.hashKv, { revision: -1 });
+    await s.put(put({ key: 'hashed', value: '2' }));
+    await s.del(del({ key: 'hashed' }));
+    await s.call(maintenance.hashKv, { revision: 0 });
+    await s.compact(s.base, true);
+    await s.call(maintenance.hashKv, { revision: 0 });
+    await s.call(maintenance.hashKv, { revision: s.base - 1 });
+  }),
+];
+
 export const memberGroups: readonly Group[] = [
   { name: 'cluster', cases: memberCases },
   { name: 'maintenance', cases: maintenanceCases },
+  { name: 'hash', cases: hashCases },
 ];
