@@ -60,6 +60,11 @@ export interface MemberOptions {
   readonly cacheBytes?: number;
 }
 
+/**
+ * Changes that wait for a flush of the state. Above it entries are not applied, so that a disk that
+ * stalls slows down those who write instead of filling memory.
+ */
+const pendingBytesLimit = 128 * 1024 * 1024;
 /** How long a stopping leader waits for another to take over. */
 const transferTimeoutMs = 1000;
 
@@ -220,6 +225,7 @@ export class Member {
       send: (messages) => {
         this.#send(messages);
       },
+      mayApply: () => this.#options.directory.backend.pendingBytes < pendingBytesLimit,
       apply: (entry) => {
         this.#apply(entry);
       },
@@ -315,6 +321,7 @@ export class Member {
     });
     const flushed = (): void => {
       const { flushedIndex: index, flushedTerm: term, confState } = backend;
+      this.#driver.wake();
       if (index > 0) this.#logCompaction.flushed({ index, term, confState });
     };
     backend.onFlushed(flushed);
@@ -362,6 +369,7 @@ export class Member {
     this.watchable.restore(state.store);
     this.#compaction = this.#startCompaction();
     this.#logCompaction.restarted(snapshot.index);
+    this.#options.directory.removeReplaced();
     this.#watchBackend();
     this.#metrics.snapshotInstalled();
     this.#logger.info({ index: snapshot.index, term: snapshot.term }, 'installed a snapshot');

@@ -54,6 +54,8 @@ export interface DriverHost {
   /** Whether somebody still waits for a proposal; one that nobody waits for is not made. */
   awaited(id: bigint): boolean;
   send(messages: readonly Message[]): void;
+  /** False while the state has more unwritten changes than memory should hold; wakes the driver later. */
+  mayApply(): boolean;
   /** Applies one normal entry. */
   apply(entry: Entry): void;
   /** Applies one change of membership and returns what it makes of it. */
@@ -126,6 +128,9 @@ export class RaftDriver {
   }
 
   start(): void {
+    const { confState, id } = this.#node.status();
+    // The only voter has nobody to wait for.
+    if (confState.voters.length === 1 && confState.voters[0] === id) this.#node.campaign();
     this.#scheduleTick();
     this.#askTurn();
   }
@@ -339,6 +344,11 @@ export class RaftDriver {
       this.#installing = false;
       this.#writing = false;
       this.#applied = Math.max(this.#applied, snapshot.index);
+      // What was committed before the snapshot came is part of it.
+      this.#toApply = this.#toApply
+        .slice(this.#nextToApply)
+        .filter(({ index }) => index > snapshot.index);
+      this.#nextToApply = 0;
       this.#node.applied(snapshot.index);
       this.#host.applied(this.#applied, snapshot.term);
       this.#acknowledge(batch);
@@ -357,6 +367,7 @@ export class RaftDriver {
 
   #applySlice(): void {
     if (this.#installing || this.#nextToApply >= this.#toApply.length) return;
+    if (!this.#host.mayApply()) return;
     const endMs = this.#clock.monotonicMs() + applySliceMs;
     let last: Entry | undefined;
     while (this.#nextToApply < this.#toApply.length) {
@@ -369,14 +380,12 @@ export class RaftDriver {
       this.#nextToApply = 0;
     }
     if (last === undefined) return;
-    this.#applied = last.index;
     this.#node.applied(last.index);
     this.#host.applied(last.index, last.term);
     this.#askTurn();
   }
 
   #applyEntry(entry: Entry): void {
-    if (entry.index <= this.#applied) return;
     this.#applied = entry.index;
     if (entry.kind === 0) this.#host.apply(entry);
     else this.#host.applyConfChange(entry);

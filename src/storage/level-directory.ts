@@ -3,6 +3,7 @@ import {
   chmodSync,
   close,
   closeSync,
+  existsSync,
   fsync,
   fsyncSync,
   mkdirSync,
@@ -177,7 +178,7 @@ export class LevelDirectoryStore implements DirectoryStore {
 
   /** Creates the directory, or sees that an existing one is ours and closed to other users. */
   #prepare(): void {
-    if (mkdirSync(this.#path, { recursive: true, mode: directoryMode }) !== undefined) {
+    if (makeDirectory(this.#path)) {
       const parent = openSync(dirname(this.#path), 'r');
       fsyncSync(parent);
       closeSync(parent);
@@ -248,4 +249,16 @@ function syncDirectory(path: string, done: Completion): void {
       close(file, (closeError) => done(syncError ?? closeError ?? undefined));
     });
   });
+}
+
+/**
+ * Creates a directory and those above it; false if it is there. Node's own recursion never ends
+ * where a directory can be created nowhere (/proc).
+ */
+function makeDirectory(path: string): boolean {
+  if (existsSync(path)) return false;
+  const parent = dirname(path);
+  if (parent !== path) makeDirectory(parent);
+  mkdirSync(path, { mode: directoryMode });
+  return true;
 }
