@@ -5,7 +5,7 @@ import { checkRange } from '../apply/check.ts';
 import { executeRange, hasRevisionFilters, isDefaultOrder } from '../apply/range.ts';
 import type { RangeReader } from '../apply/reader.ts';
 import {
-  RangeRequest,
+  type RangeRequest,
   RangeResponse,
   type RangeStreamResponse,
   type ResponseHeader,

@@ -82,7 +82,7 @@ function passesFilters(kv: KeyValue, request: RangeRequest): boolean {
 function sortKeyValues(kvs: KeyValue[], request: RangeRequest): void {
   const { sortTarget, sortOrder } = request;
   if (sortTarget === SortTarget.key && sortOrder !== SortOrder.descend) return;
-  const compare = comparisons[sortTarget as keyof typeof comparisons];
+  const compare = comparisons[sortTarget];
   const sign = sortOrder === SortOrder.descend ? -1 : 1;
   kvs.sort((a, b) => sign * compare(a, b));
 }

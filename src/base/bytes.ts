@@ -23,7 +23,7 @@ export function buffer(bytes: Uint8Array): Buffer {
 
 /** One character per byte, so that string order is byte order. */
 export function latin1(bytes: Uint8Array): string {
-  return buffer(bytes).toString("latin1");
+  return buffer(bytes).toString('latin1');
 }
 
 export function fromLatin1(text: string): Uint8Array {

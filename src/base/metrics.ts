@@ -17,7 +17,11 @@ export type Labels = readonly string[];
 
 /** Creates a metric on first use; the same name always gives the same metric. */
 export interface Metrics {
-  counter(name: string, help: string, labelNames?: readonly string[]): (...labels: string[]) => Counter;
+  counter(
+    name: string,
+    help: string,
+    labelNames?: readonly string[],
+  ): (...labels: string[]) => Counter;
   gauge(name: string, help: string, labelNames?: readonly string[]): (...labels: string[]) => Gauge;
   histogram(
     name: string,

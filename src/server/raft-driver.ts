@@ -371,8 +371,9 @@ export class RaftDriver {
     const endMs = this.#clock.monotonicMs() + applySliceMs;
     let last: Entry | undefined;
     while (this.#nextToApply < this.#toApply.length) {
-      last = this.#toApply[this.#nextToApply++] as Entry;
-      this.#applyEntry(last);
+      const entry = this.#toApply[this.#nextToApply++] as Entry;
+      this.#applyEntry(entry);
+      last = entry;
       if ((this.#nextToApply & 15) === 0 && this.#clock.monotonicMs() >= endMs) break;
     }
     if (this.#nextToApply >= this.#toApply.length) {
