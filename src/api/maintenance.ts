@@ -1,4 +1,6 @@
-/** The parts of the Maintenance service that need no later version (etcd: api/v3rpc/maintenance.go). */
+/**
+ * The parts of the Maintenance service that need no later version (etcd: api/v3rpc/maintenance.go).
+ */
 import { etcdErrors } from '../base/errors.ts';
 import type { HashKVRequest, HashKVResponse, StatusRequest, StatusResponse } from '../gen/rpc.ts';
 import { header, type HeaderSource } from './header.ts';

@@ -33,7 +33,9 @@ export function checkDeleteRange(request: DeleteRangeRequest): void {
   if (request.key.length === 0) throw new EtcdError('emptyKey');
 }
 
-/** @param operationsLimit largest number of compares or operations; nested txns get what is left. */
+/**
+ * @param operationsLimit largest number of compares or operations; nested txns get what is left.
+ */
 export function checkTxn(request: TxnRequest, operationsLimit: number): void {
   checkTxnShape(request, operationsLimit);
   // After the shape: the number of operations is bounded by now.

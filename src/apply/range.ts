@@ -1,4 +1,6 @@
-/** Range as clients see it: the store's range, then filters, order and limit (etcd: txn/range.go). */
+/**
+ * Range as clients see it: the store's range, then filters, order and limit (etcd: txn/range.go).
+ */
 import { compareBytes, emptyBytes, latin1 } from '../base/bytes.ts';
 import type { KeyValue } from '../gen/kv.ts';
 import { SortOrder, SortTarget } from '../gen/rpc.ts';

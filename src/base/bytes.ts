@@ -1,4 +1,6 @@
-/** Byte strings. Keys are bytes on the wire and latin1 strings in indexes, where `<` is byte order. */
+/**
+ * Byte strings. Keys are bytes on the wire and latin1 strings in indexes, where `<` is byte order.
+ */
 
 export const emptyBytes: Uint8Array = new Uint8Array(0);
 

@@ -1,4 +1,6 @@
-/** Who a member is and with whom it founds its cluster: from its flags, or from its data directory. */
+/**
+ * Who a member is and with whom it founds its cluster: from its flags, or from its data directory.
+ */
 import { clusterIdOf, idToString, memberIdOf } from '../cluster/identity.ts';
 import type { Member } from '../cluster/membership.ts';
 import type { Config } from '../config/schema.ts';

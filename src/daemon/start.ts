@@ -24,7 +24,10 @@ import { apiBackend, serverHealth } from './api-backend.ts';
 import { checkIdentity, type Founders, foundersOf, type Identity } from './founders.ts';
 import type { Member, MemberDependencies } from './member.ts';
 
-/** How long a starting member waits for a leader before it serves what it can without one (etcd: wait-cluster-ready-timeout). */
+/**
+ * How long a starting member waits for a leader before it serves what it can without one (etcd:
+ * wait-cluster-ready-timeout).
+ */
 const clusterReadyTimeoutMs = 5000;
 /** How long calls under way may take when the member stops. */
 const stopGraceMs = 2000;

@@ -143,7 +143,9 @@ export class WatchableStore implements WatchHost, StoreListener {
     watcher.stream.compacted(watcher, this.#store.compactedRevision);
   }
 
-  /** Adds events to the batches of the watchers that want them. Returns the watchers that have some. */
+  /**
+   * Adds events to the batches of the watchers that want them. Returns the watchers that have some.
+   */
   #matches(
     group: WatcherGroup<Watcher>,
     events: readonly StoredEvent[],

@@ -20,7 +20,10 @@ export interface RaftConfig {
   readonly inflightBytesLimit: number;
   readonly preVote: boolean;
   readonly checkQuorum: boolean;
-  /** Answer reads from the leader's lease instead of a round of heartbeats. Needs checkQuorum and bounded clocks. */
+  /**
+   * Answer reads from the leader's lease instead of a round of heartbeats. Needs checkQuorum and
+   * bounded clocks.
+   */
   readonly leaseReads: boolean;
   /** A leader that a configuration change removed or demoted steps down. */
   readonly stepDownOnRemoval: boolean;

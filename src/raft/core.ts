@@ -1,4 +1,6 @@
-/** The state of one member, and the transitions between roles. Roles act on it from their own files. */
+/**
+ * The state of one member, and the transitions between roles. Roles act on it from their own files.
+ */
 import { check, fail } from './check.ts';
 import { restore } from './confchange/restore.ts';
 import type { RaftConfig } from './config.ts';
@@ -59,7 +61,9 @@ export class Core {
   uncommittedBytes = 0;
   /** Leader: followers may be owed entries or a newer commit index. Settled once per Ready. */
   appendsDue = false;
-  /** Leader: the transferee is owed an append, even an empty one: its answer shows what it lacks. */
+  /**
+   * Leader: the transferee is owed an append, even an empty one: its answer shows what it lacks.
+   */
   transfereeProbeDue = false;
 
   reads = new ReadRounds();
@@ -113,7 +117,9 @@ export class Core {
     return this.config.leaseReads && this.now < this.config.electionTicks;
   }
 
-  /** Whether the leader has committed an entry of its own term: then it knows all that is committed. */
+  /**
+   * Whether the leader has committed an entry of its own term: then it knows all that is committed.
+   */
   hasCommittedInTerm(): boolean {
     return this.log.termOrZero(this.log.committed) === this.term;
   }

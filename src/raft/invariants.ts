@@ -1,4 +1,6 @@
-/** What must hold of a member between any two calls. Run after every step in tests and simulation. */
+/**
+ * What must hold of a member between any two calls. Run after every step in tests and simulation.
+ */
 import { check } from './check.ts';
 import { checkInvariants as checkConfiguration } from './confchange/invariants.ts';
 import type { Core } from './core.ts';

@@ -62,7 +62,9 @@ export function tickLeader(core: Core): void {
   if (core.heartbeatElapsed >= core.config.heartbeatTicks) broadcastHeartbeat(core);
 }
 
-/** Steps down if no quorum was heard from: others may have elected a new leader (dissertation 6.2). */
+/**
+ * Steps down if no quorum was heard from: others may have elected a new leader (dissertation 6.2).
+ */
 function checkQuorum(core: Core): boolean {
   if (!core.tracker.quorumActive()) {
     core.config.trace('quorumLost', { term: core.term });

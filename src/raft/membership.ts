@@ -1,4 +1,6 @@
-/** Changing who the members are (dissertation chapter 4). A change takes effect when it is applied. */
+/**
+ * Changing who the members are (dissertation chapter 4). A change takes effect when it is applied.
+ */
 import { Changer } from './confchange/changer.ts';
 import { encodeConfChange } from './confchange/codec.ts';
 import type { Core } from './core.ts';

@@ -1,7 +1,10 @@
 /** What members say to each other: one type per kind, told apart by `type`. */
 import type { Entry, MemberId, SnapshotMetadata } from './types.ts';
 
-/** Fields of every message. `term` is the sender's, except in pre-votes (the term it would start) and in `propose` and `readIndex`, where it is 0. */
+/**
+ * Fields of every message. `term` is the sender's, except in pre-votes (the term it would start)
+ * and in `propose` and `readIndex`, where it is 0.
+ */
 interface Envelope {
   readonly from: MemberId;
   readonly to: MemberId;
@@ -23,7 +26,10 @@ export interface AppendMessage extends Envelope {
   readonly commit: number;
 }
 
-/** `index` is the last index known to match or, if `reject`, the refused one; then `rejectHint` and `logTerm` speed up the search for a match. */
+/**
+ * `index` is the last index known to match or, if `reject`, the refused one; then `rejectHint` and
+ * `logTerm` speed up the search for a match.
+ */
 export interface AppendResponseMessage extends Envelope {
   readonly type: 'appendResponse';
   readonly index: number;
@@ -32,7 +38,10 @@ export interface AppendResponseMessage extends Envelope {
   readonly logTerm: number;
 }
 
-/** RequestVote. `index` and `logTerm` name the candidate's last entry; `transfer` overrides the lease check (dissertation 4.2.3). */
+/**
+ * RequestVote. `index` and `logTerm` name the candidate's last entry; `transfer` overrides the
+ * lease check (dissertation 4.2.3).
+ */
 export interface VoteMessage extends Envelope {
   readonly type: 'vote' | 'preVote';
   readonly index: number;
@@ -45,7 +54,10 @@ export interface VoteResponseMessage extends Envelope {
   readonly reject: boolean;
 }
 
-/** A snapshot is needed or, at the receiver, has been received whole and can be installed. The host moves its contents. */
+/**
+ * A snapshot is needed or, at the receiver, has been received whole and can be installed. The host
+ * moves its contents.
+ */
 export interface SnapshotMessage extends Envelope {
   readonly type: 'snapshot';
   readonly snapshot: SnapshotMetadata;
@@ -58,7 +70,9 @@ export interface HeartbeatMessage extends Envelope {
   readonly context: bigint;
 }
 
-/** Confirms that the leader was not deposed, as far as the sender knew, when round `context` began. */
+/**
+ * Confirms that the leader was not deposed, as far as the sender knew, when round `context` began.
+ */
 export interface HeartbeatResponseMessage extends Envelope {
   readonly type: 'heartbeatResponse';
   readonly context: bigint;
@@ -75,7 +89,10 @@ export interface TransferLeaderMessage extends Envelope {
   readonly transferee: MemberId;
 }
 
-/** A follower asks the leader for a read index (dissertation 6.4). `context` is never 0 and never reused. */
+/**
+ * A follower asks the leader for a read index (dissertation 6.4). `context` is never 0 and never
+ * reused.
+ */
 export interface ReadIndexMessage extends Envelope {
   readonly type: 'readIndex';
   readonly context: bigint;

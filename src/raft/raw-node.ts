@@ -22,7 +22,9 @@ export class RawNode {
   readonly #core: Core;
   readonly #output: Output;
 
-  /** Starts from what the storage holds. Throws `RaftFailure` if config or storage are impossible. */
+  /**
+   * Starts from what the storage holds. Throws `RaftFailure` if config or storage are impossible.
+   */
   constructor(config: RaftConfig) {
     this.#core = new Core(config);
     this.#output = new Output(this.#core);

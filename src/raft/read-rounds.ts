@@ -19,7 +19,8 @@ export interface WaitingRead {
 /**
  * Rounds are numbered within a term. An answer to a round proves that the answering member had not
  * gone to a newer term when that round began; a quorum of answers proves that no newer leader
- * existed then, so every read that came before the round began may use its index (dissertation 6.4).
+ * existed then, so every read that came before the round began may use its index (dissertation
+ * 6.4).
  */
 export class ReadRounds {
   #round = 0;

@@ -10,7 +10,10 @@ import type {
   SoftState,
 } from './types.ts';
 
-/** Returned by the host when a write is durable. Acknowledgements for entries that were overwritten meanwhile are ignored. */
+/**
+ * Returned by the host when a write is durable. Acknowledgements for entries that were overwritten
+ * meanwhile are ignored.
+ */
 export interface PersistAck {
   /** Number of the write, from 1. Acknowledging a write acknowledges all earlier ones too. */
   readonly sequence: number;
@@ -23,11 +26,17 @@ export interface PersistAck {
   readonly snapshotIndex: number;
 }
 
-/** One batch to make durable, in the order in which Readies were taken. A later batch may overwrite entries of an earlier one from its first index on. */
+/**
+ * One batch to make durable, in the order in which Readies were taken. A later batch may overwrite
+ * entries of an earlier one from its first index on.
+ */
 export interface Persist {
   /** Present if it changed in a way that must be durable (term or vote) or commit moved. */
   readonly hardState: HardState | undefined;
-  /** The write must be synced before its messages are sent and it is acknowledged. False only if the commit index alone changed. */
+  /**
+   * The write must be synced before its messages are sent and it is acknowledged. False only if the
+   * commit index alone changed.
+   */
   readonly mustSync: boolean;
   readonly entries: readonly Entry[];
   /** Install before the entries: the host has received its contents already. */
@@ -59,7 +68,10 @@ export interface Ready {
   /** Committed and durable here: index at most min(commit, last acknowledged write). */
   readonly committedEntries: readonly Entry[];
   readonly readStates: readonly ReadState[];
-  /** Contexts of reads that were dropped (leader lost or changed); the host may ask again under a new context. */
+  /**
+   * Contexts of reads that were dropped (leader lost or changed); the host may ask again under a
+   * new context.
+   */
   readonly droppedReads: readonly bigint[];
 }
 

@@ -136,7 +136,8 @@ export function sendAppend(
   const index = progress.next - 1;
   const logTerm = log.term(index);
   if (typeof logTerm !== 'number') return sendSnapshot(core, to, progress);
-  // A full window lets only empty appends through: their answers show whether the full ones got lost.
+  // A full window lets only empty appends through: their answers show whether the full ones got
+  // lost.
   const full = progress.state === 'replicate' && progress.inflights.isFull();
   const entries = full
     ? nothing

@@ -1,4 +1,6 @@
-/** What the core reads of the host's stable log. Reads are synchronous; writing is the host's job. */
+/**
+ * What the core reads of the host's stable log. Reads are synchronous; writing is the host's job.
+ */
 import type { ConfState, Entry, HardState, SnapshotMetadata } from './types.ts';
 
 /** The entries asked for were compacted away; a snapshot stands in for them. */
@@ -15,7 +17,10 @@ export interface LogStorage {
   lastIndex(): number;
   /** Term of an entry between firstIndex - 1 and lastIndex, both included. */
   term(index: number): number | typeof compacted | typeof unavailable;
-  /** Entries in [low, high), at least one if there is one, else as many as fit into `sizeLimitBytes`. */
+  /**
+   * Entries in [low, high), at least one if there is one, else as many as fit into
+   * `sizeLimitBytes`.
+   */
   entries(
     low: number,
     high: number,

@@ -13,23 +13,33 @@ export interface Entry {
   readonly index: number;
   readonly term: number;
   readonly kind: EntryKind;
-  /** Opaque to the core for normal entries; an encoded {@link ConfChange} otherwise. Empty for a leader's first entry. */
+  /**
+   * Opaque to the core for normal entries; an encoded {@link ConfChange} otherwise. Empty for a
+   * leader's first entry.
+   */
   readonly data: Uint8Array;
 }
 
-/** What must be durable before a member answers (Raft figure 2, persistent state), with the commit index as a hint. */
+/**
+ * What must be durable before a member answers (Raft figure 2, persistent state), with the commit
+ * index as a hint.
+ */
 export interface HardState {
   readonly term: number;
   readonly vote: MemberId;
   readonly commit: number;
 }
 
-/** Membership as of one applied index; `votersOutgoing` is non-empty while in a joint configuration. */
+/**
+ * Membership as of one applied index; `votersOutgoing` is non-empty while in a joint configuration.
+ */
 export interface ConfState {
   readonly voters: readonly MemberId[];
   readonly votersOutgoing: readonly MemberId[];
   readonly learners: readonly MemberId[];
-  /** Voters of the outgoing configuration that become learners when the joint configuration is left. */
+  /**
+   * Voters of the outgoing configuration that become learners when the joint configuration is left.
+   */
   readonly learnersNext: readonly MemberId[];
   readonly autoLeave: boolean;
 }
@@ -57,7 +67,10 @@ export interface ConfChangeSingle {
 export const ConfChangeTransition = { auto: 0, jointImplicit: 1, jointExplicit: 2 } as const;
 export type ConfChangeTransition = (typeof ConfChangeTransition)[keyof typeof ConfChangeTransition];
 
-/** A change of membership (Raft dissertation, chapter 4). Without changes: leave the joint configuration. */
+/**
+ * A change of membership (Raft dissertation, chapter 4). Without changes: leave the joint
+ * configuration.
+ */
 export interface ConfChange {
   readonly transition: ConfChangeTransition;
   readonly changes: readonly ConfChangeSingle[];

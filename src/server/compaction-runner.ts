@@ -11,7 +11,10 @@ export interface CompactedStore {
 export interface CompactionRunnerOptions {
   readonly clock: Clock;
   readonly store: CompactedStore;
-  /** Rest between two steps in milliseconds, so that requests come first (etcd: compaction-sleep-interval). */
+  /**
+   * Rest between two steps in milliseconds, so that requests come first (etcd:
+   * compaction-sleep-interval).
+   */
   readonly restMs: number;
   /** Removals held in memory; above it the runner waits for the next flush. */
   readonly pendingOperations: () => number;

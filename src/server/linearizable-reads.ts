@@ -9,7 +9,10 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { EtcdErrorName } from '../base/errors.ts';
 
-/** A round that got no answer is asked again, e.g. because the message was lost (etcd: readIndexRetryTime). */
+/**
+ * A round that got no answer is asked again, e.g. because the message was lost (etcd:
+ * readIndexRetryTime).
+ */
 const retryMs = 500;
 
 export type ReadDone = (refusal: EtcdErrorName | undefined) => void;

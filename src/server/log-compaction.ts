@@ -13,7 +13,10 @@ export interface CompactableLog {
   setSnapshotAvailable(metadata: SnapshotMetadata): void;
 }
 
-/** After a snapshot was sent its receiver needs this long to load it and to ask for what follows (etcd: releaseDelayAfterSnapshot). */
+/**
+ * After a snapshot was sent its receiver needs this long to load it and to ask for what follows
+ * (etcd: releaseDelayAfterSnapshot).
+ */
 const graceAfterSnapshotMs = 30_000;
 /** A receiver that never comes back must not make the log grow without end. */
 const heldEntriesLimit = 1_000_000;

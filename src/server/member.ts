@@ -162,7 +162,9 @@ export class Member {
     return this.#node.status().isLearner;
   }
 
-  /** Begins to talk to the other members and to take requests. `onFailure` is called at most once. */
+  /**
+   * Begins to talk to the other members and to take requests. `onFailure` is called at most once.
+   */
   start(onFailure: (error: Error) => void): void {
     this.#onFailure = onFailure;
     const { transport, directory } = this.#options;

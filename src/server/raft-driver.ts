@@ -24,7 +24,9 @@ import {
   type SoftState,
 } from '../raft/index.ts';
 
-/** Proposals that wait for a leader. With the sizes below: what a client may have in flight here. */
+/**
+ * Proposals that wait for a leader. With the sizes below: what a client may have in flight here.
+ */
 const waitingProposalsLimit = 20_000;
 const waitingProposalsLimitBytes = 64 * 1024 * 1024;
 /** What is handed to Raft, and by a follower to its leader, at a time. */
@@ -45,7 +47,10 @@ export interface LogWrite {
   readonly snapshot: SnapshotMetadata | undefined;
 }
 
-/** Where the driver's outputs go. Called from within a turn; none may call back into the driver's turn. */
+/**
+ * Where the driver's outputs go. Called from within a turn; none may call back into the driver's
+ * turn.
+ */
 export interface DriverHost {
   /** Makes one batch durable. An error ends the member: a failed sync is never tried again. */
   write(batch: LogWrite, sync: boolean, done: (error: Error | undefined) => void): void;
@@ -54,7 +59,10 @@ export interface DriverHost {
   /** Whether somebody still waits for a proposal; one that nobody waits for is not made. */
   awaited(id: bigint): boolean;
   send(messages: readonly Message[]): void;
-  /** False while the state has more unwritten changes than memory should hold; wakes the driver later. */
+  /**
+   * False while the state has more unwritten changes than memory should hold; wakes the driver
+   * later.
+   */
   mayApply(): boolean;
   /** Applies one normal entry. */
   apply(entry: Entry): void;
@@ -296,10 +304,14 @@ export class RaftDriver {
     this.#term = hardState.term;
   }
 
-  /** Writes all that waits as one batch; a snapshot is written alone, as the log starts anew after it. */
+  /**
+   * Writes all that waits as one batch; a snapshot is written alone, as the log starts anew after
+   * it.
+   */
   #write(): void {
     if (this.#writing || this.#persists.length === 0) return;
-    // A moved commit index is a hint that is found again after a restart: it waits for the next write.
+    // A moved commit index is a hint that is found again after a restart: it waits for the next
+    // write.
     if (!this.#persists.some((persist) => persist.mustSync)) {
       this.#acknowledgeUnsynced();
       return;

@@ -17,7 +17,10 @@ import { RequestIds } from './request-id.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { WaitList } from './wait.ts';
 
-/** Committed entries that are not applied yet; above it requests are refused (etcd: maxGapBetweenApplyAndCommitIndex). */
+/**
+ * Committed entries that are not applied yet; above it requests are refused (etcd:
+ * maxGapBetweenApplyAndCommitIndex).
+ */
 const applyBacklogLimit = 5000;
 /** Requests that may wait for their outcome; together with the proposals' limits bounds memory. */
 const waitingRequestsLimit = 50_000;
@@ -165,7 +168,8 @@ export class Server {
 
   /**
    * Calls `listener` once when this member has had no leader for three election timeouts, as
-   * streams that asked for it by `hasleader` are cut then (etcd: monitorLeader). Returns how to stop listening.
+   * streams that asked for it by `hasleader` are cut then (etcd: monitorLeader). Returns how to
+   * stop listening.
    */
   onLeaderLost(listener: () => void): () => void {
     this.#leaderLost.add(listener);

@@ -14,7 +14,9 @@ import { type Plain, Session, type Step } from './session.ts';
 /** One script, run against each server alone. */
 export interface Case {
   readonly name: string;
-  /** Versions of etcd that this would crash or hang: such a case is skipped and its name says so. */
+  /**
+   * Versions of etcd that this would crash or hang: such a case is skipped and its name says so.
+   */
   readonly unfit?: RegExp;
   run(session: Session): Promise<void>;
 }

@@ -80,8 +80,8 @@ interface OpenWatch {
   readonly isCompacted: boolean;
   /** How much of the log of everything is counted in `expected`. */
   counted: number;
-  /** Events that the watch must have shown. */
-  expected: number;
+  /** Revisions of the events that the watch must have shown, ascending. */
+  readonly expected: number[];
 }
 
 /** One run: sends, compares, and keeps account of revisions and watches. */
@@ -170,7 +170,7 @@ class Run {
       createdAt: this.#revision,
       isCompacted,
       counted: 0,
-      expected: 0,
+      expected: [],
     });
     this.#compared.set(watchId, 0);
   }
@@ -227,21 +227,27 @@ class Run {
     const all = this.#etcdLog.delivered(everything).events;
     for (; watch.counted < all.length; watch.counted++) {
       const event = all[watch.counted];
-      if (event !== undefined && shows(request, createdAt, event)) watch.expected++;
+      if (event !== undefined && shows(request, createdAt, event)) {
+        watch.expected.push(event.kv?.modRevision ?? 0);
+      }
     }
     const { expected } = watch;
     for (const log of [this.#etcdLog, this.#ourLog]) {
       const delivered = log.delivered(watchId);
       await log.until(
         () =>
-          isCompacted ? delivered.canceled !== undefined : delivered.events.length >= expected,
+          isCompacted
+            ? delivered.canceled !== undefined
+            : delivered.events.length >= expected.length,
         deliveryTimeoutMs,
       );
       if (!isCompacted) {
         const which = log === this.#etcdLog ? 'etcd' : 'ours';
-        expect(delivered.events.length, `${which}: watch ${watchId} ${show(request)}`).toBe(
-          expected,
-        );
+        const revisions = delivered.events.map(({ kv }) => kv?.modRevision);
+        expect(
+          revisions,
+          `${which}: watch ${watchId} of revision ${createdAt}, ${show(request)}`,
+        ).toEqual(expected);
       }
     }
   }

@@ -118,6 +118,19 @@ export class Session {
     return header?.revision ?? 0;
   }
 
+  /**
+   * Calls without waiting; whoever awaits the answer later meets the refusal, and nobody has to,
+   * as a case may end before.
+   */
+  begun<Request extends object, Response extends object>(
+    method: AnyMethod<Request, Response>,
+    request: Request,
+  ): Promise<Response> {
+    const answer = this.client.unary(method, request);
+    answer.catch(() => undefined);
+    return answer;
+  }
+
   /** Calls and writes down the answer or the refusal; returns the answer. */
   async call<Request extends object, Response extends object>(
     method: AnyMethod<Request, Response>,

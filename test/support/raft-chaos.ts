@@ -384,7 +384,11 @@ export class RaftChaos {
     return [...this.network.hosts.values()]
       .map((host) => {
         const { core } = host.node;
-        return `${host.id}: ${core.role} of ${core.leader} term ${core.term} last ${core.log.lastIndex} committed ${core.log.committed} applied ${core.log.applied} voters ${core.tracker.voterIds().join()}`;
+        const { lastIndex, committed, applied } = core.log;
+        return (
+          `${host.id}: ${core.role} of ${core.leader} term ${core.term} last ${lastIndex} ` +
+          `committed ${committed} applied ${applied} voters ${core.tracker.voterIds().join()}`
+        );
       })
       .join('\n');
   }

@@ -70,14 +70,17 @@ describe('tidiness', () => {
   });
 
   test(`no line is wider than ${columnsMax} columns`, () => {
-    const unbreakable = /https?:\/\/|^\s*(import|export) .* from |^\s*['"`][^'"`]*['"`],?$/;
+    // Addresses, imports, and the names of tests, which stand on one line whatever their length.
+    const unbreakable = /https?:\/\/|^\s*(import|export) .* from |^\s*(test|describe)\(['"`]/;
     expect(
       offenders((line) => Array.from(line).length > columnsMax && !unbreakable.test(line)),
     ).toEqual([]);
   });
 
   test('nothing is left for later', () => {
-    const later = new RegExp(`\\b(${['TO', 'FIX'].join('DO|')}ME|XXX|HACK)\\b`);
+    const later = new RegExp(
+      `\\b(${['TO' + 'DO', 'FIX' + 'ME', 'X'.repeat(3), 'HA' + 'CK'].join('|')})\\b`,
+    );
     expect(offenders((line) => later.test(line))).toEqual([]);
   });
 

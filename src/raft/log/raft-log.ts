@@ -196,13 +196,16 @@ export class RaftLog {
     if (index <= this.#committed) return;
     if (index > this.#lastIndex) {
       fail(
-        `told to commit ${index}, past the log's end ${this.#lastIndex}: acknowledged entries were lost`,
+        `told to commit ${index}, past the log's end ${this.#lastIndex}: ` +
+          'acknowledged entries were lost',
       );
     }
     this.#committed = index;
   }
 
-  /** Commits up to `index` if its entry is of `term`: older terms commit only along (Raft 5.4.2). */
+  /**
+   * Commits up to `index` if its entry is of `term`: older terms commit only along (Raft 5.4.2).
+   */
   tryCommit(index: number, term: number): boolean {
     if (index <= this.#committed || this.termOrZero(index) !== term) return false;
     this.commitTo(index);

@@ -1,4 +1,6 @@
-/** The end of the log that is kept in memory: what is not durable yet, and what will be read soon. */
+/**
+ * The end of the log that is kept in memory: what is not durable yet, and what will be read soon.
+ */
 import { fail } from '../check.ts';
 import type { Entry, SnapshotMetadata } from '../types.ts';
 import { entriesSizeBytes, fittingCount } from './entry-size.ts';
@@ -114,7 +116,9 @@ export class Tail {
     this.#snapshotHandedOut = false;
   }
 
-  /** Lets go of entries up to `index`, which the storage must hold. Copies seldom: half at a time. */
+  /**
+   * Lets go of entries up to `index`, which the storage must hold. Copies seldom: half at a time.
+   */
   release(index: number): void {
     const count = Math.min(index + 1, this.#handedOut) - this.#offset;
     if (count <= 0 || count * 2 < this.#entries.length) return;

@@ -148,7 +148,9 @@ const administration: Case[] = [
   }),
 ];
 
-/** Enables authentication with root and a user of each kind of permission, and disables it after. */
+/**
+ * Enables authentication with root and a user of each kind of permission, and disables it after.
+ */
 const enabled = (name: string, run: (s: Session, root: CallNotes) => Promise<void>): Case =>
   script(name, async (s) => {
     for (const user of ['reader', 'writer', 'both', 'none']) {

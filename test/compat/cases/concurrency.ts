@@ -35,7 +35,7 @@ const locks: Case[] = [
     await s.grant(0x12n, 600);
     await s.grant(0x13n, 600);
     const first = await s.call(lock, { name: bytes('l3'), lease: 0x12n });
-    const second = s.client.unary(lock, { name: bytes('l3'), lease: 0x13n });
+    const second = s.begun(lock, { name: bytes('l3'), lease: 0x13n });
     await s.sleep(200);
     await s.range(range({ key: 'l3', rangeEnd: 'l4' }));
     await s.call(unlock, { key: first?.key ?? bytes('') });
@@ -75,7 +75,7 @@ const elections: Case[] = [
     await s.grant(0x22n, 600);
     const name = bytes('e2');
     const answer = await s.call(election.campaign, { name, lease: 0x21n, value: bytes('a') });
-    const second = s.client.unary(election.campaign, { name, lease: 0x22n, value: bytes('b') });
+    const second = s.begun(election.campaign, { name, lease: 0x22n, value: bytes('b') });
     await s.sleep(200);
     await s.call(election.leader, { name });
     await s.call(election.resign, { leader: answer?.leader });

@@ -157,7 +157,8 @@ function header(revision: number): object {
 function eventsOf({ events }: WatchResponse): string[] {
   return events.map(({ type, kv, prevKv }) => {
     const previous = prevKv === undefined ? '' : ` was ${fromUtf8(prevKv.value)}`;
-    return `${type} ${fromUtf8(kv?.key ?? utf8('?'))}=${fromUtf8(kv?.value ?? utf8('?'))}${previous}`;
+    const [key, value] = [kv?.key, kv?.value].map((bytes) => fromUtf8(bytes ?? utf8('?')));
+    return `${type} ${key}=${value}${previous}`;
   });
 }
 
