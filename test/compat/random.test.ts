@@ -135,6 +135,7 @@ class Run {
       case 'compact':
         // What a watch shows of the time before depends on whether it was faster.
         await this.#checkpoint(number);
+        await this.#cancelSilent(number);
         break;
       default:
     }
@@ -196,6 +197,17 @@ class Run {
       await log.until(() => log.delivered(watchId).canceled !== undefined, deliveryTimeoutMs);
     }
     this.#compareWatch(watchId, number);
+  }
+
+  /**
+   * A watch from the past that had nothing to show may still be catching up, on one server and not
+   * on the other: a compaction now would end the one and not the other.
+   */
+  async #cancelSilent(number: number): Promise<void> {
+    for (const [watchId, { request, createdAt, expected }] of this.#open) {
+      const isFromThePast = request.startRevision !== 0 && request.startRevision <= createdAt;
+      if (isFromThePast && expected.length === 0) await this.#cancel(watchId, number);
+    }
   }
 
   /** Waits until the open watches have shown all there is, and compares them. */
