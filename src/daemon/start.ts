@@ -154,6 +154,7 @@ async function serve(
     router: httpRouter(config, dependencies, member),
     clock,
     logger: logger.child({ module: 'http' }),
+    maxConcurrentStreams: adapter.maxConcurrentStreams,
     acceptGrpc: (socket) => adapter.accept(socket),
   });
   closing.push(async () => {
