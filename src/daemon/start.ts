@@ -129,7 +129,7 @@ async function serve(
     fail = resolve;
   });
   member.start((error) => fail(error));
-  await announced(config, dependencies, member);
+  await announced(config, dependencies, member, failed);
 
   const backend = apiBackend({ member, clusterId: identity.clusterId, config, clock, random });
   const health = new HealthService();
@@ -227,19 +227,26 @@ async function publish(config: Config, member: ServerMember, logger: Logger): Pr
   }
 }
 
-/** Waits until this member is announced, which takes a leader, or no longer than a limit. */
-function announced(
+/**
+ * Waits until this member is announced, which takes a leader, but no longer than a limit and not
+ * if the member is about to end.
+ */
+async function announced(
   config: Config,
-  { clock, logger }: MemberDependencies,
+  { clock, logger, stopping }: MemberDependencies,
   member: ServerMember,
+  failed: Promise<Error>,
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
+  let cancel = (): void => {};
+  const limit = new Promise<void>((resolve) => {
     const timer = clock.after(clusterReadyTimeoutMs, resolve);
-    publish(config, member, logger).then(() => {
-      timer.cancel();
-      resolve();
-    }, reject);
+    cancel = () => timer.cancel();
   });
+  try {
+    await Promise.race([publish(config, member, logger), limit, stopping, failed]);
+  } finally {
+    cancel();
+  }
 }
 
 /** Runs work that ends by a callback with an error or without. */
