@@ -4,7 +4,7 @@
  *     npm run build
  *     node examples/watch.mjs services/ 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379
  */
-import { Client, EventType, prefixEnd } from 'quorate';
+import { Client, EventType, prefixRange } from 'quorate';
 
 const [prefix = '', endpoints = '127.0.0.1:2379'] = process.argv.slice(2);
 /** @param {Uint8Array | undefined} bytes */
@@ -15,7 +15,7 @@ process.once('SIGINT', () => interrupted.abort());
 
 const client = new Client({ endpoints });
 try {
-  const range = { key: prefix, rangeEnd: prefixEnd(prefix) };
+  const range = prefixRange(prefix);
   // What is there, and from the next revision on what happens: nothing is missed in between.
   const { header, kvs } = await client.range(range);
   for (const { key, value } of kvs) console.log(`${text(key)} = ${text(value)}`);

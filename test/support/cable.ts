@@ -39,6 +39,14 @@ export class Cable {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
+  /** Moves nothing any more on the connections that there are, and says nothing of it. */
+  hold(): void {
+    for (const socket of this.#sockets) {
+      socket.removeAllListeners('data');
+      socket.pause();
+    }
+  }
+
   /** Accepts connections and moves no bytes, as a paused process would. */
   holdNext(): void {
     this.#held = true;

@@ -6,7 +6,16 @@ import { Client, compare, op } from '../../../src/client/index.ts';
 import { MemberListResponse } from '../../../src/gen/rpc.ts';
 import { Cluster, KV } from '../../../src/gen/services.ts';
 import { FakeMember, Refusal } from '../../support/fake-member.ts';
-import { CountingMember, cabled, client, failure, never, until, valueOf } from './setup.ts';
+import {
+  CountingMember,
+  cabled,
+  cleanup,
+  client,
+  failure,
+  never,
+  until,
+  valueOf,
+} from './setup.ts';
 
 const unavailable = (text: string): Refusal => new Refusal(StatusCode.unavailable, text);
 
@@ -195,6 +204,19 @@ describe('time', () => {
     const waiting = client({ endpoints: address }).memberList({}, { signal: later.signal });
     later.abort('not even an error');
     await expect(waiting).rejects.toBe('not even an error');
+  });
+
+  test('many calls at once make Node warn of nothing', async () => {
+    const warnings: string[] = [];
+    const warn = (warning: Error): void => void warnings.push(warning.message);
+    process.on('warning', warn);
+    cleanup(() => process.off('warning', warn));
+    const { address } = await cabled(new CountingMember());
+    const by = client({ endpoints: address });
+    const { signal } = abortable();
+    await Promise.all(Array.from({ length: 100 }, () => by.put('k', 'v', { signal })));
+    await delay(0);
+    expect(warnings).toEqual([]);
   });
 
   test('close rejects what is pending and everything after', async () => {

@@ -46,6 +46,26 @@ describe('endpoints', () => {
     for (let i = 0; i < 5; i++) expect(valueOf(await reader.get('k'))).toBe('two');
   });
 
+  test('that fall silent under a watch are left after a ping without an answer', async () => {
+    const silent = new CountingMember().onWatch();
+    const other = new CountingMember().onWatch();
+    const one = await cabled(silent);
+    const two = await cabled(other);
+    const by = client({
+      endpoints: [one.address, two.address],
+      keepaliveTimeMs: 1,
+      keepaliveTimeoutMs: 100,
+    });
+    const iterator = by.watch({ key: 'k', createdNotify: true })[Symbol.asyncIterator]();
+    await (await silent.watch()).confirm(7);
+    await iterator.next();
+    const begun = Date.now();
+    one.cable.hold();
+    expect((await (await other.watch()).confirm(7)).startRevision).toBe(8);
+    // Servers take a ping each 5 s or more for an attack, so that less is not done.
+    expect(Date.now() - begun).toBeGreaterThan(9_000);
+  });
+
   test('that come back serve again', async () => {
     const one = await cabled(new CountingMember('one'));
     const reader = client({ endpoints: one.address, requestTimeoutMs: 20_000 });
