@@ -153,7 +153,7 @@ export class Caller {
         } catch (error) {
           if (!(error instanceof ClientError)) throw error;
           this.#judge(endpoint, error);
-          if (error === scope.signal.reason) throw error;
+          if (isDeadline(error)) throw error;
           last = error;
           if (!renewed && withToken && this.#refused(error, token)) {
             renewed = true;
@@ -166,11 +166,8 @@ export class Caller {
         await scope.sleep(backoffMs(failures));
       }
     } catch (error) {
-      // The reason that the time was up says little; what kept the call busy says more.
-      if (last !== undefined && error === scope.signal.reason && isDeadline(error)) {
-        throw deadlineExceeded(last);
-      }
-      throw error;
+      // That the time was up says little; what kept the call busy says more.
+      throw last !== undefined && isDeadline(error) ? deadlineExceeded(last) : error;
     }
   }
 

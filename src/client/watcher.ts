@@ -42,9 +42,10 @@ export interface WatchBatch {
 }
 
 /**
- * A watch in progress, begun when it was made. It resumes by itself after a lost connection, at
- * the revision after the last one told, so that every event is told once. To be iterated once;
- * leaving the loop ends it. When the user is slow, the server is not read any further.
+ * A watch in progress. It is asked for at once; without `startRevision` it begins when the server
+ * has confirmed it (see `createdNotify`). It resumes by itself after a lost connection, at the
+ * revision after the last one told, so that every event is told once. To be iterated once; leaving
+ * the loop ends it. When the user is slow, the server is not read any further.
  *
  * The iteration throws `CompactedError` if the events to resume with have been compacted,
  * `ClientError` for any other end by the server or by `Client.close`, and the signal's reason if

@@ -53,7 +53,7 @@ async function settled(flood: Flood): Promise<number> {
 
 describe('a slow user', () => {
   test('stops the stream, gets everything in the end, and holds up nobody else', async () => {
-    const total = 2000;
+    const total = 800;
     const member = new FakeMember().onWatch();
     member.on(KV.methods.put, () => PutResponse.create({ header: header(1) }));
     const { address } = await cabled(member);
@@ -62,7 +62,7 @@ describe('a slow user', () => {
     const stream = await member.watch();
     await stream.confirm(0);
     const flood = new Flood(stream, 1, total);
-    // 8 MiB in our queue, 16 messages in grpc-js, and windows: of 125 MiB.
+    // 8 MiB in our queue, 16 messages in grpc-js, and windows: of 50 MiB.
     expect(await settled(flood)).toBeLessThan(400);
 
     // The same connection serves others.

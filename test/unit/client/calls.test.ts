@@ -168,6 +168,15 @@ describe('time', () => {
     expect(Date.now() - begun).toBeLessThan(3000);
     expect([error.code, error.message]).toEqual([...etcdErrors.deadline]);
     expect(error.cause).toMatchObject({ message: 'etcdserver: leader changed' });
+    // Nor does it matter whether the call then pauses or waits for an answer.
+    member.interfere = (_method, time) => {
+      if (time > last + 1) return never();
+      throw unavailable('etcdserver: no leader');
+    };
+    const last = member.ranges;
+    const again = await failure(client({ endpoints: address, requestTimeoutMs: 300 }).get('k'));
+    expect(again.cause).toMatchObject({ message: 'etcdserver: no leader' });
+    expect(member.ranges).toBe(last + 2);
   });
 
   test('the deadline of a call overrides that of the client', async () => {
@@ -177,6 +186,7 @@ describe('time', () => {
     const writer = client({ endpoints: address, requestTimeoutMs: 60_000 });
     const error = await failure(writer.put('k', 'v', { timeoutMs: 100 }));
     expect(error.code).toBe(StatusCode.deadlineExceeded);
+    expect(error.cause).toBeUndefined();
     await expect(writer.put('k', 'v', { timeoutMs: Number.NaN })).rejects.toThrow(RangeError);
   });
 
@@ -191,7 +201,7 @@ describe('time', () => {
     });
     const { cable, address } = await cabled(member);
     const { signal, abort } = abortable();
-    const lister = client({ endpoints: address });
+    const lister = client({ endpoints: address, requestTimeoutMs: 600_000 });
     const list = lister.memberList({}, { signal });
     await until(() => asked);
     abort(new Error('enough'));
