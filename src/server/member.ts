@@ -82,6 +82,7 @@ export class Member {
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
+  #failed = false;
   #onFailure: ((error: Error) => void) | undefined;
   #onHandedOver: (() => void) | undefined;
 
@@ -153,9 +154,9 @@ export class Member {
     return this.#compaction;
   }
 
-  /** Told to stop, or already stopped. */
-  get stopping(): boolean {
-    return this.#stopping;
+  /** Told to stop, or unable to go on: nothing more comes of a request. */
+  get ended(): boolean {
+    return this.#stopping || this.#failed;
   }
 
   get isLearner(): boolean {
@@ -380,6 +381,7 @@ export class Member {
   /** A member that cannot write must not acknowledge anything any more. */
   #fail(error: Error): void {
     if (this.#stopping) return;
+    this.#failed = true;
     this.#driver.stop();
     this.server.stop();
     this.#onFailure?.(error);
