@@ -171,7 +171,7 @@ export class Member {
     const { transport, directory } = this.#options;
     transport.start({
       receive: (messages) => {
-        this.#driver.receive(messages);
+        this.#receive(messages);
       },
       unreachable: (member) => {
         this.#driver.reportUnreachable(member);
@@ -180,7 +180,9 @@ export class Member {
         this.#driver.reportSnapshot(member, ok);
       },
       openSnapshot: () => this.#openSnapshot(),
-      receiveSnapshot: (_member, metadata) => directory.receiveSnapshot(metadata),
+      // While one is being taken over it must stay as it is, and another would come to nothing.
+      receiveSnapshot: (_member, metadata) =>
+        this.#node.pendingSnapshot === undefined ? directory.receiveSnapshot(metadata) : undefined,
     });
     transport.setPeers(this.membership.list().filter(({ id }) => id !== this.id));
     this.#driver.start();
@@ -257,6 +259,18 @@ export class Member {
         this.#fail(error);
       },
     };
+  }
+
+  /** A snapshot's message comes when its contents are here: they stay only if the core wants them. */
+  #receive(messages: readonly Message[]): void {
+    this.#driver.receive(messages);
+    for (const message of messages) {
+      if (message.type !== 'snapshot') continue;
+      const { pendingSnapshot } = this.#node;
+      const { index, term } = message.snapshot;
+      if (pendingSnapshot?.index === index && pendingSnapshot.term === term) continue;
+      this.#options.directory.dropReceived(message.snapshot);
+    }
   }
 
   #send(messages: readonly Message[]): void {

@@ -359,6 +359,13 @@ export class DataDirectory {
     return { metadata, stateDirectory: name, chain: sink.chain };
   }
 
+  /** Removes a complete received state that the core did not take. */
+  dropReceived({ index, term }: SnapshotMetadata): void {
+    const name = stateDirectoryName(index, term);
+    const sink = this.#received.find((each) => each.name === name);
+    if (sink !== undefined) this.#drop(sink);
+  }
+
   /**
    * Opens the state that the log names by now. The old one stays open for those who read it, until
    * {@link removeReplaced}; after a crash the next start removes it.
