@@ -261,7 +261,7 @@ export class Member {
     };
   }
 
-  /** A snapshot's message comes when its contents are here: they stay only if the core wants them. */
+  /** A snapshot's message comes when its contents are here; they stay if the core wants them. */
   #receive(messages: readonly Message[]): void {
     this.#driver.receive(messages);
     for (const message of messages) {

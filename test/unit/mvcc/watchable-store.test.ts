@@ -203,6 +203,24 @@ describe('a watcher', () => {
     ]);
   });
 
+  test('gets no previous value from before the compaction, whether it is removed yet or not', () => {
+    const { store, watchable, clock } = setUp();
+    put(store, ['a', '1']);
+    put(store, ['a', '2']);
+    put(store, ['a', '3']);
+    store.compact(3);
+    const seen = (): unknown[] => {
+      const stream = open(watchable);
+      stream.create({ ...plain, prevKv: true, startRevision: 3 });
+      clock.settle();
+      return takeAll(stream).flatMap((out) => (out.kind === 'events' ? textsOf(out) : []));
+    };
+    const expected = ['3 put a=2', '4 put a=3 (was 2)'];
+    expect(seen()).toEqual(expected);
+    while (store.compactionStep() === 'more');
+    expect(seen()).toEqual(expected);
+  });
+
   test('that falls behind a compaction is cancelled, others are not', () => {
     const { store, watchable, clock } = setUp();
     const stuck = open(watchable, { unsentDeliveries: 1 });

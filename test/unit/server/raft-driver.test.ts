@@ -176,6 +176,28 @@ test('a proposal that nobody waits for any more is not made', () => {
   expect(driver.waitingProposals).toBe(0);
 });
 
+test('of entries overwritten before their write began only the last version is written', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, writes } = fixture;
+  following(fixture);
+  const append = (from: bigint, term: number, index: number, terms: readonly number[]): void => {
+    const data = new Uint8Array(0);
+    const entries = terms.map((each, i) => {
+      return { index: index + 1 + i, term: each, kind: 0 as const, data };
+    });
+    const logTerm = index === 0 ? 0 : 1;
+    driver.receive([{ type: 'append', from, to: 1n, term, index, logTerm, entries, commit: 0 }]);
+    clock.runDue();
+  };
+  append(2n, 1, 0, [1, 1, 1]);
+  append(2n, 1, 3, [1, 1]);
+  append(3n, 2, 3, [2]);
+  fixture.written();
+  const [write] = writes;
+  expect(write?.batch.hardState).toMatchObject({ term: 2 });
+  expect(write?.batch.entries.map(({ index, term }) => [index, term])).toEqual([[4, 2]]);
+});
+
 test('entries wait while the state has too much that is not written', () => {
   const { clock, driver, applied, answers, written } = setUp([1n]);
   written();
