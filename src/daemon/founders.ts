@@ -25,6 +25,21 @@ export function foundersOf(config: Config): Founders {
   return { memberId: self.id, clusterId: clusterIdOf(members.map(({ id }) => id)), members };
 }
 
+/**
+ * The founders of the cluster that a directory was made for, but that it does not know yet.
+ * @throws Error if the flags describe another one
+ */
+export function foundersFor(identity: Identity, config: Config): Founders {
+  const founders = foundersOf(config);
+  const { memberId, clusterId } = founders;
+  if (memberId === identity.memberId && clusterId === identity.clusterId) return founders;
+  throw new Error(
+    `the data directory ${config.dataDir} was made for member ${idToString(identity.memberId)} ` +
+      `of cluster ${idToString(identity.clusterId)}, whose first start did not get far: start it ` +
+      'with the same --initial-cluster flags, or remove the directory',
+  );
+}
+
 function membersOf(config: Config): readonly Member[] {
   return config.initialCluster.map(({ name, peerUrls }) => ({
     id: memberIdOf(peerUrls, config.clusterToken),

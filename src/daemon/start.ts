@@ -2,7 +2,6 @@
  * Puts a member together from its configuration and starts it; stops it in reverse order. The one
  * place that knows every part.
  */
-import type { Logger } from '../base/logger.ts';
 import { CLUSTER_VERSION, ETCD_VERSION, STORAGE_VERSION } from '../base/versions.ts';
 import { ClusterService } from '../api/cluster.ts';
 import { GrpcAdapter } from '../api/grpc/adapter.ts';
@@ -20,8 +19,9 @@ import { Member as ServerMember } from '../server/member.ts';
 import { foundCluster } from '../server/state.ts';
 import { type DataDirectory, openDataDirectory, readIdentity } from '../storage/data-directory.ts';
 import { GrpcTransport } from '../transport/grpc-transport.ts';
+import { announce } from './announce.ts';
 import { apiBackend, serverHealth } from './api-backend.ts';
-import { checkIdentity, type Founders, foundersOf, type Identity } from './founders.ts';
+import { checkIdentity, foundersFor, foundersOf, type Identity } from './founders.ts';
 import type { Member, MemberDependencies } from './member.ts';
 
 /**
@@ -52,8 +52,7 @@ async function open(
   const { clock, random, logger, metrics } = dependencies;
   const stored = readIdentity(config.dataDir);
   if (stored !== undefined) checkIdentity(stored, config);
-  const founders = stored === undefined ? foundersOf(config) : undefined;
-  const identity = identityOf(stored, founders);
+  const identity = stored ?? foundersOf(config);
 
   const transport = new GrpcTransport({
     self: identity.memberId,
@@ -73,15 +72,17 @@ async function open(
         path: config.dataDir,
         clock,
         logger: logger.child({ module: 'storage' }),
-        identity,
+        identity: { memberId: identity.memberId, clusterId: identity.clusterId },
         flushIntervalMs: config.backendBatchIntervalMs,
       },
       done,
     ),
   );
   closing.push(() => callback((done) => directory.close(done)));
-  if (founders !== undefined) {
-    await callback((done) => foundCluster(directory.backend, founders.members, done));
+  // The directory alone does not tell: a crash may have come between its making and this.
+  if (directory.fresh) {
+    const { members } = foundersFor(identity, config);
+    await callback((done) => foundCluster(directory.backend, members, done));
   }
 
   const member = await result<ServerMember>((done) =>
@@ -108,12 +109,6 @@ async function open(
   // From here on the member's own stop closes transport and directory.
   closing.splice(0, closing.length, () => callback((done) => member.stop(done)));
   return await serve(config, dependencies, identity, member, closing);
-}
-
-function identityOf(stored: Identity | undefined, founders: Founders | undefined): Identity {
-  const identity = stored ?? founders;
-  if (identity === undefined) throw new Error('neither directory nor flags tell who this is');
-  return { memberId: identity.memberId, clusterId: identity.clusterId };
 }
 
 async function serve(
@@ -207,26 +202,6 @@ function httpRouter(
   });
 }
 
-/** Tells all members this one's name and client URLs; tries until it has been agreed on. */
-async function publish(config: Config, member: ServerMember, logger: Logger): Promise<void> {
-  for (;;) {
-    try {
-      await member.server.request({
-        case: 'clusterMemberAttrSet',
-        value: {
-          memberId: member.id,
-          memberAttributes: { name: config.name, clientUrls: [...config.advertiseClientUrls] },
-        },
-      });
-      return;
-    } catch (error) {
-      if (member.stopping) return;
-      const reason = error instanceof Error ? error.message : String(error);
-      logger.warn({ error: reason }, 'could not announce this member to the others yet');
-    }
-  }
-}
-
 /**
  * Waits until this member is announced, which takes a leader, but no longer than a limit and not
  * if the member is about to end.
@@ -242,8 +217,14 @@ async function announced(
     const timer = clock.after(clusterReadyTimeoutMs, resolve);
     cancel = () => timer.cancel();
   });
+  const announcement = { name: config.name, clientUrls: config.advertiseClientUrls };
   try {
-    await Promise.race([publish(config, member, logger), limit, stopping, failed]);
+    await Promise.race([
+      announce(member, announcement, { clock, logger }),
+      limit,
+      stopping,
+      failed,
+    ]);
   } finally {
     cancel();
   }

@@ -12,7 +12,8 @@ import { acknowledgeOwn } from './replication.ts';
 import { reportSnapshot, reportUnreachable } from './snapshot.ts';
 import { step, tick } from './step.ts';
 import { forgetLeader, transferLeader } from './transfer.ts';
-import { EntryKind, type ConfChange, type ConfState, type MemberId } from './types.ts';
+import { EntryKind } from './types.ts';
+import type { ConfChange, ConfState, MemberId, SnapshotMetadata } from './types.ts';
 
 /**
  * Not re-entrant: one caller, one call at a time. See README.md for the contract between the
@@ -105,6 +106,11 @@ export class RawNode {
   /** The transfer of a snapshot's contents to the member has ended. */
   reportSnapshot(member: MemberId, ok: boolean): void {
     reportSnapshot(this.#core, member, ok);
+  }
+
+  /** The snapshot that replaces the log, from its message on until it is installed. */
+  get pendingSnapshot(): SnapshotMetadata | undefined {
+    return this.#core.log.tail.snapshot;
   }
 
   hasReady(): boolean {

@@ -29,7 +29,7 @@ export interface LinearizableReadOptions {
   readonly clock: Clock;
   /** How long a round may take. */
   readonly timeoutMs: number;
-  /** Most reads that may wait for a round to begin. */
+  /** Most reads that may wait for a round to begin, or for their index to be applied. */
   readonly waitingLimit: number;
   /** Asks Raft for a read index; contexts are never reused. */
   readonly ask: (context: bigint) => void;
@@ -46,6 +46,8 @@ export class LinearizableReads {
     readonly index: number;
     readonly waiting: readonly ReadDone[];
   }[] = [];
+  /** Reads in `#confirmed`. */
+  #confirmedCount = 0;
 
   constructor(options: LinearizableReadOptions) {
     this.#options = options;
@@ -53,7 +55,7 @@ export class LinearizableReads {
 
   /** Calls `done` once a read of this member's state sees every write acknowledged before now. */
   wait(done: ReadDone): void {
-    if (this.#waiting.length >= this.#options.waitingLimit) {
+    if (this.#waiting.length + this.#confirmedCount >= this.#options.waitingLimit) {
       done('tooManyRequests');
       return;
     }
@@ -84,6 +86,7 @@ export class LinearizableReads {
     if (!round?.contexts.has(context)) return;
     this.#endRound(round);
     this.#confirmed.push({ index, waiting: round.waiting });
+    this.#confirmedCount += round.waiting.length;
     this.applied(this.#options.appliedIndex());
   }
 
@@ -104,8 +107,9 @@ export class LinearizableReads {
   /** The member has applied up to `index`. */
   applied(index: number): void {
     while (this.#confirmed[0] !== undefined && this.#confirmed[0].index <= index) {
-      const ready = this.#confirmed.shift();
-      for (const done of ready?.waiting ?? []) done(undefined);
+      const { waiting } = this.#confirmed.shift() ?? { waiting: [] };
+      this.#confirmedCount -= waiting.length;
+      for (const done of waiting) done(undefined);
     }
   }
 
@@ -114,6 +118,7 @@ export class LinearizableReads {
     const all = [...this.#confirmed.flatMap((each) => each.waiting), ...this.#waiting];
     if (this.#round !== undefined) this.#fail(this.#round, refusal);
     this.#confirmed = [];
+    this.#confirmedCount = 0;
     this.#waiting = [];
     for (const done of all) done(refusal);
   }

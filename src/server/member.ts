@@ -82,6 +82,7 @@ export class Member {
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
+  #failed = false;
   #onFailure: ((error: Error) => void) | undefined;
   #onHandedOver: (() => void) | undefined;
 
@@ -153,9 +154,9 @@ export class Member {
     return this.#compaction;
   }
 
-  /** Told to stop, or already stopped. */
-  get stopping(): boolean {
-    return this.#stopping;
+  /** Told to stop, or unable to go on: nothing more comes of a request. */
+  get ended(): boolean {
+    return this.#stopping || this.#failed;
   }
 
   get isLearner(): boolean {
@@ -170,7 +171,7 @@ export class Member {
     const { transport, directory } = this.#options;
     transport.start({
       receive: (messages) => {
-        this.#driver.receive(messages);
+        this.#receive(messages);
       },
       unreachable: (member) => {
         this.#driver.reportUnreachable(member);
@@ -179,7 +180,9 @@ export class Member {
         this.#driver.reportSnapshot(member, ok);
       },
       openSnapshot: () => this.#openSnapshot(),
-      receiveSnapshot: (_member, metadata) => directory.receiveSnapshot(metadata),
+      // While one is being taken over it must stay as it is, and another would come to nothing.
+      receiveSnapshot: (_member, metadata) =>
+        this.#node.pendingSnapshot === undefined ? directory.receiveSnapshot(metadata) : undefined,
     });
     transport.setPeers(this.membership.list().filter(({ id }) => id !== this.id));
     this.#driver.start();
@@ -256,6 +259,18 @@ export class Member {
         this.#fail(error);
       },
     };
+  }
+
+  /** A snapshot's message comes when its contents are here; they stay if the core wants them. */
+  #receive(messages: readonly Message[]): void {
+    this.#driver.receive(messages);
+    for (const message of messages) {
+      if (message.type !== 'snapshot') continue;
+      const { pendingSnapshot } = this.#node;
+      const { index, term } = message.snapshot;
+      if (pendingSnapshot?.index === index && pendingSnapshot.term === term) continue;
+      this.#options.directory.dropReceived(message.snapshot);
+    }
   }
 
   #send(messages: readonly Message[]): void {
@@ -380,6 +395,7 @@ export class Member {
   /** A member that cannot write must not acknowledge anything any more. */
   #fail(error: Error): void {
     if (this.#stopping) return;
+    this.#failed = true;
     this.#driver.stop();
     this.server.stop();
     this.#onFailure?.(error);

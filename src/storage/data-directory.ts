@@ -301,12 +301,12 @@ export class DataDirectory {
     return this.#backend;
   }
 
-  /** Nothing was ever appended or applied: this is a first start. */
+  /** Nothing was ever founded, appended or applied: this is a first start. */
   get fresh(): boolean {
     const { hardState } = this.raftLog;
-    return (
-      this.raftLog.lastIndex() === 0 && hardState.term === 0 && this.#backend.appliedIndex === 0
-    );
+    const { appliedIndex, confState } = this.#backend;
+    const used = this.raftLog.lastIndex() > 0 || hardState.term > 0 || appliedIndex > 0;
+    return !used && confState.voters.length === 0;
   }
 
   /** Bytes on disk of the state and of the log: what a volume must have room for. */
@@ -357,6 +357,13 @@ export class DataDirectory {
     this.#received = this.#received.filter((each) => each !== sink);
     this.#named = sink;
     return { metadata, stateDirectory: name, chain: sink.chain };
+  }
+
+  /** Removes a complete received state that the core did not take. */
+  dropReceived({ index, term }: SnapshotMetadata): void {
+    const name = stateDirectoryName(index, term);
+    const sink = this.#received.find((each) => each.name === name);
+    if (sink !== undefined) this.#drop(sink);
   }
 
   /**

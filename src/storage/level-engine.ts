@@ -20,6 +20,11 @@ const mergedBytes = 4 * 1024 * 1024;
 const level0FilesLimit = 7;
 /** How often the number of files is looked at while writes are held back. */
 const level0PollMs = 10;
+/**
+ * Writes are held back no longer than this: if compaction itself has failed, the number of files
+ * never falls, and only a write brings LevelDB's error to light.
+ */
+const holdLimitMs = 10_000;
 /** Looking at level 0 costs more than a small write, so it happens once per this many bytes. */
 const level0CheckBytes = 4 * 1024 * 1024;
 /** Bytes an iterator fetches in one trip to the thread pool. */
@@ -72,6 +77,8 @@ export class LevelEngine implements Engine {
   #closing: Completion | undefined;
   #closed = false;
   #bytesSinceCheck = 0;
+  /** Since when writes are held back; undefined while they are not. */
+  #heldSinceMs: number | undefined;
   backlogBytes = 0;
 
   private constructor(location: string, database: Database, options: LevelEngineOptions) {
@@ -179,11 +186,16 @@ export class LevelEngine implements Engine {
   #holdBack(): boolean {
     if (this.#bytesSinceCheck < level0CheckBytes) return false;
     const files = Number(this.#database.getProperty('leveldb.num-files-at-level0'));
-    if (files <= level0FilesLimit) {
+    const nowMs = this.#clock.monotonicMs();
+    const begins = this.#heldSinceMs === undefined;
+    this.#heldSinceMs ??= nowMs;
+    if (files <= level0FilesLimit || nowMs - this.#heldSinceMs >= holdLimitMs) {
+      this.#heldSinceMs = undefined;
       this.#bytesSinceCheck = 0;
       return false;
     }
-    this.#logger.debug({ location: this.location, files }, 'compaction is behind: writes wait');
+    const fields = { location: this.location, files };
+    if (begins) this.#logger.info(fields, 'compaction is behind: writes wait');
     this.#clock.after(level0PollMs, () => this.#next());
     return true;
   }

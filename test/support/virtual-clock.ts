@@ -48,6 +48,11 @@ export class VirtualClock implements Clock {
     this.advance(0);
   }
 
+  /** Moves time on and runs nothing: the process is stopped. */
+  skip(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   /** Moves time on and runs every callback that becomes due, each at its own time. */
   advance(ms: number): void {
     const endMs = this.#nowMs + ms;

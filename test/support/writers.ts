@@ -21,8 +21,15 @@ export interface Writers {
   stop(): Promise<void>;
 }
 
-/** Each writer puts one key after the other, at a member chosen in turn. */
-export function startWriters(members: readonly MemberProcess[], count: number): Writers {
+/**
+ * Each writer puts one key after the other, at a member chosen in turn.
+ * @param valueBytes least length of a value
+ */
+export function startWriters(
+  members: readonly MemberProcess[],
+  count: number,
+  valueBytes = 0,
+): Writers {
   const clients = members.map(({ address }) => new GrpcClient(address));
   const acknowledged: Acknowledged[] = [];
   const unknown: Writers['unknown'][number][] = [];
@@ -31,7 +38,7 @@ export function startWriters(members: readonly MemberProcess[], count: number): 
     for (let i = 0; !stopping; i++) {
       const client = clients[(writer + i) % clients.length] as GrpcClient;
       const key = `w${writer}/${i}`;
-      const value = `value of ${key}`;
+      const value = `value of ${key}`.padEnd(valueBytes, '.');
       try {
         const request = PutRequest.create({ key: utf8(key), value: utf8(value) });
         const { header } = await client.unary(KV.methods.put, request);

@@ -179,6 +179,48 @@ describe('a watcher', () => {
     ]);
   });
 
+  test('at the compacted revision gets what is left of it', () => {
+    const { store, watchable, clock } = setUp();
+    put(store, ['b', '1'], ['c', '1']);
+    // One revision that deletes from a key on and puts one of the deleted keys again: the
+    // compaction at it removes the deletion of that key alone.
+    const txn = store.begin();
+    txn.deleteRange('a', '\0');
+    txn.put('b', utf8('2'), 0n);
+    txn.put('z', utf8('2'), 0n);
+    txn.end();
+    put(store, ['b', '3']);
+    store.compact(3);
+    while (store.compactionStep() === 'more');
+    const stream = open(watchable);
+    stream.create({ ...plain, end: '\0', startRevision: 3 });
+    clock.settle();
+    expect(takeAll(stream).flatMap((out) => (out.kind === 'events' ? textsOf(out) : []))).toEqual([
+      '3 delete c',
+      '3 put b=2',
+      '3 put z=2',
+      '4 put b=3',
+    ]);
+  });
+
+  test('gets no previous value from before the compaction, whether it is removed yet or not', () => {
+    const { store, watchable, clock } = setUp();
+    put(store, ['a', '1']);
+    put(store, ['a', '2']);
+    put(store, ['a', '3']);
+    store.compact(3);
+    const seen = (): unknown[] => {
+      const stream = open(watchable);
+      stream.create({ ...plain, prevKv: true, startRevision: 3 });
+      clock.settle();
+      return takeAll(stream).flatMap((out) => (out.kind === 'events' ? textsOf(out) : []));
+    };
+    const expected = ['3 put a=2', '4 put a=3 (was 2)'];
+    expect(seen()).toEqual(expected);
+    while (store.compactionStep() === 'more');
+    expect(seen()).toEqual(expected);
+  });
+
   test('that falls behind a compaction is cancelled, others are not', () => {
     const { store, watchable, clock } = setUp();
     const stuck = open(watchable, { unsentDeliveries: 1 });

@@ -127,8 +127,8 @@ test('a member that was away catches up by a snapshot and goes on from it after 
 });
 
 /** A few virtual seconds of writes while members crash and the network fails. */
-async function storm(seed: number): Promise<void> {
-  const cluster = await started({ seed, snapshotCount: 50, catchUpEntries: 5 });
+async function storm(seed: number, snapshotCount = 50, catchUpEntries = 5): Promise<void> {
+  const cluster = await started({ seed, snapshotCount, catchUpEntries });
   const { random, network, members } = cluster;
   network.setFaults({ drop: 0.02, duplicate: 0.02, reorder: 0.05 });
   const acknowledged = new Map<string, number>();
@@ -179,3 +179,15 @@ test('nothing acknowledged is lost in a storm of failures', { timeout: 120_000 }
     });
   }
 });
+
+test(
+  'nor if the log keeps nothing that the flushed state covers',
+  { timeout: 120_000 },
+  async () => {
+    for (let seed = 2000; seed < 2010; seed++) {
+      await storm(seed, 1, 0).catch((error: unknown) => {
+        throw new Error(`seed ${seed}`, { cause: error });
+      });
+    }
+  },
+);

@@ -114,3 +114,17 @@ test('waiting reads are bounded, and stopping refuses all', () => {
   reads.stop('stopped');
   expect(seen.slice(1).sort()).toEqual(['a stopped', 'b stopped', 'c stopped', 'e stopped']);
 });
+
+test('reads that wait for a member that does not apply are bounded too', () => {
+  const { reads, asked, seen, wait } = setUp();
+  for (const name of ['a', 'b', 'c']) {
+    wait(name);
+    reads.begin();
+    reads.confirmed(asked.at(-1) ?? 0n, 20);
+  }
+  wait('d');
+  expect(seen).toEqual(['d tooManyRequests']);
+  reads.applied(20);
+  wait('e');
+  expect(seen).toEqual(['d tooManyRequests', 'a ok', 'b ok', 'c ok']);
+});

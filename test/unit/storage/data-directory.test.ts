@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -298,6 +299,24 @@ describe('a data directory on disk', () => {
       expect(await problem(open(where))).toMatch(/^damaged: .*missing/);
       expect(existsSync(join(where.path, name))).toBe(false);
     }
+  });
+
+  test.each([
+    ['log', /^damaged: .*the log ends at 3, but the state covers index 5/],
+    ['state-0-0', /^damaged: .*the state covers index 3, but the log begins after 4/],
+  ])('refuses an older %s beside the rest', async (name, expected) => {
+    let directory = await open({ path });
+    await advance(directory, 3);
+    await close(directory);
+    const kept = join(path, '..', 'kept');
+    cpSync(join(path, name), kept, { recursive: true });
+    directory = await open({ path });
+    await advance(directory, 5);
+    await completion((done) => directory.raftLog.compact(4, done));
+    await close(directory);
+    rmSync(join(path, name), { recursive: true });
+    cpSync(kept, join(path, name), { recursive: true });
+    expect(await problem(open({ path }))).toMatch(expected);
   });
 
   test('a lock database that a crash left unreadable is made anew', async () => {

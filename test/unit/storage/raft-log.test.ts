@@ -207,6 +207,20 @@ describe('damage to the log database', () => {
     await expect(damaged((disk) => disk.rot(key, () => undefined))).rejects.toThrow(/log/);
   });
 
+  test('an earlier version of a record that was overwritten is noticed by the chain', async () => {
+    const disk = new MemoryDisk();
+    const log = await open(disk);
+    await append(log, { hardState, entries: run(1, 2, 1) });
+    await append(log, { entries: [entry(3, 1, 5), entry(4, 1, 5)] });
+    const key = numberedKey(logKeys.entries, 3);
+    const earlier = disk.tree.get(key.toString('latin1'));
+    await append(log, { entries: run(3, 4, 1) });
+    await append(log, { entries: run(5, 6, 1) });
+    await completion((done) => log.close(done));
+    disk.rot(key, () => earlier);
+    await expect(open(disk)).rejects.toThrow(/record of 5 does not follow/);
+  });
+
   test('every flipped byte is noticed', async () => {
     const disk = new MemoryDisk();
     const log = await open(disk);

@@ -1,0 +1,224 @@
+/** The driver between a real core and a host whose every answer the test decides. */
+import { expect, test } from 'vitest';
+import { silentLogger } from '../../../src/base/logger.ts';
+import {
+  type Entry,
+  MemoryStorage,
+  type Message,
+  noConfState,
+  RawNode,
+} from '../../../src/raft/index.ts';
+import { type LogWrite, RaftDriver } from '../../../src/server/raft-driver.ts';
+import { raftConfig } from '../../../src/server/raft-options.ts';
+import { SeededRandom } from '../../../src/base/random.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+interface Write {
+  readonly batch: LogWrite;
+  end(error?: Error): void;
+}
+
+interface Fixture {
+  readonly clock: VirtualClock;
+  readonly driver: RaftDriver;
+  readonly writes: Write[];
+  readonly sent: Message[];
+  readonly applied: number[];
+  readonly failures: Error[];
+  readonly answers: { connected: boolean; awaited: boolean; mayApply: boolean };
+  /** Ends the oldest write well. */
+  written(): void;
+}
+
+function setUp(voters: readonly bigint[]): Fixture {
+  const clock = new VirtualClock();
+  const storage = new MemoryStorage({ ...noConfState, voters });
+  const writes: Write[] = [];
+  const sent: Message[] = [];
+  const applied: number[] = [];
+  const failures: Error[] = [];
+  const answers = { connected: true, awaited: true, mayApply: true };
+  const node = new RawNode(
+    raftConfig({
+      memberId: 1n,
+      storage,
+      applied: 0,
+      heartbeatMs: 100,
+      electionMs: 1000,
+      preVote: true,
+      random: new SeededRandom(1),
+      logger: silentLogger,
+    }),
+  );
+  const driver = new RaftDriver({
+    node,
+    clock,
+    logger: silentLogger,
+    tickMs: 100,
+    observeTickDelay: () => undefined,
+    host: {
+      write: (batch, _sync, done) => {
+        if (batch.hardState !== undefined) storage.setHardState(batch.hardState);
+        storage.append(batch.entries);
+        writes.push({ batch, end: done });
+      },
+      connected: () => answers.connected,
+      awaited: () => answers.awaited,
+      send: (messages) => {
+        sent.push(...messages);
+      },
+      mayApply: () => answers.mayApply,
+      apply: (entry: Entry) => {
+        applied.push(entry.index);
+      },
+      applyConfChange: () => undefined,
+      applied: () => undefined,
+      installSnapshot: () => undefined,
+      leaderChanged: () => undefined,
+      readStates: () => undefined,
+      droppedReads: () => undefined,
+      turn: () => undefined,
+      failed: (error) => {
+        failures.push(error);
+      },
+    },
+  });
+  driver.start();
+  clock.runDue();
+  const written = (): void => {
+    writes.shift()?.end();
+    clock.runDue();
+  };
+  return { clock, driver, writes, sent, applied, failures, answers, written };
+}
+
+function proposal(id: bigint): { id: bigint; data: Uint8Array } {
+  return { id, data: new Uint8Array([Number(id)]) };
+}
+
+/** A follower of member 2 in term 1. */
+function following(fixture: Fixture): void {
+  const message = { type: 'heartbeat', from: 2n, to: 1n, term: 1, commit: 0, context: 1n } as const;
+  fixture.driver.receive([message]);
+  fixture.clock.runDue();
+  fixture.written();
+  fixture.sent.length = 0;
+}
+
+function proposed({ sent }: Fixture): number[] {
+  return sent.flatMap((each) =>
+    each.type === 'propose' ? each.entries.map(({ data }) => data[0] ?? 0) : [],
+  );
+}
+
+test('nothing is applied before it is durable here, and what gathers meanwhile is one write', () => {
+  const { clock, driver, writes, applied, written } = setUp([1n]);
+  expect(writes.map(({ batch }) => batch.hardState)).toMatchObject([{ term: 1, vote: 1n }]);
+  written();
+  for (const id of [1n, 2n, 3n]) {
+    driver.propose(proposal(id));
+    clock.runDue();
+  }
+  expect(writes.map(({ batch }) => batch.entries.map(({ index }) => index))).toEqual([[1]]);
+  expect(applied).toEqual([]);
+  written();
+  expect(applied).toEqual([1]);
+  expect(writes.map(({ batch }) => batch.entries.map(({ index }) => index))).toEqual([[2, 3, 4]]);
+  written();
+  expect(applied).toEqual([1, 2, 3, 4]);
+});
+
+test('a failed write ends everything: it is told once, and nothing is sent or written after', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, writes, sent, failures } = fixture;
+  const vote = { type: 'vote', from: 2n, to: 1n, term: 1, index: 0, logTerm: 0 } as const;
+  driver.receive([{ ...vote, transfer: false }]);
+  clock.runDue();
+  expect(sent).toEqual([]);
+  writes.shift()?.end(new Error('full'));
+  clock.advance(60_000);
+  driver.receive([{ ...vote, term: 2, transfer: true }]);
+  clock.advance(60_000);
+  expect(failures.map(({ message }) => message)).toEqual(['full']);
+  expect([sent, writes]).toEqual([[], []]);
+});
+
+test('a follower hands a proposal on once, and only while its leader can be reached', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, answers } = fixture;
+  following(fixture);
+  answers.connected = false;
+  driver.propose(proposal(7n));
+  clock.advance(200);
+  expect(proposed(fixture)).toEqual([]);
+  answers.connected = true;
+  driver.wake();
+  clock.advance(200);
+  expect(proposed(fixture)).toEqual([7]);
+  // Whatever becomes of it: its outcome is unknown from here on.
+  driver.receive([{ type: 'heartbeat', from: 3n, to: 1n, term: 2, commit: 0, context: 1n }]);
+  clock.advance(500);
+  expect(proposed(fixture)).toEqual([7]);
+});
+
+test('a proposal that nobody waits for any more is not made', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, answers } = fixture;
+  answers.connected = false;
+  following(fixture);
+  driver.propose(proposal(7n));
+  clock.runDue();
+  answers.awaited = false;
+  answers.connected = true;
+  driver.wake();
+  clock.advance(200);
+  expect(proposed(fixture)).toEqual([]);
+  expect(driver.waitingProposals).toBe(0);
+});
+
+test('of entries overwritten before their write began only the last version is written', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, writes } = fixture;
+  following(fixture);
+  const append = (from: bigint, term: number, index: number, terms: readonly number[]): void => {
+    const data = new Uint8Array(0);
+    const entries = terms.map((each, i) => {
+      return { index: index + 1 + i, term: each, kind: 0 as const, data };
+    });
+    const logTerm = index === 0 ? 0 : 1;
+    driver.receive([{ type: 'append', from, to: 1n, term, index, logTerm, entries, commit: 0 }]);
+    clock.runDue();
+  };
+  append(2n, 1, 0, [1, 1, 1]);
+  append(2n, 1, 3, [1, 1]);
+  append(3n, 2, 3, [2]);
+  fixture.written();
+  const [write] = writes;
+  expect(write?.batch.hardState).toMatchObject({ term: 2 });
+  expect(write?.batch.entries.map(({ index, term }) => [index, term])).toEqual([[4, 2]]);
+});
+
+test('entries wait while the state has too much that is not written', () => {
+  const { clock, driver, applied, answers, written } = setUp([1n]);
+  written();
+  answers.mayApply = false;
+  written();
+  clock.advance(500);
+  expect([driver.committedIndex, applied]).toEqual([1, []]);
+  answers.mayApply = true;
+  driver.wake();
+  clock.runDue();
+  expect(applied).toEqual([1]);
+});
+
+test('a process that was stopped for long counts that as one tick', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, sent } = fixture;
+  following(fixture);
+  // The clock moves on without the callbacks that were due, as under SIGSTOP.
+  clock.skip(30_000);
+  clock.runDue();
+  expect(sent).toEqual([]);
+  clock.advance(2000);
+  expect(sent.some(({ type }) => type === 'preVote')).toBe(true);
+});
