@@ -4,7 +4,6 @@ import type { ClientOptions } from '../client/index.ts';
 import { ExitCode, ExitError, badArguments } from './exit.ts';
 import type { FlagValues } from './flags.ts';
 import { quote } from './go-text.ts';
-import { readPassword } from './password.ts';
 import type { Terminal } from './terminal.ts';
 
 type Auth = { readonly token: string } | { readonly user: string; readonly password: string };
@@ -19,6 +18,7 @@ async function authFrom(flags: FlagValues, terminal: Terminal): Promise<Auth | u
   if (password !== '') return { user, password };
   const colon = user.indexOf(':');
   if (colon >= 0) return { user: user.slice(0, colon), password: user.slice(colon + 1) };
+  const { readPassword } = await import('./password.ts');
   return { user, password: await readPassword(terminal, 'Password: ') };
 }
 

@@ -28,7 +28,7 @@ export class Session {
   async #read(): Promise<{ options: ClientOptions; printer: Printer }> {
     readEnvironment(this.terminal.environment, this.flags, this.terminal.warn);
     if (this.flags.boolean('debug')) this.#tellSettings();
-    const printer = printerFor(this.flags.text('write-out'), this.terminal, {
+    const printer = await printerFor(this.flags.text('write-out'), this.terminal, {
       hex: this.flags.boolean('hex'),
     });
     if (printer === undefined) {

@@ -1,15 +1,14 @@
 /** `completion`: scripts that let shells complete command lines. */
 import type { CommandDefinition } from '../command.ts';
-import { bashScript } from '../completion/bash.ts';
-import { fishScript } from '../completion/fish.ts';
-import { zshScript } from '../completion/zsh.ts';
 import { ExitCode, ExitError } from '../exit.ts';
 import { quote } from '../go-text.ts';
 
-const scripts: Readonly<Record<string, (root: CommandDefinition) => string>> = {
-  bash: bashScript,
-  zsh: zshScript,
-  fish: fishScript,
+type Script = (root: CommandDefinition) => string;
+
+const scripts: Readonly<Record<string, () => Promise<Script>>> = {
+  bash: async () => (await import('../completion/bash.ts')).bashScript,
+  zsh: async () => (await import('../completion/zsh.ts')).zshScript,
+  fish: async () => (await import('../completion/fish.ts')).fishScript,
 };
 
 export const completionCommand: CommandDefinition = {
@@ -24,7 +23,7 @@ export const completionCommand: CommandDefinition = {
   ],
   flags: [],
   choices: Object.keys(scripts),
-  run({ operands, path }, { terminal }): Promise<void> {
+  async run({ operands, path }, { terminal }): Promise<void> {
     const [shell = '', ...more] = operands;
     const count = operands.length;
     if (count !== 1 || more.length > 0) {
@@ -39,7 +38,6 @@ export const completionCommand: CommandDefinition = {
       );
     }
     const [root] = path;
-    if (root !== undefined) terminal.line(script(root));
-    return Promise.resolve();
+    if (root !== undefined) terminal.line((await script())(root));
   },
 };

@@ -7,7 +7,6 @@ import type { CommandDefinition, CommandLine } from '../command.ts';
 import { ExitCode, ExitError, badArguments } from '../exit.ts';
 import type { FlagDefinition, FlagValues } from '../flags.ts';
 import { quote } from '../go-text.ts';
-import { SimplePrinter } from '../printers/simple.ts';
 import type { Session } from '../session.ts';
 
 const sortOrders: Readonly<Record<string, SortOrder>> = {
@@ -146,7 +145,7 @@ async function run({ operands, flags }: CommandLine, session: Session): Promise<
     throw badArguments('--count-only is only for `--write-out=fields`');
   }
   if (flags.boolean('print-value-only')) {
-    if (!(printer instanceof SimplePrinter)) {
+    if (printer.format !== 'simple') {
       throw badArguments('print-value-only is only for `--write-out=simple`');
     }
     printer.valuesOnly = true;

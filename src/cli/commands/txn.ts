@@ -4,7 +4,6 @@ import { textOf } from '../byte-text.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { ExitCode, ExitError, badArguments } from '../exit.ts';
 import type { Session } from '../session.ts';
-import { parseCompare, parseOperation } from '../txn-grammar.ts';
 
 /** Reads one part of a transaction, up to its empty line. */
 async function readPart<T>(
@@ -29,6 +28,7 @@ async function readPart<T>(
 
 async function run({ operands, flags }: CommandLine, session: Session): Promise<void> {
   if (operands.length !== 0) throw badArguments('txn command does not accept argument');
+  const { parseCompare, parseOperation } = await import('../txn-grammar.ts');
   const { terminal } = session;
   const client = await session.client();
   const { printer } = await session.settings();

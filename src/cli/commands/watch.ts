@@ -1,5 +1,4 @@
 /** `watch`: events as they happen, printed or handed to a command. */
-import { spawn } from 'node:child_process';
 import type { Client, WatchBatch, Watcher } from '../../client/index.ts';
 import type { Event } from '../../gen/kv.ts';
 import { EventType } from '../../gen/kv.ts';
@@ -23,6 +22,7 @@ async function runCommand(
   event: Event,
   environment: Environment,
 ): Promise<void> {
+  const { spawn } = await import('node:child_process');
   const [program = '', ...args] = command;
   const type = event.type === EventType.delete ? 'DELETE' : 'PUT';
   const child = spawn(program, args, {

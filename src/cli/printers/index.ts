@@ -1,26 +1,23 @@
-/** Output formats by their names. */
+/** Output formats by their names, each loaded when it is asked for. */
 import type { Terminal } from '../terminal.ts';
-import { FieldsPrinter } from './fields.ts';
-import { JsonPrinter } from './json.ts';
 import type { Printer, PrinterOptions } from './printer.ts';
-import { ProtobufPrinter } from './protobuf.ts';
-import { SimplePrinter } from './simple.ts';
-import { TablePrinter } from './table.ts';
 
-const printers = {
-  simple: SimplePrinter,
-  fields: FieldsPrinter,
-  json: JsonPrinter,
-  protobuf: ProtobufPrinter,
-  table: TablePrinter,
-} as const;
+type PrinterClass = new (terminal: Terminal, options: PrinterOptions) => Printer;
+
+const printers: Readonly<Record<string, () => Promise<PrinterClass>>> = {
+  simple: async () => (await import('./simple.ts')).SimplePrinter,
+  fields: async () => (await import('./fields.ts')).FieldsPrinter,
+  json: async () => (await import('./json.ts')).JsonPrinter,
+  protobuf: async () => (await import('./protobuf.ts')).ProtobufPrinter,
+  table: async () => (await import('./table.ts')).TablePrinter,
+};
 
 /** The printer of that name, undefined if there is none. */
-export function printerFor(
+export async function printerFor(
   format: string,
   terminal: Terminal,
   options: PrinterOptions,
-): Printer | undefined {
-  if (!Object.hasOwn(printers, format)) return undefined;
-  return new printers[format as keyof typeof printers](terminal, options);
+): Promise<Printer | undefined> {
+  const load = Object.hasOwn(printers, format) ? printers[format] : undefined;
+  return load && new (await load())(terminal, options);
 }

@@ -38,6 +38,8 @@ export type WatchView = Pick<
 
 export interface Printer {
   readonly format: string;
+  /** Leaves keys out, where the format can do without. */
+  valuesOnly: boolean;
   range(response: RangeResponse): void;
   put(response: PutResponse): void;
   deleteRange(response: DeleteRangeResponse): void;
@@ -56,6 +58,7 @@ export interface PrinterOptions {
 /** Refuses all; formats override what they can show. */
 export abstract class BasePrinter implements Printer {
   abstract readonly format: string;
+  valuesOnly = false;
   protected readonly terminal: Terminal;
   protected readonly hex: boolean;
 

@@ -22,8 +22,6 @@ const newline = Uint8Array.of(10);
 
 export class SimplePrinter extends BasePrinter {
   override readonly format = 'simple';
-  /** Leaves the keys out. */
-  valuesOnly = false;
 
   override range(response: RangeResponse): void {
     for (const kv of response.kvs) this.#keyValue(kv);
