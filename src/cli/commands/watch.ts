@@ -70,14 +70,17 @@ class WatchRun {
   /** Tells what happens until the server ends the watch. */
   async follow(watcher: Watcher, { command }: WatchTarget): Promise<void> {
     const notice = this.#noticeSilence();
+    let header = ResponseHeader.create();
     try {
       for await (const batch of watcher) {
         clearTimeout(notice);
+        header = batch.header;
         if (!batch.created) await this.#tell(batch, command);
       }
     } catch (error) {
       if (error instanceof ExitError) throw error;
-      this.#tellEnd(error);
+      // The end is told by the same server, but is about no revision.
+      this.#tellEnd(error, { ...header, revision: 0 });
     } finally {
       clearTimeout(notice);
     }
@@ -94,10 +97,9 @@ class WatchRun {
     }
   }
 
-  #tellEnd(error: unknown): void {
+  #tellEnd(error: unknown, header: ResponseHeader): void {
     this.#session.terminal.warn(`watch was canceled (${failureText(error)})`);
     const { compactRevision = 0 } = error as { compactRevision?: number };
-    const header = ResponseHeader.create();
     this.#printer.watch({ header, events: [], compactRevision, canceled: true, created: false });
   }
 
@@ -157,29 +159,37 @@ async function runLines(environmentKeys: readonly string[], session: Session): P
   const watchers = new Set<Watcher>();
   let fail: (error: unknown) => void = () => undefined;
   const failed = new Promise<never>((_resolve, reject) => (fail = reject));
-  const lines = terminal.lines();
-  for (;;) {
-    const next = await Promise.race([lines.next(), failed]);
-    if (next.done === true) {
-      throw new ExitError(ExitCode.invalidInput, 'error reading watch request line: EOF');
-    }
-    const line = textOf(next.value);
+  const obey = (line: string): void => {
     const words = splitWords(line);
     if ('error' in words) throw new ExitError(ExitCode.invalidInput, words.error);
     if (words.value.length === 0) {
       terminal.warn(`Invalid command: ${line} (watch and progress supported)`);
-    } else if (words.value[0] === 'progress') {
-      for (const watcher of watchers) watcher.requestProgress();
-    } else {
-      const target = targetOf(line, words.value, environmentKeys);
-      if (typeof target === 'string') {
-        terminal.warn(target);
-        continue;
-      }
-      const watcher = run.begin(target);
-      watchers.add(watcher);
-      run.follow(watcher, target).then(() => watchers.delete(watcher), fail);
+      return;
     }
+    if (words.value[0] === 'progress') {
+      for (const watcher of watchers) watcher.requestProgress();
+      return;
+    }
+    const target = targetOf(line, words.value, environmentKeys);
+    if (typeof target === 'string') {
+      terminal.warn(target);
+      return;
+    }
+    const watcher = run.begin(target);
+    watchers.add(watcher);
+    run.follow(watcher, target).then(() => watchers.delete(watcher), fail);
+  };
+  const lines = terminal.lines();
+  try {
+    for (;;) {
+      const next = await Promise.race([lines.next(), failed]);
+      if (next.done === true) {
+        throw new ExitError(ExitCode.invalidInput, 'error reading watch request line: EOF');
+      }
+      obey(textOf(next.value));
+    }
+  } finally {
+    for (const watcher of watchers) watcher.close();
   }
 }
 
