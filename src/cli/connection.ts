@@ -97,14 +97,16 @@ export async function clientOptions(flags: FlagValues, terminal: Terminal): Prom
   };
 }
 
-/** Time left to a call that has waited for a connection in vain: to say why. In milliseconds. */
-const tellMs = 100;
+/** Part of a call's time that is left when no connection was made by then: to say why. */
+const tellPart = 0.05;
 
-/** etcdctl waits for a connection as long as the command may take. No time is over at once. */
+/**
+ * etcdctl waits for a connection as long as the command may take, --dial-timeout or not, so that a
+ * server which is just starting is not missed. No time at all is over at once.
+ */
 function timeouts(flags: FlagValues): Pick<ClientOptions, 'dialTimeoutMs' | 'requestTimeoutMs'> {
   const requestTimeoutMs = Math.max(flags.number('command-timeout'), 1);
-  const dialTimeoutMs = Math.max(flags.number('dial-timeout'), requestTimeoutMs - tellMs, 1);
-  return { dialTimeoutMs, requestTimeoutMs };
+  return { dialTimeoutMs: requestTimeoutMs * (1 - tellPart), requestTimeoutMs };
 }
 
 export function noEndpoints(): ExitError {

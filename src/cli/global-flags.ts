@@ -28,13 +28,13 @@ export const globalFlags: readonly FlagDefinition[] = [
     name: 'dial-timeout',
     type: 'duration',
     fallback: '2s',
-    help: 'time to connect to a server',
+    help: 'time without a server after which watch says so',
   },
   {
     name: 'command-timeout',
     type: 'duration',
     fallback: '5s',
-    help: 'time for a command, connecting excluded',
+    help: 'time for a command, watch excepted',
   },
   {
     name: 'keepalive-time',

@@ -135,6 +135,12 @@ export function formatNanoseconds(nanoseconds: bigint): string {
 
 const sizeUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
 
+/** The nearest integer; of two that are equally near the even one, as Go prints. */
+function halfToEven(value: number): number {
+  const floor = Math.floor(value);
+  return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
+}
+
 /** A size in powers of 1000, as etcdctl writes it: `20 kB`, `2.1 GB`. */
 export function formatSize(bytes: number): string {
   if (bytes < 10) return `${bytes} B`;
@@ -145,7 +151,7 @@ export function formatSize(bytes: number): string {
     unit++;
   }
   const rounded = Math.floor(size * 10 + 0.5) / 10;
-  return `${rounded < 10 ? rounded.toFixed(1) : rounded.toFixed(0)} ${sizeUnits[unit] ?? ''}`;
+  return `${rounded < 10 ? rounded.toFixed(1) : halfToEven(rounded)} ${sizeUnits[unit] ?? ''}`;
 }
 
 /** Bytes as `\x61\x62`, etcdctl's --hex. */
