@@ -1,4 +1,5 @@
 /** Endpoints as etcd's clients write them (clientv3: internal/endpoint), as grpc-js takes them. */
+import { isIP } from 'node:net';
 import { basename } from 'node:path';
 
 export interface Address {
@@ -6,8 +7,10 @@ export interface Address {
   readonly target: string;
   /** Whether TLS is used: always, never, or if it is configured. */
   readonly tls: 'always' | 'never' | 'configured';
-  /** The name to check the server's certificate against, if it is not the host. */
+  /** The name to ask for in TLS and to check the certificate against, if it is not the host. */
   readonly serverName: string | undefined;
+  /** The host if it is an IP address: the certificate must be for it, whatever the name. */
+  readonly ip: string | undefined;
 }
 
 /** Host and port, the host in brackets if it is an IPv6 address. */
@@ -28,6 +31,7 @@ export function parseAddress(endpoint: string): Address {
       tls: scheme === 'unixs' ? 'always' : 'configured',
       // `unixs:localhost:2379` is a file of that name and a certificate for localhost.
       serverName: basename(path).replace(/:\d+$/, ''),
+      ip: undefined,
     };
   }
   const [, scheme, rest = ''] = /^(?:(https?):\/\/)?(.*)$/s.exec(endpoint) ?? [];
@@ -36,9 +40,13 @@ export function parseAddress(endpoint: string): Address {
   if (match === null || Number(match[2]) > 65_535) {
     throw new RangeError(`endpoint ${JSON.stringify(endpoint)} is not of the form host:port`);
   }
+  const name = (match[1] as string).replace(/^\[|\]$/g, '');
+  const ip = isIP(name) === 0 ? undefined : name;
   return {
     target: `dns:${host}`,
     tls: scheme === 'https' ? 'always' : scheme === 'http' ? 'never' : 'configured',
-    serverName: undefined,
+    // TLS has no way to ask for an address, and Node warns of trying it.
+    serverName: ip === undefined ? undefined : 'localhost',
+    ip,
   };
 }

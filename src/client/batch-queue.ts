@@ -21,7 +21,7 @@ export class BatchQueue<T> {
   #sizeBytes = 0;
   #wasFull = false;
   /** Set when nothing more will come; how it is told to those who ask, once. */
-  #end: { readonly error: unknown } | 'quiet' | undefined;
+  #end: { readonly error: Error } | 'quiet' | undefined;
 
   constructor(onRoom: () => void) {
     this.#onRoom = onRoom;
@@ -60,16 +60,14 @@ export class BatchQueue<T> {
     }
     if (end === 'quiet') return Promise.resolve(done);
     this.#end = 'quiet';
-    // The reason of a signal may be anything.
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed on as it is
     return Promise.reject(end.error);
   }
 
-  /** After what is in the queue, the next one who asks gets `error`. */
+  /** After what is in the queue, the next one who asks gets `error`, whatever it is. */
   fail(error: unknown): void {
     if (this.#end !== undefined) return;
     const [first, ...others] = this.#waiters.splice(0);
-    this.#end = first === undefined ? { error } : 'quiet';
+    this.#end = first === undefined ? { error: error as Error } : 'quiet';
     first?.reject(error);
     for (const waiter of others) waiter.resolve(done);
   }

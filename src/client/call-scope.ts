@@ -1,4 +1,5 @@
 /** The time of one call: it ends with the deadline, the caller's signal or the client's close. */
+import { setMaxListeners } from 'node:events';
 import { deadlineExceeded } from './errors.ts';
 
 /** Longer ones than 2^31-1 ms would fire at once: Node's timers hold no more. */
@@ -25,6 +26,10 @@ export class CallScope {
     }
     if (caller?.aborted === true) this.#onCaller();
     if (client.aborted) this.#onClient();
+    for (const signal of [client, ...(caller === undefined ? [] : [caller])]) {
+      // Many calls at once are no leak: each takes its listener with it.
+      setMaxListeners(0, signal);
+    }
     caller?.addEventListener('abort', this.#onCaller);
     client.addEventListener('abort', this.#onClient);
   }

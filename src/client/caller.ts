@@ -1,5 +1,6 @@
 /** Makes calls: to which endpoint, with which token, how often. */
 import { Metadata, type ClientDuplexStream, type ClientReadableStream } from '@grpc/grpc-js';
+import { StatusCode } from '../base/errors.ts';
 import type { MethodDefinition } from '../base/wire.ts';
 import { AuthenticateRequest } from '../gen/rpc.ts';
 import { Auth } from '../gen/services.ts';
@@ -28,8 +29,12 @@ export interface OpenStream<Stream> {
   readonly connected: boolean;
 }
 
+/** @throws ClientError for a token that cannot be sent, without showing it */
 function metadataOf(token: string, hasLeader: boolean | undefined): Metadata {
   const metadata = new Metadata();
+  if (!/^[ -~]*$/.test(token)) {
+    throw new ClientError(StatusCode.unauthenticated, 'the token has characters beyond ASCII');
+  }
   if (token !== '') metadata.set('token', token);
   if (hasLeader === true) metadata.set('hasleader', 'true');
   return metadata;
@@ -40,7 +45,10 @@ export class Caller {
   readonly #endpoints: EndpointSet;
   readonly #tokens: TokenSource;
   readonly #closing = new AbortController();
+  /** By endpoint, for some of our own. */
   readonly #pinned = new Map<string, Caller>();
+  /** For single calls in progress to other endpoints. */
+  readonly #passing = new Set<Caller>();
 
   /** @throws RangeError for an endpoint that is not understood */
   constructor(settings: Settings, tokens?: TokenSource) {
@@ -54,6 +62,8 @@ export class Caller {
   /**
    * One call to one endpoint and no other. Connections to the client's own endpoints are kept,
    * those to others end with the call, so that their number has a bound.
+   *
+   * @throws RangeError for an endpoint that is not understood, and as `unary`
    */
   async unaryAt<Request, Response>(
     endpoint: string,
@@ -63,21 +73,29 @@ export class Caller {
   ): Promise<Response> {
     this.closing.throwIfAborted();
     const { endpoints } = this.#settings;
-    const kept = endpoints.includes(endpoint);
-    const caller =
-      this.#pinned.get(endpoint) ??
-      (kept && endpoints.length === 1
-        ? this
-        : new Caller({ ...this.#settings, endpoints: [endpoint] }, this.#tokens));
-    if (caller !== this) this.#pinned.set(endpoint, caller);
+    if (endpoints.includes(endpoint)) {
+      return this.#own(endpoint).unary(method, request, 'repeatable', options);
+    }
+    const caller = this.#only(endpoint);
+    this.#passing.add(caller);
     try {
       return await caller.unary(method, request, 'repeatable', options);
     } finally {
-      if (!kept) {
-        this.#pinned.delete(endpoint);
-        caller.close();
-      }
+      this.#passing.delete(caller);
+      caller.close();
     }
+  }
+
+  /** For one of our own endpoints. */
+  #own(endpoint: string): Caller {
+    if (this.#endpoints.size === 1) return this;
+    const caller = this.#pinned.get(endpoint) ?? this.#only(endpoint);
+    this.#pinned.set(endpoint, caller);
+    return caller;
+  }
+
+  #only(endpoint: string): Caller {
+    return new Caller({ ...this.#settings, endpoints: [endpoint] }, this.#tokens);
   }
 
   /** Aborted, with an error as reason, when the client closes. */
@@ -85,9 +103,14 @@ export class Caller {
     return this.#closing.signal;
   }
 
-  /** The time of one call. To be ended by the caller. */
-  scope({ timeoutMs, signal }: CallOptions): CallScope {
-    return new CallScope(this.closing, timeoutMs ?? this.#settings.requestTimeoutMs, signal);
+  /**
+   * The time of one call. To be ended by who asked for it.
+   *
+   * @throws RangeError for a time that is none
+   */
+  scope({ timeoutMs = this.#settings.requestTimeoutMs, signal }: CallOptions): CallScope {
+    if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs must not be ${timeoutMs}`);
+    return new CallScope(this.closing, timeoutMs, signal);
   }
 
   /**
@@ -129,8 +152,9 @@ export class Caller {
           return await attempt(endpoint, token);
         } catch (error) {
           if (!(error instanceof ClientError)) throw error;
-          last = error;
           this.#judge(endpoint, error);
+          if (error === scope.signal.reason) throw error;
+          last = error;
           if (!renewed && withToken && this.#refused(error, token)) {
             renewed = true;
             continue;
@@ -195,7 +219,7 @@ export class Caller {
   close(): void {
     if (this.closing.aborted) return;
     this.#closing.abort(clientClosed());
-    for (const caller of this.#pinned.values()) caller.close();
+    for (const caller of [...this.#pinned.values(), ...this.#passing]) caller.close();
     this.#endpoints.close();
   }
 
@@ -235,4 +259,4 @@ export class Caller {
 }
 
 const isDeadline = (error: unknown): boolean =>
-  error instanceof ClientError && error.message === deadlineExceeded().message;
+  error instanceof ClientError && error.code === StatusCode.deadlineExceeded;

@@ -18,7 +18,7 @@ import { Cluster, KV, Maintenance } from '../gen/services.ts';
 import { Caller } from './caller.ts';
 import type { ClientError } from './errors.ts';
 import { type CallOptions, type ClientOptions, settingsOf } from './options.ts';
-import type { Bytes } from './range-end.ts';
+import { type Bytes, bytesOf } from './range-end.ts';
 import { rangeStream } from './range-stream.ts';
 import {
   type DeleteParameters,
@@ -71,7 +71,7 @@ export class Client implements AsyncDisposable {
   }
 
   /** Key values of a range, at one revision. */
-  range(request: RangeParameters, options?: CallOptions): Promise<RangeResponse> {
+  async range(request: RangeParameters, options?: CallOptions): Promise<RangeResponse> {
     return this.#caller.unary(KV.methods.range, rangeRequest(request), 'repeatable', options);
   }
 
@@ -97,29 +97,32 @@ export class Client implements AsyncDisposable {
 
   put(key: Bytes, value: Bytes, options?: CallOptions): Promise<PutResponse>;
   put(request: PutParameters, options?: CallOptions): Promise<PutResponse>;
-  put(
+  async put(
     first: Bytes | PutParameters,
     second?: Bytes | CallOptions,
     third?: CallOptions,
   ): Promise<PutResponse> {
     const [request, options] = isBytes(first)
-      ? [{ key: first, value: second as Bytes }, third]
+      ? [{ key: first, value: bytesOf(second as Bytes) }, third]
       : [first, second as CallOptions | undefined];
     return this.#caller.unary(KV.methods.put, putRequest(request), 'once', options);
   }
 
-  delete(request: Bytes | DeleteParameters, options?: CallOptions): Promise<DeleteRangeResponse> {
+  async delete(
+    request: Bytes | DeleteParameters,
+    options?: CallOptions,
+  ): Promise<DeleteRangeResponse> {
     const parameters = isBytes(request) ? { key: request } : request;
     return this.#caller.unary(KV.methods.deleteRange, deleteRequest(parameters), 'once', options);
   }
 
   /** If all of `compare` hold, does `success`, else `failure`: all at once. See `compare`, `op`. */
-  txn(request: TxnParameters, options?: CallOptions): Promise<TxnResponse> {
+  async txn(request: TxnParameters, options?: CallOptions): Promise<TxnResponse> {
     return this.#caller.unary(KV.methods.txn, txnRequest(request), 'once', options);
   }
 
   /** Forgets what was before `revision`; a number stands for a request with that revision. */
-  compact(
+  async compact(
     request: number | Partial<CompactionRequest>,
     options?: CallOptions,
   ): Promise<CompactionResponse> {
@@ -139,7 +142,7 @@ export class Client implements AsyncDisposable {
     return new StreamWatcher(this.#caller, request, options, this.#requestTimeoutMs);
   }
 
-  memberList(
+  async memberList(
     request: Partial<MemberListRequest> = { linearizable: true },
     options?: CallOptions,
   ): Promise<MemberListResponse> {
@@ -148,13 +151,13 @@ export class Client implements AsyncDisposable {
   }
 
   /** The state of the member at `endpoint`, which need not be one of the client's. */
-  status(endpoint: string, options?: CallOptions): Promise<StatusResponse> {
+  async status(endpoint: string, options?: CallOptions): Promise<StatusResponse> {
     const message = StatusRequest.create();
     return this.#caller.unaryAt(endpoint, Maintenance.methods.status, message, options);
   }
 
   /** The hash of all key values that the member at `endpoint` has, up to a revision. */
-  hashKV(
+  async hashKV(
     endpoint: string,
     request: Partial<HashKVRequest> = {},
     options?: CallOptions,
@@ -163,7 +166,7 @@ export class Client implements AsyncDisposable {
     return this.#caller.unaryAt(endpoint, Maintenance.methods.hashKv, message, options);
   }
 
-  /** A client with the same options for one endpoint only. It closes with this one at the latest. */
+  /** A client with the same options for one endpoint. It closes with this one at the latest. */
   at(endpoint: string): Client {
     if (this.#caller.closing.aborted) throw this.#caller.closing.reason as ClientError;
     const client = new Client({ ...this.#options, endpoints: [endpoint] });

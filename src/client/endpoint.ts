@@ -1,10 +1,12 @@
 /** One endpoint and the connection to it. */
+import { checkServerIdentity } from 'node:tls';
 import {
   type ChannelCredentials,
   Client as GrpcClient,
   type ClientDuplexStream,
   type ClientReadableStream,
   type Metadata,
+  type VerifyOptions,
   connectivityState,
   credentials,
 } from '@grpc/grpc-js';
@@ -30,15 +32,18 @@ function buffered(bytes: Uint8Array | undefined): Buffer | null {
   return bytes === undefined ? null : buffer(bytes);
 }
 
-function credentialsOf({ tls: use }: Address, { tls }: Settings): ChannelCredentials {
-  if (use === 'never' || (use === 'configured' && tls === undefined)) {
+function credentialsOf(address: Address, { tls }: Settings): ChannelCredentials {
+  if (address.tls === 'never' || (address.tls === 'configured' && tls === undefined)) {
     return credentials.createInsecure();
   }
-  const verify =
-    tls?.insecureSkipVerify === true
-      ? { rejectUnauthorized: false, checkServerIdentity: () => undefined }
-      : {};
+  const verify = verifyOptionsOf(address, tls?.insecureSkipVerify === true);
   return credentials.createSsl(buffered(tls?.ca), buffered(tls?.key), buffered(tls?.cert), verify);
+}
+
+function verifyOptionsOf({ ip }: Address, skip: boolean): VerifyOptions {
+  if (skip) return { rejectUnauthorized: false, checkServerIdentity: () => undefined };
+  if (ip === undefined) return {};
+  return { checkServerIdentity: (_name, certificate) => checkServerIdentity(ip, certificate) };
 }
 
 const same = (bytes: Buffer): Buffer => bytes;

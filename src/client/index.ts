@@ -2,7 +2,7 @@
 export { Client, type GetOptions } from './client.ts';
 export { ClientError, CompactedError } from './errors.ts';
 export type { CallOptions, ClientOptions, TlsOptions } from './options.ts';
-export { type Bytes, fromKeyEnd, prefixEnd } from './range-end.ts';
+export { type Bytes, fromKeyEnd, prefixEnd, prefixRange } from './range-end.ts';
 export {
   type Comparison,
   type DeleteParameters,

@@ -17,7 +17,10 @@ export function bytesOf(value: Bytes): Uint8Array {
 /** As the end of a range: every key from the first on. As the key too: all keys. */
 export const fromKeyEnd: Uint8Array = Uint8Array.of(0);
 
-/** The end of the range of keys that begin with `key`; for an empty one, that of all keys. */
+/**
+ * The end of the range of keys that begin with `key`; for an empty one, that of all keys. Servers
+ * take no empty key to go with it: see {@link prefixRange}.
+ */
 export function prefixEnd(key: Bytes): Uint8Array {
   const prefix = bytesOf(key);
   for (let i = prefix.length - 1; i >= 0; i--) {
@@ -29,4 +32,10 @@ export function prefixEnd(key: Bytes): Uint8Array {
     }
   }
   return fromKeyEnd;
+}
+
+/** All keys that begin with `prefix`, as part of a request; for an empty one, all keys. */
+export function prefixRange(prefix: Bytes): { key: Uint8Array; rangeEnd: Uint8Array } {
+  const key = bytesOf(prefix);
+  return { key: key.length === 0 ? fromKeyEnd : key, rangeEnd: prefixEnd(key) };
 }

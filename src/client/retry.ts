@@ -10,7 +10,7 @@ import { type ClientError } from './errors.ts';
 /** `repeatable`: has no effect, or the same one every time. `once`: must not be applied twice. */
 export type RetryPolicy = 'repeatable' | 'once';
 
-/** Tries of one call, the first included: what etcd's client does. The deadline is the real limit. */
+/** Tries of one call, the first included, as in etcd's client. The deadline comes first, mostly. */
 export const triesMax = 100;
 /** Mean wait before the first repetition; it doubles with each. In milliseconds. */
 const backoffFirstMs = 25;
@@ -38,7 +38,8 @@ function isBroken({ code, message }: ClientError): boolean {
   return (
     code === StatusCode.unavailable ||
     (code === StatusCode.internal && message.startsWith('Received RST_STREAM')) ||
-    (code === StatusCode.cancelled && message === 'Call cancelled')
+    (code === StatusCode.cancelled && message === 'Call cancelled') ||
+    (code === StatusCode.resourceExhausted && message.startsWith('Bandwidth exhausted'))
   );
 }
 
@@ -62,7 +63,7 @@ export function blamesEndpoint(error: ClientError): boolean {
   );
 }
 
-/** Whether a watch may go on with a new stream: the server will be back, or another one is there. */
+/** Whether a watch may go on with a new stream: the server comes back, or another one is there. */
 export function isStreamRetry(error: ClientError): boolean {
   return (
     isBroken(error) ||

@@ -53,8 +53,8 @@ export interface WatchBatch {
 export interface Watcher extends AsyncIterable<WatchBatch, undefined> {
   [Symbol.asyncIterator](): AsyncIterator<WatchBatch, undefined>;
   /**
-   * Asks for a batch with `progress`. Servers answer once the watch has caught up; etcd before 3.4.25
-   * and 3.5.8 may answer too early, so that only periodic progress is relied on when resuming.
+   * Asks for a batch with `progress`. Servers answer once the watch has caught up, or not at all.
+   * etcd before 3.4.25 and 3.5.8 may answer too early; resuming relies on periodic progress only.
    */
   requestProgress(): void;
   /** Ends the watch, here and at the server; the iteration ends too. */
@@ -80,7 +80,11 @@ export class StreamWatcher implements Watcher {
   /** Never ends by time; by the caller's signal, the client's close or our own. */
   readonly #life: CallScope;
   readonly #own = new AbortController();
-  readonly #queue = new BatchQueue<WatchBatch>(() => this.#call?.resume());
+  readonly #queue = new BatchQueue<WatchBatch>(() => {
+    this.#call?.resume();
+    this.#wakeForRoom?.();
+  });
+  #wakeForRoom: (() => void) | undefined;
   readonly #assembler = new RevisionAssembler();
   #call: WatchCall | undefined;
   /** Events below have been told; 0 before the first stream says where the watch begins. */
@@ -91,6 +95,8 @@ export class StreamWatcher implements Watcher {
   /** Streams in a row that came to nothing. */
   #failures = 0;
   #renewed = false;
+  /** The server's word on the watch itself, which another stream would only repeat. */
+  #refusal: ClientError | undefined;
   #lostAtMs = Date.now();
 
   /** @param establishTimeoutMs how long a server may take to confirm a watch */
@@ -143,6 +149,7 @@ export class StreamWatcher implements Watcher {
     this.#life.end();
     this.#own.abort();
     this.#call?.cancel();
+    this.#wakeForRoom?.();
   }
 
   #isStopped(): boolean {
@@ -152,6 +159,7 @@ export class StreamWatcher implements Watcher {
   /** One stream after the other, until the watch is closed or refused. */
   async #run(): Promise<void> {
     while (!this.#isStopped()) {
+      await this.#room();
       const scope = new CallScope(this.#own.signal, this.#establishLimitMs());
       try {
         await this.#follow(scope);
@@ -167,6 +175,16 @@ export class StreamWatcher implements Watcher {
       }
       await this.#backoff();
     }
+  }
+
+  /** A new stream would bring more: it waits until the user has taken some of what is there. */
+  async #room(): Promise<void> {
+    if (!this.#queue.isFull) return;
+    await new Promise<void>((resolve) => {
+      this.#wakeForRoom = resolve;
+    });
+    this.#wakeForRoom = undefined;
+    this.#lostAtMs = Date.now();
   }
 
   #establishLimitMs(): number {
@@ -188,9 +206,10 @@ export class StreamWatcher implements Watcher {
   #mayResume(error: unknown): boolean {
     if (!(error instanceof ClientError) || this.#timeIsOver()) return false;
     this.#failures++;
+    if (error instanceof Resumable) return true;
     // Only our own limit on how long a server may be silent has this code.
     const silent = error.code === StatusCode.deadlineExceeded;
-    return silent || error instanceof Resumable || isStreamRetry(error);
+    return error !== this.#refusal && (silent || isStreamRetry(error));
   }
 
   /** Serves one stream up to its end, which is always an error. */
@@ -257,7 +276,8 @@ export class StreamWatcher implements Watcher {
   #receive(response: WatchResponse, sizeBytes: number, scope: CallScope): ClientError | undefined {
     if (response.canceled) {
       const ours = response.created || response.watchId === this.#watchId;
-      return ours ? cancellationOf(response) : undefined;
+      this.#refusal = ours ? cancellationOf(response) : undefined;
+      return this.#refusal;
     }
     const header = response.header ?? ResponseHeader.create();
     if (response.created) {
