@@ -16,7 +16,7 @@ function sequenceLength(lead: number): number {
 }
 
 /** Characters of `bytes` one by one; an invalid byte comes as its escape. */
-export function* charactersOf(bytes: Uint8Array): Generator<string> {
+function* charactersOf(bytes: Uint8Array): Generator<string> {
   for (let at = 0; at < bytes.length;) {
     const lead = bytes[at] as number;
     const length = sequenceLength(lead);

@@ -44,7 +44,7 @@ function editDistance(a: string, b: string): number {
 /** Beyond this many changed letters a word is another word and not a typo; cobra's measure. */
 const typoMax = 2;
 
-export function similarTo(word: string, names: readonly string[]): string[] {
+function similarTo(word: string, names: readonly string[]): string[] {
   const meant = word.toLowerCase();
   return names.filter((name) => name.startsWith(meant) || editDistance(meant, name) <= typoMax);
 }

@@ -13,7 +13,7 @@ export interface CommandLine {
   readonly wantsHelp: boolean;
 }
 
-export interface Example {
+interface Example {
   readonly line: string;
   readonly tells: string;
 }

@@ -16,7 +16,7 @@ export const ExitCode = {
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
-/** Ends the command with this code and `Error: message`; without the line if the message is empty. */
+/** Ends the command with this code and `Error: message`; an empty message is not told. */
 export class ExitError extends Error {
   override readonly name = 'ExitError';
   readonly code: ExitCode;

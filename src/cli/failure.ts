@@ -69,8 +69,9 @@ export function causeOf(error: unknown, endpoints: readonly string[]): string | 
 }
 
 function noConnection(endpoints: readonly string[], message: string): string {
-  return (
-    `No connection to ${endpoints.join(', ')}: ${reasonIn(message)}.\n` +
-    'Is a server running there? --endpoints or ETCDCTL_ENDPOINTS names others.'
-  );
+  const reason = reasonIn(message);
+  const advice = /certificate|altname|SSL|TLS/i.test(reason)
+    ? 'Who may be trusted is named by --cacert; --insecure-skip-tls-verify trusts anybody.'
+    : 'Is a server running there? --endpoints or ETCDCTL_ENDPOINTS names others.';
+  return `No connection to ${endpoints.join(', ')}: ${reason}.\n${advice}`;
 }

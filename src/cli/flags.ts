@@ -9,7 +9,7 @@ import {
 } from '../base/go-values.ts';
 import { quote } from './go-text.ts';
 
-export type FlagType = 'boolean' | 'string' | 'list' | 'integer' | 'duration';
+type FlagType = 'boolean' | 'string' | 'list' | 'integer' | 'duration';
 
 export interface FlagDefinition {
   readonly name: string;

@@ -1,7 +1,7 @@
 /** Flags that every command takes, and the environment variables that stand in for them. */
 import type { FlagDefinition, FlagValues } from './flags.ts';
 
-export const formats = ['fields', 'json', 'protobuf', 'simple', 'table'];
+const formats = ['fields', 'json', 'protobuf', 'simple', 'table'];
 
 const environmentPrefix = 'ETCDCTL_';
 

@@ -103,7 +103,7 @@ export function parseInt64(text: string, base: 10 | 16): Parsed<bigint> {
   return value > int64Max || value < int64Min ? failed('value out of range') : { value };
 }
 
-/** A number for messages whose 64-bit fields are numbers: beyond 2^53-1 lies only the far future. */
+/** For fields of messages that are numbers: beyond 2^53-1 lies only the far future. */
 export function clampToNumber(value: bigint): number {
   const max = BigInt(Number.MAX_SAFE_INTEGER);
   return Number(value > max ? max : value < -max ? -max : value);

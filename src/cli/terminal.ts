@@ -12,7 +12,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Where output goes; resolves when it is out. */
 export type Write = (bytes: Uint8Array) => Promise<void>;
 
-export class InputTooLarge extends Error {
+class InputTooLarge extends Error {
   override readonly name = 'InputTooLarge';
 }
 

@@ -28,7 +28,7 @@ export function keysFrom(environment: Environment): readonly string[] {
 }
 
 /** Keys and command; `environmentKeys` stand in for keys of the line, and exclude them. */
-export function splitArguments(
+function splitArguments(
   { operands, terminatedAt }: Pick<CommandLine, 'operands' | 'terminatedAt'>,
   environmentKeys: readonly string[],
 ): { readonly keys: readonly string[]; readonly command: readonly string[] } {
@@ -45,7 +45,7 @@ export function splitArguments(
   return { keys, command };
 }
 
-export function watchRequest(keys: readonly string[], flags: FlagValues): WatchOptions {
+function watchRequest(keys: readonly string[], flags: FlagValues): WatchOptions {
   const [key = '', end] = keys;
   const start = bytesOf(key);
   const isPrefix = flags.boolean('prefix');

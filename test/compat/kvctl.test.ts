@@ -159,7 +159,7 @@ class Sides {
   }
 }
 
-/** Each run of kvctl starts a Node: what one server has shown need not all be shown by the other. */
+/** Each run of kvctl starts a Node: not all that one server has shown must the other one show. */
 const servers = [
   { name: 'Quorate', start: startQuorate, isThere: true, reads },
   {

@@ -150,9 +150,9 @@ export const endpointCommand: CommandDefinition = {
       usage: '[options]',
       summary: 'Tell version, size, leader and progress of each endpoint',
       description:
-        'In the format simple, a line has endpoint, ID, version, storage version, db size, in use,\n' +
-        'percentage not in use, quota, is leader, is learner, raft term, raft index, raft applied\n' +
-        'index, errors, downgrade target version and downgrade enabled, separated by commas.',
+        'In the format simple, a line has, separated by commas: endpoint, ID, version, storage\n' +
+        'version, db size, in use, percentage not in use, quota, is leader, is learner, raft\n' +
+        'term, raft index, raft applied index, errors, downgrade target version, downgrade enabled.',
       examples: [
         { line: 'endpoint status --cluster -w table', tells: 'of every member, for eyes' },
         { line: 'endpoint status -w json', tells: 'for programs' },

@@ -21,8 +21,8 @@ export const memberCommand: CommandDefinition = {
       usage: '[options]',
       summary: 'List the members of the cluster',
       description:
-        'In the format simple, a line has ID, status, name, peer addresses, client addresses and\n' +
-        'whether the member is a learner, separated by commas.',
+        'In the format simple, a line has, separated by commas: ID, status, name, peer\n' +
+        'addresses, client addresses, and whether the member is a learner.',
       examples: [
         { line: 'member list -w table', tells: 'for eyes' },
         { line: 'member list -w json --hex', tells: 'for programs, ids as in other commands' },

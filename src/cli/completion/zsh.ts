@@ -55,5 +55,9 @@ ${branches}
 export function zshScript(root: CommandDefinition): string {
   const functions = placesOf(root).map((place) => placeFunction(root, place));
   return `#compdef ${root.name}\n\n${functions.join('\n\n')}\n
-if [[ $funcstack[1] == _${root.name} ]]; then _${root.name} "$@"; else compdef _${root.name} ${root.name}; fi`;
+if [[ $funcstack[1] == _${root.name} ]]; then
+  _${root.name} "$@"
+else
+  compdef _${root.name} ${root.name}
+fi`;
 }

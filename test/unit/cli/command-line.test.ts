@@ -96,7 +96,8 @@ describe('flags', () => {
     ],
     [
       'get a --prefix=yes',
-      'invalid argument "yes" for "--prefix" flag: strconv.ParseBool: parsing "yes": invalid syntax',
+      'invalid argument "yes" for "--prefix" flag: ' +
+        'strconv.ParseBool: parsing "yes": invalid syntax',
     ],
     [
       'get a --dial-timeout 5',
@@ -104,7 +105,8 @@ describe('flags', () => {
     ],
     [
       'get a --dial-timeout 1m5x',
-      'invalid argument "1m5x" for "--dial-timeout" flag: time: unknown unit "x" in duration "1m5x"',
+      'invalid argument "1m5x" for "--dial-timeout" flag: ' +
+        'time: unknown unit "x" in duration "1m5x"',
     ],
     [
       'get a --dial-timeout s',

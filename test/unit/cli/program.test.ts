@@ -75,7 +75,7 @@ describe('refusals', () => {
     expect(result.stderr).toContain(text);
   });
 
-  test('a server that is not there is one that takes too long, and the reason is told', async () => {
+  test('no server is one that takes too long, and the reason is told', async () => {
     const { code, stderr } = await kvctl([nowhere, '--command-timeout=1s', 'get', 'a']);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^No connection to 127\.0\.0\.1:1: .*ECONNREFUSED/);
