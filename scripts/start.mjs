@@ -192,7 +192,7 @@ Try it from another terminal, in this directory:
 
   node bin/kvctl.js --endpoints=${endpoints} put greeting hello
   node bin/kvctl.js --endpoints=${endpoints} get greeting
-  node bin/kvctl.js --endpoints=${endpoints} endpoint status
+  node bin/kvctl.js --endpoints=${endpoints} endpoint status -w table
 
 or with etcd's own client:
 

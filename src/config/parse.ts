@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import type { FlagDefinition } from './flag-table.ts';
 import { flagsByName } from './flag-table.ts';
-import { quote, type Parsed } from './go-values.ts';
+import { quote, type Parsed } from '../base/go-values.ts';
 import { helpText, usageText, versionText } from './help.ts';
 import type { Config } from './schema.ts';
 import { buildConfig, type Notice } from './validate.ts';

@@ -1,6 +1,6 @@
 /** URLs that members listen on and advertise, checked in etcd's words. */
 import { isIP } from 'node:net';
-import type { Parsed } from './go-values.ts';
+import type { Parsed } from '../base/go-values.ts';
 
 export interface HostPort {
   /** Without the brackets of an IPv6 address. */

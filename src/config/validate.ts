@@ -1,5 +1,11 @@
 /** From flag values to a {@link Config}, refused in etcd's words where etcd refuses it too. */
-import { PARSE_ERROR, parseDurationMs, parseInteger, quote, type Parsed } from './go-values.ts';
+import {
+  PARSE_ERROR,
+  parseDurationMs,
+  parseInteger,
+  quote,
+  type Parsed,
+} from '../base/go-values.ts';
 import { flagSections } from './flag-table.ts';
 import type { AutoCompaction, Config, LogFormat, LogLevel } from './schema.ts';
 import type { NamedPeer } from './urls.ts';

@@ -2,7 +2,7 @@
 import { assert, present, unreachable } from '../base/assert.ts';
 import type { FlagDefinition, FlagType } from './flag-table.ts';
 import { flagsByName } from './flag-table.ts';
-import type { Parsed } from './go-values.ts';
+import type { Parsed } from '../base/go-values.ts';
 import {
   PARSE_ERROR,
   parseBoolean,
@@ -10,7 +10,7 @@ import {
   parseInteger,
   quote,
   RANGE_ERROR,
-} from './go-values.ts';
+} from '../base/go-values.ts';
 import { parseUrls } from './urls.ts';
 
 export type FlagValue = string | number | boolean | readonly string[];

@@ -157,7 +157,13 @@ describe('npm start', { timeout: 120_000 }, () => {
     const endpoints = [1, 2, 3].map(address).join(',');
     expect(run.output).toContain(`kvctl.js --endpoints=${endpoints} put greeting hello`);
     expect(run.output).toContain(`etcdctl --endpoints=${endpoints} get greeting`);
-    await put(address(1), 'greeting', 'hello');
+    // The lines to paste do what they promise.
+    const lines = run.output.match(/^ {2}node bin\/kvctl\.js .*$/gm) ?? [];
+    const answers = lines.map((line) => {
+      const [program = '', ...args] = line.trim().split(' ');
+      return execFileSync(program, args, { cwd: root, encoding: 'utf8' });
+    });
+    expect(answers).toEqual(['OK\n', 'greeting\nhello\n', expect.stringMatching(/ENDPOINT/)]);
     expect(await get(address(3), 'greeting')).toBe('hello');
     run.signal('SIGINT');
     expect(await run.ended).toBe(0);

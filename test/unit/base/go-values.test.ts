@@ -4,7 +4,7 @@ import {
   parseBoolean,
   parseDurationMs,
   parseInteger,
-} from '../../../src/config/go-values.ts';
+} from '../../../src/base/go-values.ts';
 
 test.each([
   ['0', 0],

@@ -1,0 +1,118 @@
+/** Settings of the connection to the servers, from flags to options of the client. */
+import { readFileSync } from 'node:fs';
+import type { ClientOptions } from '../client/index.ts';
+import { ExitCode, ExitError, badArguments } from './exit.ts';
+import type { FlagValues } from './flags.ts';
+import { quote } from './go-text.ts';
+import type { Terminal } from './terminal.ts';
+
+type Auth = { readonly token: string } | { readonly user: string; readonly password: string };
+
+/** Signing in as etcdctl reads it: --password, else what follows the colon, else ask. */
+async function authFrom(flags: FlagValues, terminal: Terminal): Promise<Auth | undefined> {
+  const token = flags.text('auth-jwt-token');
+  if (token !== '') return { token };
+  const user = flags.text('user');
+  if (user === '') return undefined;
+  const password = flags.text('password');
+  if (password !== '') return { user, password };
+  const colon = user.indexOf(':');
+  if (colon >= 0) return { user: user.slice(0, colon), password: user.slice(colon + 1) };
+  const { readPassword } = await import('./password.ts');
+  return { user, password: await readPassword(terminal, 'Password: ') };
+}
+
+function checkFiles(flags: FlagValues): void {
+  for (const name of ['cert', 'key', 'cacert']) {
+    if (flags.isSet(name) && flags.text(name) === '') {
+      throw badArguments(`empty string is passed to --${name} option`);
+    }
+  }
+}
+
+const systemErrors: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  EISDIR: 'is a directory',
+  ENOTDIR: 'not a directory',
+};
+
+function readFile(path: string): Uint8Array | undefined {
+  if (path === '') return undefined;
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    throw badArguments(`open ${path}: ${systemErrors[code] ?? message}`);
+  }
+}
+
+function tlsFrom(flags: FlagValues): ClientOptions['tls'] {
+  const files = ['cert', 'key', 'cacert'].map((name) => flags.text(name));
+  const [certPath = '', keyPath = '', caPath = ''] = files;
+  const skipsVerify = flags.boolean('insecure-skip-tls-verify');
+  const isWanted =
+    files.some((path) => path !== '') || skipsVerify || !flags.boolean('insecure-transport');
+  if (!isWanted) return undefined;
+  if ((certPath === '') !== (keyPath === '')) {
+    throw badArguments(
+      `KeyFile and CertFile must both be present[key: ${keyPath}, cert: ${certPath}]`,
+    );
+  }
+  const [cert, key, ca] = [readFile(certPath), readFile(keyPath), readFile(caPath)];
+  return {
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(ca === undefined ? {} : { ca }),
+    insecureSkipVerify: skipsVerify,
+  };
+}
+
+/** Zero or less stands for what the client does by itself. */
+function positive<Name extends string>(
+  name: Name,
+  value: number,
+): { readonly [Key in Name]?: number } {
+  return (value > 0 ? { [name]: value } : {}) as { readonly [Key in Name]?: number };
+}
+
+export function endpointsFrom(flags: FlagValues): readonly string[] {
+  return flags.list('endpoints').map((endpoint) => endpoint.trim());
+}
+
+/** @throws ExitError in etcdctl's words and order */
+export async function clientOptions(flags: FlagValues, terminal: Terminal): Promise<ClientOptions> {
+  checkFiles(flags);
+  const auth = await authFrom(flags, terminal);
+  const tls = tlsFrom(flags);
+  return {
+    endpoints: endpointsFrom(flags),
+    ...timeouts(flags),
+    ...positive('keepaliveTimeMs', flags.number('keepalive-time')),
+    ...positive('keepaliveTimeoutMs', flags.number('keepalive-timeout')),
+    ...positive('maxSendBytes', flags.number('max-request-bytes')),
+    ...positive('maxReceiveBytes', flags.number('max-recv-bytes')),
+    ...(tls === undefined ? {} : { tls }),
+    ...(auth === undefined ? {} : 'token' in auth ? { token: auth.token } : { auth }),
+  };
+}
+
+/** Part of a call's time that is left when no connection was made by then: to say why. */
+const tellPart = 0.05;
+
+/**
+ * etcdctl waits for a connection as long as the command may take, --dial-timeout or not, so that a
+ * server which is just starting is not missed. No time at all is over at once.
+ */
+function timeouts(flags: FlagValues): Pick<ClientOptions, 'dialTimeoutMs' | 'requestTimeoutMs'> {
+  const requestTimeoutMs = Math.max(flags.number('command-timeout'), 1);
+  return { dialTimeoutMs: requestTimeoutMs * (1 - tellPart), requestTimeoutMs };
+}
+
+export function noEndpoints(): ExitError {
+  return new ExitError(
+    ExitCode.badConnection,
+    'etcdclient: no available endpoints',
+    `--endpoints or ETCDCTL_ENDPOINTS names none; try --endpoints=${quote('127.0.0.1:2379')}.`,
+  );
+}

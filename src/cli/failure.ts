@@ -1,0 +1,77 @@
+/** What is said of a call that failed. */
+import { StatusCode } from '../base/errors.ts';
+
+interface CallFailure {
+  readonly code: StatusCode;
+  readonly message: string;
+  readonly cause?: unknown;
+}
+
+/** Any error of the client, without loading it only to ask. */
+function callFailure(error: unknown): CallFailure | undefined {
+  const isOne = error instanceof Error && typeof (error as { code?: unknown }).code === 'number';
+  return isOne ? (error as unknown as CallFailure) : undefined;
+}
+
+/** gRPC's words for no connection at all. */
+const unconnected = /^(no connection established|no endpoint connected|name resolution failed)/i;
+
+function isUnconnected({ code, message }: CallFailure): boolean {
+  return code === StatusCode.unavailable && unconnected.test(message);
+}
+
+const deadline = 'context deadline exceeded';
+
+/** The server's words. A server that cannot be reached is for etcdctl one that takes too long. */
+export function failureText(error: unknown): string {
+  const failure = callFailure(error);
+  if (failure === undefined) return error instanceof Error ? error.message : String(error);
+  return isUnconnected(failure) ? deadline : failure.message;
+}
+
+/** The system's words at the end of gRPC's. */
+function reasonIn(message: string): string {
+  return /Last error: (?:Error: )?(.*?)\.?(?: Resolution note:.*)?$/s.exec(message)?.[1] ?? message;
+}
+
+const hints: readonly (readonly [RegExp, string])[] = [
+  [
+    /required revision has been compacted/,
+    'Revisions that old are forgotten: leave out --rev, or take a newer one.',
+  ],
+  [
+    /required revision is a future revision/,
+    'The store is not that far; `endpoint status -w json` tells its revision.',
+  ],
+  [/key is not provided/, "For all keys, say --prefix ''."],
+  [/user name is empty/, 'The cluster wants to know who asks: --user name[:password].'],
+  [/invalid auth token/, 'Sign in with --user name[:password], or get a fresh token.'],
+  [/request is too large/, "The server's --max-request-bytes limits requests."],
+  [/trying to send message larger than max/i, 'See --max-request-bytes.'],
+  [/received message larger than max/i, 'See --max-recv-bytes, --limit and --stream.'],
+  [/too many operations in txn/, "The server's --max-txn-ops limits transactions."],
+  [/no leader|leader changed/, 'Is a majority of the members up? See `endpoint status --cluster`.'],
+];
+
+/** What went wrong underneath, or what to do about it; undefined if the text says it all. */
+export function causeOf(error: unknown, endpoints: readonly string[]): string | undefined {
+  const failure = callFailure(error);
+  if (failure === undefined) return undefined;
+  if (isUnconnected(failure)) return noConnection(endpoints, failure.message);
+  if (failure.code === StatusCode.deadlineExceeded) {
+    const cause = callFailure(failure.cause);
+    if (cause !== undefined && isUnconnected(cause)) return noConnection(endpoints, cause.message);
+    const last = cause === undefined ? '' : ` The last answer was: ${cause.message}.`;
+    return `No answer in time from ${endpoints.join(', ')}.${last} See --command-timeout.`;
+  }
+  if (failure.code === StatusCode.unimplemented) return 'The server does not offer this call.';
+  return hints.find(([words]) => words.test(failure.message))?.[1];
+}
+
+function noConnection(endpoints: readonly string[], message: string): string {
+  const reason = reasonIn(message);
+  const advice = /certificate|altname|SSL|TLS/i.test(reason)
+    ? 'Who may be trusted is named by --cacert; --insecure-skip-tls-verify trusts anybody.'
+    : 'Is a server running there? --endpoints or ETCDCTL_ENDPOINTS names others.';
+  return `No connection to ${endpoints.join(', ')}: ${reason}.\n${advice}`;
+}

@@ -1,0 +1,156 @@
+/** One `"Name" : value` a line: for scripts that read line by line. */
+import { quote } from '../go-text.ts';
+import { EventType, type KeyValue } from '../../gen/kv.ts';
+import type {
+  DeleteRangeResponse,
+  MemberListResponse,
+  PutResponse,
+  RangeResponse,
+  ResponseHeader,
+  TxnResponse,
+} from '../../gen/rpc.ts';
+import {
+  BasePrinter,
+  type EndpointHash,
+  type EndpointHealth,
+  type EndpointStatus,
+  type WatchView,
+} from './printer.ts';
+
+export class FieldsPrinter extends BasePrinter {
+  override readonly format = 'fields';
+
+  override range(response: RangeResponse): void {
+    this.#header(response.header);
+    for (const kv of response.kvs) this.#keyValue('', kv);
+    this.#field('More', response.more);
+    this.#field('Count', response.count);
+  }
+
+  override put(response: PutResponse): void {
+    this.#header(response.header);
+    if (response.prevKv !== undefined) this.#keyValue('Prev', response.prevKv);
+  }
+
+  override deleteRange(response: DeleteRangeResponse): void {
+    this.#header(response.header);
+    this.#field('Deleted', response.deleted);
+    for (const kv of response.prevKvs) this.#keyValue('Prev', kv);
+  }
+
+  override txn(txn: TxnResponse): void {
+    this.#header(txn.header);
+    this.#field('Succeeded', txn.succeeded);
+    for (const { response } of txn.responses) {
+      switch (response?.case) {
+        case 'responseRange':
+          this.range(response.value);
+          break;
+        case 'responsePut':
+          this.put(response.value);
+          break;
+        case 'responseDeleteRange':
+          this.deleteRange(response.value);
+          break;
+        case 'responseTxn':
+          this.txn(response.value);
+          break;
+        case undefined:
+          this.#field('Unknown', quote(''));
+      }
+    }
+  }
+
+  override watch(response: WatchView): void {
+    this.#header(response.header);
+    for (const { type, kv, prevKv } of response.events) {
+      this.#field('Type', type === EventType.delete ? 'DELETE' : 'PUT');
+      if (prevKv !== undefined) this.#keyValue('Prev', prevKv);
+      if (kv !== undefined) this.#keyValue('', kv);
+    }
+  }
+
+  override memberList(response: MemberListResponse): void {
+    this.#header(response.header);
+    for (const member of response.members) {
+      this.#field('ID', this.#id(member.id));
+      this.#field('Name', quote(member.name));
+      for (const url of member.peerUrls) this.#field('PeerURL', quote(url));
+      for (const url of member.clientUrls) this.#field('ClientURL', quote(url));
+      this.#field('IsLearner', member.isLearner);
+      this.terminal.line();
+    }
+  }
+
+  override endpointHealth(list: readonly EndpointHealth[]): void {
+    for (const { endpoint, isHealthy, took, error } of list) {
+      this.#field('Endpoint', quote(endpoint));
+      this.#field('Health', isHealthy);
+      this.#field('Took', took);
+      this.#field('Error', error);
+      this.terminal.line();
+    }
+  }
+
+  override endpointStatus(list: readonly EndpointStatus[]): void {
+    for (const { endpoint, status } of list) {
+      this.#header(status.header);
+      this.#field('Version', quote(status.version));
+      this.#field('StorageVersion', quote(status.storageVersion));
+      this.#field('DBSize', status.dbSize);
+      this.#field('DBSizeInUse', status.dbSizeInUse);
+      this.#field('DBSizeQuota', status.dbSizeQuota);
+      this.#field('Leader', status.leader);
+      this.#field('IsLearner', status.isLearner);
+      this.#field('RaftIndex', status.raftIndex);
+      this.#field('RaftTerm', status.raftTerm);
+      this.#field('RaftAppliedIndex', status.raftAppliedIndex);
+      this.#field('Errors', `[${status.errors.join(' ')}]`);
+      this.#field('Endpoint', quote(endpoint));
+      this.#field('DowngradeTargetVersion', quote(status.downgradeInfo?.targetVersion ?? ''));
+      this.#field('DowngradeEnabled', status.downgradeInfo?.enabled ?? false);
+      this.terminal.line();
+    }
+  }
+
+  override endpointHash(list: readonly EndpointHash[]): void {
+    for (const { endpoint, hash } of list) {
+      this.#header(hash.header);
+      this.#field('Endpoint', quote(endpoint));
+      this.#field('Hash', hash.hash);
+      this.#field('HashRevision', hash.hashRevision);
+      this.terminal.line();
+    }
+  }
+
+  #field(name: string, value: string | number | bigint | boolean): void {
+    this.terminal.line(`"${name}" : ${value.toString()}`);
+  }
+
+  #id(id: bigint): string {
+    return this.hex ? id.toString(16) : id.toString();
+  }
+
+  #header(header: ResponseHeader | undefined): void {
+    this.#field('ClusterID', this.#id(header?.clusterId ?? 0n));
+    this.#field('MemberID', this.#id(header?.memberId ?? 0n));
+    // Answers about the cluster have none.
+    if (header !== undefined && header.revision > 0) this.#field('Revision', header.revision);
+    this.#field('RaftTerm', header?.raftTerm ?? 0);
+  }
+
+  #keyValue(prefix: string, kv: KeyValue): void {
+    this.#field(`${prefix}Key`, quote(kv.key));
+    this.#field(`${prefix}CreateRevision`, kv.createRevision);
+    this.#field(`${prefix}ModRevision`, kv.modRevision);
+    this.#field(`${prefix}Version`, kv.version);
+    this.#field(`${prefix}Value`, quote(kv.value));
+    // %016x of a signed number has a sign, and the sign takes one of the places.
+    const lease = this.hex ? signedHex(kv.lease) : kv.lease;
+    this.#field(`${prefix}Lease`, lease);
+  }
+}
+
+function signedHex(id: bigint): string {
+  return id < 0n ? `-${(-id).toString(16).padStart(15, '0')}` : id.toString(16).padStart(16, '0');
+}

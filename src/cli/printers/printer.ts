@@ -1,0 +1,109 @@
+/** What every output format can be asked to print. */
+import { ExitCode, ExitError } from '../exit.ts';
+import type {
+  DeleteRangeResponse,
+  HashKVResponse,
+  MemberListResponse,
+  PutResponse,
+  RangeResponse,
+  StatusResponse,
+  TxnResponse,
+  WatchResponse,
+} from '../../gen/rpc.ts';
+import type { Terminal } from '../terminal.ts';
+
+export interface EndpointHealth {
+  readonly endpoint: string;
+  readonly isHealthy: boolean;
+  /** A duration as Go writes it; empty if the endpoint was not reached. */
+  readonly took: string;
+  readonly error: string;
+}
+
+export interface EndpointStatus {
+  readonly endpoint: string;
+  readonly status: StatusResponse;
+}
+
+export interface EndpointHash {
+  readonly endpoint: string;
+  readonly hash: HashKVResponse;
+}
+
+/** The parts of a watch's response that formats show. */
+export type WatchView = Pick<
+  WatchResponse,
+  'header' | 'events' | 'compactRevision' | 'canceled' | 'created'
+>;
+
+export interface Printer {
+  readonly format: string;
+  /** Leaves keys out, where the format can do without. */
+  valuesOnly: boolean;
+  range(response: RangeResponse): void;
+  put(response: PutResponse): void;
+  deleteRange(response: DeleteRangeResponse): void;
+  txn(response: TxnResponse): void;
+  watch(response: WatchView): void;
+  memberList(response: MemberListResponse): void;
+  endpointHealth(list: readonly EndpointHealth[]): void;
+  endpointStatus(list: readonly EndpointStatus[]): void;
+  endpointHash(list: readonly EndpointHash[]): void;
+}
+
+export interface PrinterOptions {
+  readonly hex: boolean;
+}
+
+/** Refuses all; formats override what they can show. */
+export abstract class BasePrinter implements Printer {
+  abstract readonly format: string;
+  valuesOnly = false;
+  protected readonly terminal: Terminal;
+  protected readonly hex: boolean;
+
+  constructor(terminal: Terminal, options: PrinterOptions) {
+    this.terminal = terminal;
+    this.hex = options.hex;
+  }
+
+  range(_response: RangeResponse): void {
+    this.#refuse();
+  }
+
+  put(_response: PutResponse): void {
+    this.#refuse();
+  }
+
+  deleteRange(_response: DeleteRangeResponse): void {
+    this.#refuse();
+  }
+
+  txn(_response: TxnResponse): void {
+    this.#refuse();
+  }
+
+  watch(_response: WatchView): void {
+    this.#refuse();
+  }
+
+  memberList(_response: MemberListResponse): void {
+    this.#refuse();
+  }
+
+  endpointHealth(_list: readonly EndpointHealth[]): void {
+    this.#refuse();
+  }
+
+  endpointStatus(_list: readonly EndpointStatus[]): void {
+    this.#refuse();
+  }
+
+  endpointHash(_list: readonly EndpointHash[]): void {
+    this.#refuse();
+  }
+
+  #refuse(): never {
+    throw new ExitError(ExitCode.badFeature, `${this.format} not supported as output format`);
+  }
+}

@@ -1,0 +1,39 @@
+/** The messages as they are on the wire, without anything between them. */
+import {
+  DeleteRangeResponse,
+  MemberListResponse,
+  PutResponse,
+  RangeResponse,
+  TxnResponse,
+  WatchResponse,
+} from '../../gen/rpc.ts';
+import { BasePrinter, type WatchView } from './printer.ts';
+
+export class ProtobufPrinter extends BasePrinter {
+  override readonly format = 'protobuf';
+
+  override range(response: RangeResponse): void {
+    this.terminal.bytes(RangeResponse.encode(response));
+  }
+
+  override put(response: PutResponse): void {
+    this.terminal.bytes(PutResponse.encode(response));
+  }
+
+  override deleteRange(response: DeleteRangeResponse): void {
+    this.terminal.bytes(DeleteRangeResponse.encode(response));
+  }
+
+  override txn(response: TxnResponse): void {
+    this.terminal.bytes(TxnResponse.encode(response));
+  }
+
+  override watch({ header, events, compactRevision, canceled, created }: WatchView): void {
+    const view = { header, events, compactRevision, canceled, created };
+    this.terminal.bytes(WatchResponse.encode(WatchResponse.create(view)));
+  }
+
+  override memberList(response: MemberListResponse): void {
+    this.terminal.bytes(MemberListResponse.encode(response));
+  }
+}

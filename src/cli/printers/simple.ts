@@ -1,0 +1,108 @@
+/** Keys and values as they are, each on a line of its own: for eyes and shells. */
+import { utf8 } from '../../base/bytes.ts';
+import { hexText } from '../go-text.ts';
+import { EventType, type KeyValue } from '../../gen/kv.ts';
+import type {
+  DeleteRangeResponse,
+  MemberListResponse,
+  PutResponse,
+  RangeResponse,
+  TxnResponse,
+} from '../../gen/rpc.ts';
+import {
+  BasePrinter,
+  type EndpointHash,
+  type EndpointHealth,
+  type EndpointStatus,
+  type WatchView,
+} from './printer.ts';
+import { type Rows, hashRows, memberRows, statusRows } from './rows.ts';
+
+const newline = Uint8Array.of(10);
+
+export class SimplePrinter extends BasePrinter {
+  override readonly format = 'simple';
+
+  override range(response: RangeResponse): void {
+    for (const kv of response.kvs) this.#keyValue(kv);
+  }
+
+  override put(response: PutResponse): void {
+    this.terminal.line('OK');
+    if (response.prevKv !== undefined) this.#keyValue(response.prevKv);
+  }
+
+  override deleteRange(response: DeleteRangeResponse): void {
+    this.terminal.line(String(response.deleted));
+    for (const kv of response.prevKvs) this.#keyValue(kv);
+  }
+
+  override txn(txn: TxnResponse): void {
+    this.terminal.line(txn.succeeded ? 'SUCCESS' : 'FAILURE');
+    for (const { response } of txn.responses) {
+      this.terminal.line();
+      switch (response?.case) {
+        case 'responseRange':
+          this.range(response.value);
+          break;
+        case 'responsePut':
+          this.put(response.value);
+          break;
+        case 'responseDeleteRange':
+          this.deleteRange(response.value);
+          break;
+        case 'responseTxn':
+          this.txn(response.value);
+          break;
+        case undefined:
+          this.terminal.line('unexpected response');
+      }
+    }
+  }
+
+  override watch(response: WatchView): void {
+    for (const { type, kv, prevKv } of response.events) {
+      this.terminal.line(type === EventType.delete ? 'DELETE' : 'PUT');
+      if (prevKv !== undefined) this.#keyValue(prevKv);
+      if (kv !== undefined) this.#keyValue(kv);
+    }
+  }
+
+  override memberList(response: MemberListResponse): void {
+    this.#rows(memberRows(response));
+  }
+
+  override endpointHealth(list: readonly EndpointHealth[]): void {
+    for (const { endpoint, took, error } of list) {
+      if (error === '') {
+        this.terminal.line(
+          `${endpoint} is healthy: successfully committed proposal: took = ${took}`,
+        );
+      } else {
+        this.terminal.warn(`${endpoint} is unhealthy: failed to commit proposal: ${error}`);
+      }
+    }
+  }
+
+  override endpointStatus(list: readonly EndpointStatus[]): void {
+    this.#rows(statusRows(list));
+  }
+
+  override endpointHash(list: readonly EndpointHash[]): void {
+    this.#rows(hashRows(list));
+  }
+
+  #rows({ rows }: Rows): void {
+    for (const row of rows) this.terminal.line(row.join(', '));
+  }
+
+  #keyValue({ key, value }: KeyValue): void {
+    if (!this.valuesOnly) this.#bytes(key);
+    this.#bytes(value);
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    this.terminal.bytes(this.hex ? utf8(hexText(bytes)) : bytes);
+    this.terminal.bytes(newline);
+  }
+}

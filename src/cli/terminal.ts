@@ -1,0 +1,99 @@
+/** What a command reads and writes: standard streams and the environment. */
+import { bytesOf } from './byte-text.ts';
+
+/** Output is handed on when this much has gathered: one write for many small lines. */
+const chunkSizeBytes = 64 * 1024;
+
+/** Far more than any server takes as one value; keeps endless input from filling memory. */
+const inputMaxBytes = 256 * 1024 * 1024;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Where output goes; resolves when it is out. */
+export type Write = (bytes: Uint8Array) => Promise<void>;
+
+class InputTooLarge extends Error {
+  override readonly name = 'InputTooLarge';
+}
+
+export class Terminal {
+  readonly environment: Environment;
+  readonly #input: AsyncIterable<Uint8Array>;
+  readonly #write: Write;
+  readonly #warn: (text: string) => void;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #flushed: Promise<void> = Promise.resolve();
+
+  constructor(parts: {
+    readonly environment: Environment;
+    readonly input: AsyncIterable<Uint8Array>;
+    readonly write: Write;
+    readonly warn: (text: string) => void;
+  }) {
+    this.environment = parts.environment;
+    this.#input = parts.input;
+    this.#write = parts.write;
+    this.#warn = parts.warn;
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    if (this.#waitingBytes >= chunkSizeBytes) void this.flush();
+  }
+
+  line(text = ''): void {
+    this.bytes(bytesOf(`${text}\n`));
+  }
+
+  /** A line on standard error. */
+  warn = (text: string): void => this.#warn(`${text}\n`);
+
+  /** Text on standard error without an end of line. */
+  prompt(text: string): void {
+    this.#warn(text);
+  }
+
+  /** Resolves when all output so far is out. */
+  flush(): Promise<void> {
+    if (this.#waitingBytes > 0) {
+      const bytes = Buffer.concat(this.#waiting);
+      this.#waiting = [];
+      this.#waitingBytes = 0;
+      this.#flushed = this.#flushed.then(() => this.#write(bytes));
+      // Whoever waits for the flush learns of a failure; nobody may be waiting yet.
+      this.#flushed.catch(() => undefined);
+    }
+    return this.#flushed;
+  }
+
+  async readAll(): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    let sizeBytes = 0;
+    for await (const part of this.#input) {
+      sizeBytes += part.length;
+      if (sizeBytes > inputMaxBytes) throw new InputTooLarge('standard input is too large');
+      parts.push(part);
+    }
+    return Buffer.concat(parts);
+  }
+
+  /** Lines without their ends; what follows the last end is not a line, and etcdctl's neither. */
+  async *lines(): AsyncGenerator<Uint8Array> {
+    let parts: Uint8Array[] = [];
+    let sizeBytes = 0;
+    for await (const part of this.#input) {
+      let from = 0;
+      for (let end = part.indexOf(10); end >= 0; end = part.indexOf(10, from)) {
+        yield Buffer.concat([...parts, part.subarray(from, end)]);
+        parts = [];
+        sizeBytes = 0;
+        from = end + 1;
+      }
+      parts.push(part.subarray(from));
+      sizeBytes += part.length - from;
+      if (sizeBytes > inputMaxBytes) throw new InputTooLarge('a line of input is too long');
+    }
+  }
+}

@@ -1,0 +1,135 @@
+/** Whole runs that need no server. */
+import { describe, expect, test } from 'vitest';
+import { utf8 } from '../../../src/base/bytes.ts';
+import { run } from '../../../src/cli/program.ts';
+import { Terminal } from '../../../src/cli/terminal.ts';
+
+interface Result {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function kvctl(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+  input: readonly string[] = [],
+): Promise<Result> {
+  const stdout: Uint8Array[] = [];
+  let stderr = '';
+  const terminal = new Terminal({
+    environment,
+    input: (async function* () {
+      for (const part of input) yield utf8(part);
+    })(),
+    write: async (bytes) => void stdout.push(bytes),
+    warn: (text) => (stderr += text),
+  });
+  const code = await run(args, terminal);
+  return { code, stdout: Buffer.concat(stdout).toString(), stderr };
+}
+
+/** Nobody listens there. */
+const nowhere = '--endpoints=127.0.0.1:1';
+
+describe('help', () => {
+  test.each([
+    [[], /^Usage: kvctl \[options\] <command>\n[^]*\n {2}endpoint status {2}/],
+    [['--help'], /\nGlobal options:\n {6}--endpoints <list>/],
+    [['help', 'txn'], /^Usage: kvctl txn \[options\]\n[^]*\nExamples:\n {2}# asks/],
+    [['endpoint'], /^Usage: kvctl endpoint <subcommand>\n[^]*\n {2}hashkv /],
+    [['put', '-h'], /\n {6}--lease <text> [^]*\nGlobal options such as --endpoints: see kvctl/],
+  ] as const)('%j', async (args, text) => {
+    expect(await kvctl(args)).toEqual({ code: 0, stdout: expect.stringMatching(text), stderr: '' });
+  });
+
+  test('of every command has a summary, examples and options', async () => {
+    for (const name of ['get', 'put', 'del', 'txn', 'watch', 'compaction', 'completion']) {
+      const { stdout } = await kvctl([name, '--help']);
+      expect(stdout, name).toMatch(/\n\nExamples:\n/);
+    }
+  });
+});
+
+describe('refusals', () => {
+  test('end with the line of the error, after what helps', async () => {
+    expect(await kvctl(['gett', 'a'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        "Did you mean this?\n\tget\n\nRun 'kvctl --help' for usage.\n" +
+        'Error: unknown command "gett" for "kvctl"\n',
+    });
+  });
+
+  test.each([
+    [['get', 'a', '-w', 'xml'], 4, 'Error: unsupported output format\n'],
+    [['get'], 128, 'Error: get command needs one argument as key'],
+    [['--endpoints=', 'get', 'a'], 2, 'Error: etcdclient: no available endpoints\n'],
+    [['txn'], 3, 'Error: EOF\n'],
+    [['get', 'a', '--cacert', '/no/where'], 128, 'open /no/where: no such file or directory\n'],
+    [['get', 'a', '--cert', '/no/where'], 128, 'Error: KeyFile and CertFile must both be present'],
+  ])('%j ends with %i', async (args, code, text) => {
+    const result = await kvctl(args);
+    expect(result).toMatchObject({ code, stdout: '' });
+    expect(result.stderr).toContain(text);
+  });
+
+  test('no server is one that takes too long, and the reason is told', async () => {
+    const { code, stderr } = await kvctl([nowhere, '--command-timeout=1s', 'get', 'a']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^No connection to 127\.0\.0\.1:1: .*ECONNREFUSED/);
+    expect(stderr).toMatch(/\nError: context deadline exceeded\n$/);
+  });
+});
+
+describe('the environment', () => {
+  test('stands in for flags, and what is wrong with it is told', async () => {
+    const environment = {
+      ETCDCTL_WRITE_OUT: 'xml',
+      ETCDCTL_HEX: 'maybe',
+      ETCDCTL_NOPE: '1',
+      ETCDCTL_API: '3',
+    };
+    const { code, stderr } = await kvctl(['get', 'a'], environment);
+    expect(code).toBe(4);
+    expect(stderr).toContain('Warning: ETCDCTL_HEX is not used: invalid argument "maybe"');
+    expect(stderr).toContain('Warning: unrecognized variable ETCDCTL_NOPE\n');
+    expect(stderr).not.toContain('ETCDCTL_API');
+  });
+
+  test('gives way to the command line', async () => {
+    const environment = { ETCDCTL_WRITE_OUT: 'xml' };
+    const args = [nowhere, '--command-timeout=50ms', '-w', 'json', 'get', 'a'];
+    expect((await kvctl(args, environment)).code).toBe(1);
+  });
+
+  test('--debug tells settings, but no secrets', async () => {
+    const args = [nowhere, '--command-timeout=50ms', '--debug', '--user=u:geheim', 'get', 'a'];
+    const { stderr } = await kvctl(args, { ETCDCTL_PASSWORD: 'geheim' });
+    expect(stderr).toContain('ETCDCTL_COMMAND_TIMEOUT=50ms\n');
+    expect(stderr).toContain('ETCDCTL_USER=(hidden)\n');
+    expect(stderr).not.toContain('geheim');
+  });
+});
+
+test('version', async () => {
+  expect((await kvctl(['version'])).stdout).toMatch(/^kvctl version: \S+\nAPI version: 3\.6\n$/);
+});
+
+test.each(['bash', 'zsh', 'fish'])('completion for %s knows commands and flags', async (shell) => {
+  const { code, stdout } = await kvctl(['completion', shell]);
+  expect(code).toBe(0);
+  for (const word of ['get', 'hashkv', 'print-value-only', 'write-out', 'DESCEND', 'protobuf']) {
+    expect(stdout).toContain(word);
+  }
+});
+
+test('a txn may come in pieces, and asks for its parts when it is interactive', async () => {
+  const input = ['mod("a")', ' > "0"\n\nput', ' a 1\n\n', 'put b 2'];
+  expect(await kvctl([nowhere, 'txn', '-i'], {}, input)).toMatchObject({
+    code: 3,
+    stdout: 'compares:\nsuccess requests (get, put, del):\nfailure requests (get, put, del):\n',
+    stderr: expect.stringContaining('Error: EOF'),
+  });
+});
