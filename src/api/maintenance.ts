@@ -1,8 +1,16 @@
 /**
  * The parts of the Maintenance service that need no later version (etcd: api/v3rpc/maintenance.go).
  */
-import { etcdErrors } from '../base/errors.ts';
-import type { HashKVRequest, HashKVResponse, StatusRequest, StatusResponse } from '../gen/rpc.ts';
+import { etcdErrors, StatusCode, StatusError } from '../base/errors.ts';
+import {
+  AlarmAction,
+  type AlarmRequest,
+  type AlarmResponse,
+  type HashKVRequest,
+  type HashKVResponse,
+  type StatusRequest,
+  type StatusResponse,
+} from '../gen/rpc.ts';
 import { header, type HeaderSource } from './header.ts';
 
 export interface RevisionHash {
@@ -32,6 +40,9 @@ export interface MaintenanceBackend {
   hashByRevision(revision: number): Promise<RevisionHash>;
 }
 
+/** What an empty store reports: clients divide by the size (etcdctl 3.6: endpoint status). */
+const sizeBytesMin = 1;
+
 export class MaintenanceService {
   readonly #backend: MaintenanceBackend;
 
@@ -44,7 +55,7 @@ export class MaintenanceService {
     return Promise.resolve({
       header: header(backend.headerSource),
       version: backend.version,
-      dbSize: backend.sizeBytes,
+      dbSize: Math.max(sizeBytesMin, backend.sizeBytes),
       leader: backend.leader,
       raftIndex: backend.committedIndex,
       raftTerm: backend.term,
@@ -56,6 +67,22 @@ export class MaintenanceService {
       dbSizeQuota: backend.quotaBytes,
       downgradeInfo: { enabled: false, targetVersion: '' },
     });
+  }
+
+  /**
+   * Lists alarms. Nothing raises any here, so there are none; raising and disarming them is not
+   * served. etcdctl 3.5 and later asks for the list in `endpoint health`.
+   */
+  alarm({ action }: AlarmRequest): Promise<AlarmResponse> {
+    if (action !== AlarmAction.get) {
+      return Promise.reject(
+        new StatusError(
+          StatusCode.unimplemented,
+          'unknown method Alarm for service etcdserverpb.Maintenance',
+        ),
+      );
+    }
+    return Promise.resolve({ header: header(this.#backend.headerSource), alarms: [] });
   }
 
   async hashKv(request: HashKVRequest): Promise<HashKVResponse> {

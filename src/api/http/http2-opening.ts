@@ -14,7 +14,7 @@ export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 const frameHeaderBytes = 9;
 /** Before other settings are acknowledged nobody may send a larger one (RFC 9113 section 6.5.2). */
 const frameBytesMax = 16_384;
-/** Headers, and what the initial flow-control window allows of a body, with room for small frames. */
+/** Headers, and what the initial window allows of a body, with room for small frames. */
 const openingBytesMax = 128 * 1024;
 
 const FrameType = { headers: 1, priority: 2, settings: 4, windowUpdate: 8 } as const;

@@ -152,7 +152,8 @@ export const endpointCommand: CommandDefinition = {
       description:
         'In the format simple, a line has, separated by commas: endpoint, ID, version, storage\n' +
         'version, db size, in use, percentage not in use, quota, is leader, is learner, raft\n' +
-        'term, raft index, raft applied index, errors, downgrade target version, downgrade enabled.',
+        'term, raft index, raft applied index, errors, downgrade target version, downgrade\n' +
+        'enabled.',
       examples: [
         { line: 'endpoint status --cluster -w table', tells: 'of every member, for eyes' },
         { line: 'endpoint status -w json', tells: 'for programs' },

@@ -224,7 +224,8 @@ describe('endpoints', () => {
   test('status', async () => {
     const list = [{ endpoint: 'h:1', status }];
     expect(await printed('simple', (printer) => printer.endpointStatus(list))).toBe(
-      `h:1, ${id}, 3.6.14, 3.6.0, 2.2 kB, 1.1 kB, 51%, 2.1 GB, true, false, 2, 9, 8, e1, e2, 3.5, true\n`,
+      `h:1, ${id}, 3.6.14, 3.6.0, 2.2 kB, 1.1 kB, 51%, 2.1 GB, true, false, ` +
+        '2, 9, 8, e1, e2, 3.5, true\n',
     );
     const text = await printed('json', (printer) => printer.endpointStatus(list));
     expect(text).toContain('"dbSizeQuota":2147483648,"downgradeInfo":{"enabled":true,');
