@@ -76,6 +76,7 @@ async function serve(config: Config, notices: readonly Notice[], start: Start): 
       random: freshRandom(),
       logger,
       metrics,
+      stopping: stopSignal,
     });
     return await supervise(member, stopSignal, logger);
   } catch (error) {

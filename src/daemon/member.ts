@@ -18,6 +18,8 @@ export interface MemberDependencies {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: PrometheusMetrics;
+  /** Resolves when the member is to stop: a start that still waits for others waits no longer. */
+  readonly stopping: Promise<unknown>;
 }
 
 export type Start = (config: Config, dependencies: MemberDependencies) => Promise<Member>;

@@ -124,7 +124,7 @@ async function serve(
     fail = resolve;
   });
   member.start((error) => fail(error));
-  await announced(config, dependencies, member);
+  await announced(config, dependencies, member, failed);
 
   const backend = apiBackend({ member, clusterId: identity.clusterId, config, clock, random });
   const health = new HealthService();
@@ -149,6 +149,7 @@ async function serve(
     router: httpRouter(config, dependencies, member),
     clock,
     logger: logger.child({ module: 'http' }),
+    maxConcurrentStreams: adapter.maxConcurrentStreams,
     acceptGrpc: (socket) => adapter.accept(socket),
   });
   closing.push(async () => {
@@ -201,20 +202,32 @@ function httpRouter(
   });
 }
 
-/** Waits until this member is announced, which takes a leader, or no longer than a limit. */
-function announced(
+/**
+ * Waits until this member is announced, which takes a leader, but no longer than a limit and not
+ * if the member is about to end.
+ */
+async function announced(
   config: Config,
-  { clock, logger }: MemberDependencies,
+  { clock, logger, stopping }: MemberDependencies,
   member: ServerMember,
+  failed: Promise<Error>,
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
+  let cancel = (): void => {};
+  const limit = new Promise<void>((resolve) => {
     const timer = clock.after(clusterReadyTimeoutMs, resolve);
-    const announcement = { name: config.name, clientUrls: config.advertiseClientUrls };
-    announce(member, announcement, { clock, logger }).then(() => {
-      timer.cancel();
-      resolve();
-    }, reject);
+    cancel = () => timer.cancel();
   });
+  const announcement = { name: config.name, clientUrls: config.advertiseClientUrls };
+  try {
+    await Promise.race([
+      announce(member, announcement, { clock, logger }),
+      limit,
+      stopping,
+      failed,
+    ]);
+  } finally {
+    cancel();
+  }
 }
 
 /** Runs work that ends by a callback with an error or without. */

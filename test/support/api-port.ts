@@ -85,6 +85,7 @@ export class ApiPort {
       router,
       clock: systemClock,
       logger,
+      maxConcurrentStreams: this.adapter.maxConcurrentStreams,
       acceptGrpc: (socket) => this.adapter.accept(socket),
       ...options.port,
     });

@@ -94,6 +94,8 @@ const toBuffer = (bytes: Bytes): Buffer => buffer(bytes);
 export class GrpcAdapter {
   readonly #server: Server;
   readonly #injector: ConnectionInjector;
+  /** Calls at a time on one connection. */
+  readonly maxConcurrentStreams: number;
   readonly #logger: Logger;
   readonly #metrics: CallMetrics;
   readonly #slowCallMs: number;
@@ -115,15 +117,13 @@ export class GrpcAdapter {
       options.metrics ?? silentMetrics,
       options.extensiveMetrics ?? false,
     );
+    this.maxConcurrentStreams = Math.min(options.maxConcurrentStreams, MAX_STREAMS_PER_CONNECTION);
     this.#maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
     this.#budget = new ReceiveBudget(options.maxIncompleteBytes ?? MAX_INCOMPLETE_BYTES);
     this.#server = new Server({
       'grpc.max_receive_message_length': this.#maxMessageBytes,
       'grpc.max_send_message_length': -1,
-      'grpc.max_concurrent_streams': Math.min(
-        options.maxConcurrentStreams,
-        MAX_STREAMS_PER_CONNECTION,
-      ),
+      'grpc.max_concurrent_streams': this.maxConcurrentStreams,
       'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MB,
       'grpc.enable_channelz': 0,
       ...keepaliveOptions(options),

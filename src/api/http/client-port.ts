@@ -7,12 +7,16 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
+import { Http2Opening, preface } from './http2-opening.ts';
 import type { HttpRouter } from './router.ts';
-
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
 /** Time for a new connection to say what it wants. */
 const FIRST_BYTES_TIMEOUT_MS = 10_000;
+/**
+ * Time for the first request over HTTP/2. A connection that is idle for longer is the session's,
+ * which looks after idle ones.
+ */
+const FIRST_REQUEST_TIMEOUT_MS = 10_000;
 /** Time for one HTTP/1 request, from its first or the previous one's last byte to its end. */
 const HTTP_REQUEST_TIMEOUT_MS = 30_000;
 /** Time for the client to take an answer, a slow read included. */
@@ -32,10 +36,13 @@ export interface ClientPortOptions {
   readonly router: HttpRouter;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What clients that speak HTTP/2 are told to keep to. */
+  readonly maxConcurrentStreams: number;
   /** Takes over a connection that speaks HTTP/2. */
   acceptGrpc(socket: Socket): void;
   /** For tests; the defaults are named above. */
   readonly firstBytesTimeoutMs?: number;
+  readonly firstRequestTimeoutMs?: number;
   readonly httpRequestTimeoutMs?: number;
 }
 
@@ -45,7 +52,7 @@ export class ClientPort {
   readonly #servers: Server[] = [];
   /** Connections that do not speak HTTP/2, or not yet. */
   readonly #sockets = new Set<Socket>();
-  readonly #httpTimers = new WeakMap<Socket, Timer>();
+  readonly #timers = new WeakMap<Socket, Timer>();
   #httpConnections = 0;
   #stopping = false;
 
@@ -105,47 +112,93 @@ export class ClientPort {
   }
 
   #connected(socket: Socket, protocols: PortProtocols): void {
-    const { logger } = this.#options;
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
       this.#clear(socket);
     });
-    const onError = (error: Error): void => logger.debug({ error }, 'client connection failed');
-    socket.on('error', onError);
-    this.#limit(socket, this.#options.firstBytesTimeoutMs ?? FIRST_BYTES_TIMEOUT_MS);
-    const received: Buffer[] = [];
-    let length = 0;
+    this.#limit(socket, this.#firstBytesTimeoutMs);
+    let bytes: Buffer = Buffer.alloc(0);
+    const stop = this.#readChunks(socket, (chunk) => {
+      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+      const compared = Math.min(bytes.length, preface.length);
+      const isHttp2 = bytes.compare(preface, 0, compared, 0, compared) === 0;
+      if (isHttp2 && compared < preface.length) return;
+      stop();
+      if (!isHttp2) {
+        socket.unshift(bytes);
+        this.#toHttp(socket, protocols);
+      } else if (protocols === 'http') {
+        socket.destroy();
+      } else {
+        this.#open(socket, bytes);
+      }
+    });
+  }
+
+  /** Follows an HTTP/2 connection to its first request. */
+  #open(socket: Socket, received: Buffer): void {
+    const opening = new Http2Opening({
+      maxConcurrentStreams: this.#options.maxConcurrentStreams,
+      send: (bytes) => socket.write(bytes),
+    });
+    const handOver = (): void => {
+      stop();
+      socket.unshift(opening.bytes);
+      this.#toGrpc(socket);
+    };
+    const take = (chunk: Buffer): void => {
+      switch (opening.take(chunk)) {
+        case 'ready':
+          handOver();
+          return;
+        case 'broken':
+          stop();
+          socket.destroy();
+          return;
+        case 'opening':
+          // A request waits: now the client must not keep us waiting.
+          if (opening.isRequested) this.#limit(socket, this.#firstBytesTimeoutMs);
+      }
+    };
+    const stop = this.#readChunks(socket, take);
+    this.#limit(socket, this.#options.firstRequestTimeoutMs ?? FIRST_REQUEST_TIMEOUT_MS, () => {
+      if (opening.mayEnd) handOver();
+      else socket.destroy();
+    });
+    take(received);
+  }
+
+  /** Hands over what arrives until the returned function is called. */
+  #readChunks(socket: Socket, take: (chunk: Buffer) => void): () => void {
+    let isStopped = false;
     const onReadable = (): void => {
-      for (;;) {
+      while (!isStopped) {
         const chunk = socket.read() as Buffer | null;
         if (chunk === null) return;
-        received.push(chunk);
-        length += chunk.length;
-        const bytes = received.length === 1 ? chunk : Buffer.concat(received, length);
-        const compared = Math.min(length, PREFACE.length);
-        const matches = bytes.compare(PREFACE, 0, compared, 0, compared) === 0;
-        if (matches && compared < PREFACE.length) continue;
-        socket.off('readable', onReadable);
-        socket.off('end', onEnd);
-        socket.off('error', onError);
-        socket.unshift(bytes);
-        if (matches) this.#toGrpc(socket, protocols);
-        else this.#toHttp(socket, protocols);
-        return;
+        take(chunk);
       }
     };
     const onEnd = (): void => {
       socket.destroy();
     };
+    const onError = (error: Error): void =>
+      this.#options.logger.debug({ error }, 'client connection failed');
     socket.on('readable', onReadable);
     socket.on('end', onEnd);
+    socket.on('error', onError);
+    return () => {
+      isStopped = true;
+      socket.off('readable', onReadable);
+      socket.off('end', onEnd);
+      socket.off('error', onError);
+    };
   }
 
-  #toGrpc(socket: Socket, protocols: PortProtocols): void {
+  #toGrpc(socket: Socket): void {
     this.#clear(socket);
     this.#sockets.delete(socket);
-    if (protocols === 'http' || this.#stopping) {
+    if (this.#stopping) {
       socket.destroy();
       return;
     }
@@ -172,21 +225,27 @@ export class ClientPort {
     this.#http.emit('connection', socket);
   }
 
+  get #firstBytesTimeoutMs(): number {
+    return this.#options.firstBytesTimeoutMs ?? FIRST_BYTES_TIMEOUT_MS;
+  }
+
   get #requestTimeoutMs(): number {
     return this.#options.httpRequestTimeoutMs ?? HTTP_REQUEST_TIMEOUT_MS;
   }
 
-  /** Cuts the connection off unless the next step comes within `timeoutMs`, however it trickles. */
-  #limit(socket: Socket, timeoutMs: number): void {
+  /**
+   * Cuts the connection off, or does what else is `due`, unless the next step comes within
+   * `timeoutMs`, however it trickles.
+   */
+  #limit(socket: Socket, timeoutMs: number, due = (): void => void socket.destroy()): void {
     this.#clear(socket);
     if (socket.destroyed) return;
-    const timer = this.#options.clock.after(timeoutMs, () => socket.destroy());
-    this.#httpTimers.set(socket, timer);
+    this.#timers.set(socket, this.#options.clock.after(timeoutMs, due));
   }
 
   #clear(socket: Socket): void {
-    this.#httpTimers.get(socket)?.cancel();
-    this.#httpTimers.delete(socket);
+    this.#timers.get(socket)?.cancel();
+    this.#timers.delete(socket);
   }
 }
 

@@ -1,0 +1,191 @@
+/** The client: what a user holds. */
+import type { KeyValue } from '../gen/kv.ts';
+import {
+  CompactionRequest,
+  type CompactionResponse,
+  type DeleteRangeResponse,
+  HashKVRequest,
+  type HashKVResponse,
+  MemberListRequest,
+  type MemberListResponse,
+  type PutResponse,
+  type RangeResponse,
+  StatusRequest,
+  type StatusResponse,
+  type TxnResponse,
+} from '../gen/rpc.ts';
+import { Cluster, KV, Maintenance } from '../gen/services.ts';
+import { Caller } from './caller.ts';
+import type { ClientError } from './errors.ts';
+import { type CallOptions, type ClientOptions, settingsOf } from './options.ts';
+import { type Bytes, bytesOf } from './range-end.ts';
+import { rangeStream } from './range-stream.ts';
+import {
+  type DeleteParameters,
+  type PutParameters,
+  type RangeParameters,
+  type TxnParameters,
+  deleteRequest,
+  putRequest,
+  rangeRequest,
+  txnRequest,
+} from './requests.ts';
+import { StreamWatcher, type WatchOptions, type Watcher } from './watcher.ts';
+
+export interface GetOptions extends CallOptions {
+  /** The key as it was at this revision; 0 is now. */
+  readonly revision?: number;
+  /** Answers from the member's own state, which may be behind, but needs no quorum. */
+  readonly serializable?: boolean;
+}
+
+/**
+ * A client of Quorate, or of etcd 3.4 and newer.
+ *
+ * It connects when the first call is made. Calls reject with {@link ClientError}, whose code and
+ * text are the server's, or with these: UNAVAILABLE if no endpoint can be connected,
+ * DEADLINE_EXCEEDED (`context deadline exceeded`) when the call's time is over, CANCELLED if the
+ * client is closed; and with the reason of `signal` if that is aborted. Whether a write that failed
+ * with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED has been applied is unknown.
+ *
+ * Reads (range, memberList, status, hashKV) are tried again while members are unavailable. Writes
+ * (put, delete, txn, compact) are never sent twice, unless the first try cannot have been seen.
+ */
+export class Client implements AsyncDisposable {
+  readonly endpoints: readonly string[];
+  readonly #caller: Caller;
+  readonly #requestTimeoutMs: number;
+  readonly #options: ClientOptions;
+  readonly #pinned = new Set<Client>();
+
+  /**
+   * @throws RangeError for an endpoint or number that is not understood, TypeError for options that
+   * do not go together
+   */
+  constructor(options: ClientOptions = {}) {
+    const settings = settingsOf(options);
+    this.endpoints = settings.endpoints;
+    this.#options = options;
+    this.#requestTimeoutMs = settings.requestTimeoutMs;
+    this.#caller = new Caller(settings);
+  }
+
+  /** Key values of a range, at one revision. */
+  async range(request: RangeParameters, options?: CallOptions): Promise<RangeResponse> {
+    return this.#caller.unary(KV.methods.range, rangeRequest(request), 'repeatable', options);
+  }
+
+  /**
+   * A range in pieces, for more than should be in memory at once: key values of one revision, the
+   * header, `count` and `more` with the last piece. From servers without RangeStream, and where
+   * they refuse it for this range, it is one piece. `timeoutMs` limits the whole; without it, only
+   * the first piece has the time of a request.
+   */
+  rangeStream(
+    request: RangeParameters,
+    options: CallOptions = {},
+  ): AsyncGenerator<RangeResponse, undefined, undefined> {
+    return rangeStream(this.#caller, rangeRequest(request), options);
+  }
+
+  /** One key, undefined if it does not exist. */
+  async get(key: Bytes, options: GetOptions = {}): Promise<KeyValue | undefined> {
+    const { revision = 0, serializable = false, ...call } = options;
+    const { kvs } = await this.range({ key, revision, serializable }, call);
+    return kvs[0];
+  }
+
+  put(key: Bytes, value: Bytes, options?: CallOptions): Promise<PutResponse>;
+  put(request: PutParameters, options?: CallOptions): Promise<PutResponse>;
+  async put(
+    first: Bytes | PutParameters,
+    second?: Bytes | CallOptions,
+    third?: CallOptions,
+  ): Promise<PutResponse> {
+    const [request, options] = isBytes(first)
+      ? [{ key: first, value: bytesOf(second as Bytes) }, third]
+      : [first, second as CallOptions | undefined];
+    return this.#caller.unary(KV.methods.put, putRequest(request), 'once', options);
+  }
+
+  async delete(
+    request: Bytes | DeleteParameters,
+    options?: CallOptions,
+  ): Promise<DeleteRangeResponse> {
+    const parameters = isBytes(request) ? { key: request } : request;
+    return this.#caller.unary(KV.methods.deleteRange, deleteRequest(parameters), 'once', options);
+  }
+
+  /** If all of `compare` hold, does `success`, else `failure`: all at once. See `compare`, `op`. */
+  async txn(request: TxnParameters, options?: CallOptions): Promise<TxnResponse> {
+    return this.#caller.unary(KV.methods.txn, txnRequest(request), 'once', options);
+  }
+
+  /** Forgets what was before `revision`; a number stands for a request with that revision. */
+  async compact(
+    request: number | Partial<CompactionRequest>,
+    options?: CallOptions,
+  ): Promise<CompactionResponse> {
+    const parameters = typeof request === 'number' ? { revision: request } : request;
+    const message = CompactionRequest.create(parameters);
+    return this.#caller.unary(KV.methods.compact, message, 'once', options);
+  }
+
+  /**
+   * Watches from now on, or from `startRevision`. See {@link Watcher}.
+   *
+   * @param options `timeoutMs`: how long the watch may be without a member that serves it, which
+   * is for ever without it; `hasLeader`: moves on from a member that has lost its leader, true
+   * unless it is turned off
+   */
+  watch(request: WatchOptions, options: CallOptions = {}): Watcher {
+    return new StreamWatcher(this.#caller, request, options, this.#requestTimeoutMs);
+  }
+
+  async memberList(
+    request: Partial<MemberListRequest> = { linearizable: true },
+    options?: CallOptions,
+  ): Promise<MemberListResponse> {
+    const message = MemberListRequest.create(request);
+    return this.#caller.unary(Cluster.methods.memberList, message, 'repeatable', options);
+  }
+
+  /** The state of the member at `endpoint`, which need not be one of the client's. */
+  async status(endpoint: string, options?: CallOptions): Promise<StatusResponse> {
+    const message = StatusRequest.create();
+    return this.#caller.unaryAt(endpoint, Maintenance.methods.status, message, options);
+  }
+
+  /** The hash of all key values that the member at `endpoint` has, up to a revision. */
+  async hashKV(
+    endpoint: string,
+    request: Partial<HashKVRequest> = {},
+    options?: CallOptions,
+  ): Promise<HashKVResponse> {
+    const message = HashKVRequest.create(request);
+    return this.#caller.unaryAt(endpoint, Maintenance.methods.hashKv, message, options);
+  }
+
+  /** A client with the same options for one endpoint. It closes with this one at the latest. */
+  at(endpoint: string): Client {
+    if (this.#caller.closing.aborted) throw this.#caller.closing.reason as ClientError;
+    const client = new Client({ ...this.#options, endpoints: [endpoint] });
+    this.#pinned.add(client);
+    client.#caller.closing.addEventListener('abort', () => this.#pinned.delete(client));
+    return client;
+  }
+
+  /** Ends all calls and watches in progress, which reject with CANCELLED, and the connections. */
+  close(): Promise<void> {
+    for (const client of [...this.#pinned]) void client.close();
+    this.#caller.close();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+const isBytes = (value: unknown): value is Bytes =>
+  typeof value === 'string' || value instanceof Uint8Array;

@@ -1,0 +1,48 @@
+/** The client library's public face. */
+export { Client, type GetOptions } from './client.ts';
+export { ClientError, CompactedError } from './errors.ts';
+export type { CallOptions, ClientOptions, TlsOptions } from './options.ts';
+export { type Bytes, fromKeyEnd, prefixEnd, prefixRange } from './range-end.ts';
+export {
+  type Comparison,
+  type DeleteParameters,
+  type PutParameters,
+  type RangeParameters,
+  type TxnParameters,
+  type WatchParameters,
+  compare,
+  op,
+} from './requests.ts';
+export type { WatchBatch, WatchOptions, Watcher } from './watcher.ts';
+export { StatusCode } from '../base/errors.ts';
+export { Event, EventType, KeyValue } from '../gen/kv.ts';
+export {
+  CompactionRequest,
+  CompactionResponse,
+  Compare,
+  CompareResult,
+  CompareTarget,
+  DeleteRangeRequest,
+  DeleteRangeResponse,
+  FilterType,
+  HashKVRequest,
+  HashKVResponse,
+  Member,
+  MemberListRequest,
+  MemberListResponse,
+  PutRequest,
+  PutResponse,
+  RangeRequest,
+  RangeResponse,
+  RequestOp,
+  ResponseHeader,
+  ResponseOp,
+  SortOrder,
+  SortTarget,
+  StatusRequest,
+  StatusResponse,
+  TxnRequest,
+  TxnResponse,
+  WatchCreateRequest,
+  WatchResponse,
+} from '../gen/rpc.ts';
