@@ -8,7 +8,7 @@ import type {
   ServerWritableStream,
 } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { buffer } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
@@ -158,7 +158,7 @@ export class GrpcAdapter {
   }
 
   /** Takes over a connection that speaks HTTP/2, its first bytes included. */
-  accept(connection: Socket): void {
+  accept(connection: Duplex): void {
     this.#injector.injectConnection(connection);
   }
 

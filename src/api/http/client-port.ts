@@ -5,9 +5,12 @@
 import { lookup } from 'node:dns/promises';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
+import { unusedGoAwayFrame } from './http2-frames.ts';
 import { Http2Opening, preface } from './http2-opening.ts';
+import { MendedConnection } from './mended-connection.ts';
 import type { HttpRouter } from './router.ts';
 
 /** Time for a new connection to say what it wants. */
@@ -39,7 +42,7 @@ export interface ClientPortOptions {
   /** What clients that speak HTTP/2 are told to keep to. */
   readonly maxConcurrentStreams: number;
   /** Takes over a connection that speaks HTTP/2. */
-  acceptGrpc(socket: Socket): void;
+  acceptGrpc(connection: Duplex): void;
   /** For tests; the defaults are named above. */
   readonly firstBytesTimeoutMs?: number;
   readonly firstRequestTimeoutMs?: number;
@@ -53,6 +56,8 @@ export class ClientPort {
   /** Connections that do not speak HTTP/2, or not yet. */
   readonly #sockets = new Set<Socket>();
   readonly #timers = new WeakMap<Socket, Timer>();
+  /** Ends of those HTTP/2 connections that are opening. */
+  readonly #leaves = new Map<Socket, () => void>();
   #httpConnections = 0;
   #stopping = false;
 
@@ -99,10 +104,14 @@ export class ClientPort {
     return address;
   }
 
-  /** Takes no new connections. Those that speak gRPC are the adapter's to end. */
+  /**
+   * Takes no new connections, and sends away those that have made no call over HTTP/2 yet. Those
+   * that have are the adapter's to end.
+   */
   close(): void {
     this.#stopping = true;
     for (const server of this.#servers) server.close();
+    for (const leave of [...this.#leaves.values()]) leave();
   }
 
   /** Cuts off what is still open of plain HTTP. */
@@ -115,6 +124,7 @@ export class ClientPort {
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
+      this.#leaves.delete(socket);
       this.#clear(socket);
     });
     this.#limit(socket, this.#firstBytesTimeoutMs);
@@ -128,7 +138,7 @@ export class ClientPort {
       if (!isHttp2) {
         socket.unshift(bytes);
         this.#toHttp(socket, protocols);
-      } else if (protocols === 'http') {
+      } else if (protocols === 'http' || this.#stopping) {
         socket.destroy();
       } else {
         this.#open(socket, bytes);
@@ -142,31 +152,49 @@ export class ClientPort {
       maxConcurrentStreams: this.#options.maxConcurrentStreams,
       send: (bytes) => socket.write(bytes),
     });
-    const handOver = (): void => {
+    const end = (): void => {
       stop();
-      socket.unshift(opening.bytes);
-      this.#toGrpc(socket);
+      this.#leaves.delete(socket);
     };
+    const handOver = (): void => {
+      end();
+      this.#toGrpc(socket, opening);
+    };
+    let isAwaited = false;
     const take = (chunk: Buffer): void => {
       switch (opening.take(chunk)) {
         case 'ready':
           handOver();
           return;
         case 'broken':
-          stop();
+          end();
           socket.destroy();
           return;
         case 'opening':
+          if (!opening.isRequested || isAwaited) return;
           // A request waits: now the client must not keep us waiting.
-          if (opening.isRequested) this.#limit(socket, this.#firstBytesTimeoutMs);
+          isAwaited = true;
+          this.#limit(socket, this.#firstBytesTimeoutMs);
       }
     };
     const stop = this.#readChunks(socket, take);
+    this.#leaves.set(socket, () => {
+      end();
+      this.#leave(socket);
+    });
     this.#limit(socket, this.#options.firstRequestTimeoutMs ?? FIRST_REQUEST_TIMEOUT_MS, () => {
       if (opening.mayEnd) handOver();
       else socket.destroy();
     });
     take(received);
+  }
+
+  /** Tells a client that it may repeat elsewhere what it has asked for, and waits for its end. */
+  #leave(socket: Socket): void {
+    this.#limit(socket, this.#firstBytesTimeoutMs);
+    socket.on('error', () => socket.destroy());
+    socket.end(unusedGoAwayFrame);
+    socket.resume();
   }
 
   /** Hands over what arrives until the returned function is called. */
@@ -195,7 +223,7 @@ export class ClientPort {
     };
   }
 
-  #toGrpc(socket: Socket): void {
+  #toGrpc(socket: Socket, opening: Http2Opening): void {
     this.#clear(socket);
     this.#sockets.delete(socket);
     if (this.#stopping) {
@@ -203,7 +231,15 @@ export class ClientPort {
       return;
     }
     socket.allowHalfOpen = false;
-    this.#options.acceptGrpc(socket);
+    const { bytes, unseenBytes } = opening;
+    if (!opening.isMended) {
+      socket.unshift(bytes);
+      this.#options.acceptGrpc(socket);
+      return;
+    }
+    const seen = bytes.length - unseenBytes;
+    const connection = new MendedConnection(socket, bytes.subarray(0, seen), bytes.subarray(seen));
+    this.#options.acceptGrpc(connection);
   }
 
   #toHttp(socket: Socket, protocols: PortProtocols): void {

@@ -7,34 +7,24 @@
  * settings itself and drops their acknowledgement, of which the HTTP/2 library knows nothing; the
  * library's own settings follow.
  */
-import { mendAuthority } from './header-block.ts';
+import {
+  Flag,
+  FrameType,
+  frameBytesMax,
+  frameHeaderBytes,
+  frameLength,
+  mendHeadersFrame,
+  priorityBytes,
+  settingBytes,
+  settingsFrame,
+} from './http2-frames.ts';
 
 export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
-const frameHeaderBytes = 9;
-/** Before other settings are acknowledged nobody may send a larger one (RFC 9113 section 6.5.2). */
-const frameBytesMax = 16_384;
 /** Headers, and what the initial window allows of a body, with room for small frames. */
 const openingBytesMax = 128 * 1024;
-
-const FrameType = { headers: 1, priority: 2, settings: 4, windowUpdate: 8 } as const;
-const Flag = { acknowledgement: 0x1, endHeaders: 0x4, padded: 0x8, priority: 0x20 } as const;
-const priorityBytes = 5;
-const settingMaxConcurrentStreams = 3;
-
-const settingBytes = 6;
 /** The connection's window grows from 65,535 bytes to at most 2^31-1 (RFC 9113 section 6.9.1). */
 const windowGrowthMax = 0x7fff_0000;
-
-/** Settings that name the one limit that clients need before they send anything. */
-function settingsFrame(maxConcurrentStreams: number): Buffer {
-  const frame = Buffer.alloc(frameHeaderBytes + settingBytes);
-  frame.writeUIntBE(settingBytes, 0, 3);
-  frame[3] = FrameType.settings;
-  frame.writeUInt16BE(settingMaxConcurrentStreams, frameHeaderBytes);
-  frame.writeUInt32BE(maxConcurrentStreams, frameHeaderBytes + 2);
-  return frame;
-}
 
 /** What the connection needs next. */
 export type OpeningState =
@@ -62,6 +52,7 @@ export class Http2Opening {
   /** Something arrived that the HTTP/2 library must answer. */
   #isRequested = false;
   #isOversized = false;
+  #isMended = false;
 
   constructor(options: Http2OpeningOptions) {
     this.#options = options;
@@ -70,6 +61,16 @@ export class Http2Opening {
   /** To be passed on: the client's preface and frames. */
   get bytes(): Buffer {
     return this.#bytes;
+  }
+
+  /** The end of `bytes` that has not been looked at: the beginning of a frame, or nothing. */
+  get unseenBytes(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  /** Whether a request had to be mended, as further ones of this client will. */
+  get isMended(): boolean {
+    return this.#isMended;
   }
 
   /** Whether a request waits for the client's acknowledgement alone. */
@@ -99,28 +100,33 @@ export class Http2Opening {
   #takeFrame(): boolean {
     const left = this.#bytes.length - this.#at;
     if (left < frameHeaderBytes) return false;
-    const bodyBytes = this.#bytes.readUIntBE(this.#at, 3);
-    if (bodyBytes > frameBytesMax) {
+    const frameBytes = frameLength(this.#bytes.subarray(this.#at));
+    if (frameBytes > frameHeaderBytes + frameBytesMax) {
       this.#isOversized = true;
       this.#isRequested = true;
       return false;
     }
-    const end = this.#at + frameHeaderBytes + bodyBytes;
+    const end = this.#at + frameBytes;
     if (end > this.#bytes.length) return false;
     const type = this.#bytes[this.#at + 3] ?? 0;
     const flags = this.#bytes[this.#at + 4] ?? 0;
     const isAcknowledgement =
-      type === FrameType.settings && (flags & Flag.acknowledgement) !== 0 && bodyBytes === 0;
+      type === FrameType.settings &&
+      (flags & Flag.acknowledgement) !== 0 &&
+      frameBytes === frameHeaderBytes;
     if (isAcknowledgement && !this.mayEnd) {
       this.#isAcknowledged = true;
       this.#replace(this.#at, end, Buffer.alloc(0));
       return true;
     }
     if (!this.#isPreliminary(type, flags, end)) this.#isRequested = true;
-    if (type === FrameType.headers && (flags & Flag.endHeaders) !== 0) {
-      this.#takeHeaders(flags, end);
-    } else {
+    const mended = mendHeadersFrame(this.#bytes.subarray(this.#at, end));
+    if (mended === undefined) {
       this.#at = end;
+    } else {
+      this.#isMended = true;
+      this.#replace(this.#at, end, mended);
+      this.#at += mended.length;
     }
     return true;
   }
@@ -137,29 +143,6 @@ export class Http2Opening {
         return bodyBytes === priorityBytes;
       default:
         return false;
-    }
-  }
-
-  #takeHeaders(flags: number, end: number): void {
-    let from = this.#at + frameHeaderBytes;
-    let padding = 0;
-    if ((flags & Flag.padded) !== 0) padding = this.#bytes[from++] ?? 0;
-    if ((flags & Flag.priority) !== 0) from += priorityBytes;
-    const to = end - padding;
-    const mended = from < to ? mendAuthority(this.#bytes.subarray(from, to)) : undefined;
-    if (mended === undefined) {
-      this.#at = end;
-      return;
-    }
-    const grown = mended.length - (to - from);
-    const bodyBytes = end - this.#at - frameHeaderBytes + grown;
-    // Without Huffman coding the block may have grown; a frame at the limit stays as it is.
-    if (bodyBytes <= frameBytesMax) {
-      this.#replace(from, to, mended);
-      this.#bytes.writeUIntBE(bodyBytes, this.#at, 3);
-      this.#at = end + grown;
-    } else {
-      this.#at = end;
     }
   }
 

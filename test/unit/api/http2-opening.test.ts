@@ -1,5 +1,10 @@
-import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
-import { connect as connectSocket } from 'node:net';
+import {
+  connect,
+  type ClientHttp2Session,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
+import { connect as connectSocket, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { mendAuthority } from '../../../src/api/http/header-block.ts';
@@ -15,8 +20,13 @@ afterEach(async () => {
 });
 
 /** Puts over a connection of its own kind; resolves to the grpc-status. */
-function put(session: ClientHttp2Session, authority: string): Promise<unknown> {
+function put(
+  session: ClientHttp2Session,
+  authority: string,
+  more: OutgoingHttpHeaders = {},
+): Promise<unknown> {
   const stream = session.request({
+    ...more,
     ':method': 'POST',
     ':path': KV.methods.put.path,
     ':authority': authority,
@@ -47,6 +57,14 @@ async function open(port: ApiPort, hasSettings: boolean): Promise<ClientHttp2Ses
   return session;
 }
 
+async function connectRaw(port: ApiPort): Promise<Socket> {
+  const socket = connectSocket(port.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  cleanups.push(() => void socket.destroy());
+  await new Promise((resolve) => socket.once('connect', resolve));
+  return socket;
+}
+
 describe('a call with an authority that is none is answered', () => {
   const authorities = [
     'http://127.0.0.1:2379',
@@ -57,6 +75,16 @@ describe('a call with an authority that is none is answered', () => {
     `http://${'a'.repeat(300)}.example:2379`,
     '127.0.0.1:2379',
   ];
+
+  test('although it comes again and again', async () => {
+    const port = await serve();
+    const session = await open(port, true);
+    // Every other timeout is a new entry of the table, and pushes the authority out in the end.
+    for (let i = 0; i < 200; i++) {
+      const timeout = { 'grpc-timeout': `${10_000_000 + i}u`, 'x-filler': `${i}`.padEnd(100) };
+      expect(await put(session, '#initially=[http://127.0.0.1:2379]', timeout)).toBe('0');
+    }
+  });
 
   test.each(authorities)('%s', async (authority) => {
     const port = await serve();
@@ -85,6 +113,46 @@ test('a client that never acknowledges the settings is cut off', async () => {
   socket.resume();
   socket.write(Buffer.concat([preface, Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]));
   await new Promise((resolve) => socket.once('close', resolve));
+});
+
+test('a client that owes the acknowledgement wins no time by sending on', async () => {
+  const port = new ApiPort({ port: { firstBytesTimeoutMs: 100, firstRequestTimeoutMs: 100 } });
+  await port.listen();
+  cleanups.push(() => port.stop());
+  const socket = await connectRaw(port);
+  socket.write(Buffer.concat([preface, settings]));
+  await new Promise((resolve) => socket.once('data', resolve));
+  socket.write(headers(blockWith('a:1')));
+  const window = Buffer.from([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+  const trickle = setInterval(() => socket.write(window), 10);
+  cleanups.push(() => clearInterval(trickle));
+  await new Promise((resolve) => socket.once('close', resolve));
+});
+
+describe('a server that stops tells a client that has made no call yet', () => {
+  test('that it may turn to another one', async () => {
+    const port = await serve();
+    const session = await open(port, true);
+    const goaway = new Promise((resolve) => {
+      session.once('goaway', (code, lastStream) => resolve({ code, lastStream }));
+    });
+    port.clientPort.close();
+    expect(await goaway).toEqual({ code: 0, lastStream: 0 });
+    await new Promise((resolve) => session.once('close', resolve));
+  });
+
+  test('and one whose first call waits for an acknowledgement that the call was not made', async () => {
+    const port = await serve();
+    const socket = await connectRaw(port);
+    socket.write(Buffer.concat([preface, settings]));
+    await new Promise((resolve) => socket.once('data', resolve));
+    socket.write(headers(blockWith('a:1')));
+    const received = new Promise<Buffer>((resolve) => socket.once('data', resolve));
+    port.clientPort.close();
+    const goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    expect([...(await received)]).toEqual(goaway);
+    await new Promise((resolve) => socket.once('close', resolve));
+  });
 });
 
 const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
