@@ -145,9 +145,12 @@ export async function parseOperation(line: string, terminal: Terminal): Promise<
       const value = await putRequest(operands, flags, noInput);
       return { request: { case: 'requestPut', value } };
     }
-    default: {
+    case delCommand: {
       const value = await deleteRequest(operands, flags, terminal);
       return { request: { case: 'requestDeleteRange', value } };
     }
+    default:
+      // Words behind `--` are arguments, of no command.
+      throw invalidInput(`invalid txn request: ${line}`);
   }
 }

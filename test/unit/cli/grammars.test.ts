@@ -71,6 +71,10 @@ describe('operations', () => {
   ])('%s ends with code %i', async (line, code, message) => {
     await expect(parseOperation(line, terminal)).rejects.toMatchObject({ code, message });
   });
+
+  test.each(['-- foo', '-- --rev', '--'])('%s names no command, least of all del', async (line) => {
+    await expect(parseOperation(line, terminal)).rejects.toMatchObject({ code: 3 });
+  });
 });
 
 describe('what to watch', () => {
