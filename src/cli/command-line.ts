@@ -4,14 +4,13 @@
  */
 import type { CommandDefinition, CommandLine } from './command.ts';
 import { ExitCode, ExitError } from './exit.ts';
-import { type FlagDefinition, FlagValues } from './flags.ts';
+import { type FlagDefinition, FlagValues, off } from './flags.ts';
 import { quote } from './go-text.ts';
 
 export const helpFlag: FlagDefinition = {
+  ...off,
   name: 'help',
   short: 'h',
-  type: 'boolean',
-  fallback: 'false',
   help: 'print this',
 };
 

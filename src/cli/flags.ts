@@ -23,6 +23,9 @@ export interface FlagDefinition {
   readonly choices?: readonly string[];
 }
 
+/** What switches have in common: they are off unless they are given. */
+export const off = { type: 'boolean', fallback: 'false' } as const;
+
 type Value = boolean | string | number | readonly string[];
 
 const int64Max = 2n ** 63n - 1n;

@@ -1,5 +1,5 @@
 /** Flags that every command takes, and the environment variables that stand in for them. */
-import type { FlagDefinition, FlagValues } from './flags.ts';
+import { type FlagDefinition, type FlagValues, off } from './flags.ts';
 
 const formats = ['fields', 'json', 'protobuf', 'simple', 'table'];
 
@@ -23,7 +23,7 @@ export const globalFlags: readonly FlagDefinition[] = [
     help: 'output format: fields, json, protobuf, simple, table',
     choices: formats,
   },
-  { name: 'hex', type: 'boolean', fallback: 'false', help: 'print byte strings and ids as hex' },
+  { ...off, name: 'hex', help: 'print byte strings and ids as hex' },
   {
     name: 'dial-timeout',
     type: 'duration',
@@ -40,7 +40,7 @@ export const globalFlags: readonly FlagDefinition[] = [
     name: 'keepalive-time',
     type: 'duration',
     fallback: '2s',
-    help: 'time between pings of an idle connection',
+    help: 'time between pings while an answer is awaited; at least 10s',
   },
   {
     name: 'keepalive-timeout',
@@ -70,9 +70,8 @@ export const globalFlags: readonly FlagDefinition[] = [
     help: 'no TLS unless certificates or https:// ask for it',
   },
   {
+    ...off,
     name: 'insecure-skip-tls-verify',
-    type: 'boolean',
-    fallback: 'false',
     help: "accept any certificate of the server's: only for tests",
   },
   {
@@ -88,7 +87,7 @@ export const globalFlags: readonly FlagDefinition[] = [
     fallback: '',
     help: 'token to present instead of --user and --password',
   },
-  { name: 'debug', type: 'boolean', fallback: 'false', help: 'tell settings and causes on stderr' },
+  { ...off, name: 'debug', help: 'tell settings and causes on stderr' },
 ];
 
 export function environmentName(flag: string): string {

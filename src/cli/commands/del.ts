@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DeleteRangeRequest } from '../../gen/rpc.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { badArguments } from '../exit.ts';
-import type { FlagValues } from '../flags.ts';
+import { type FlagValues, off } from '../flags.ts';
 import { quote } from '../go-text.ts';
 import type { Session } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
@@ -45,8 +45,6 @@ async function run({ operands, flags }: CommandLine, session: Session): Promise<
   const { printer } = await session.settings();
   printer.deleteRange(await client.delete(request));
 }
-
-const off = { type: 'boolean', fallback: 'false' } as const;
 
 export const delCommand: CommandDefinition = {
   name: 'del',

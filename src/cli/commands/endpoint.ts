@@ -5,6 +5,7 @@ import type { CommandDefinition, CommandLine } from '../command.ts';
 import { endpointsFrom, noEndpoints } from '../connection.ts';
 import { ExitCode, ExitError } from '../exit.ts';
 import { causeOf, failureText } from '../failure.ts';
+import { off } from '../flags.ts';
 import { formatNanoseconds } from '../go-text.ts';
 import type { EndpointHash, EndpointHealth, EndpointStatus } from '../printers/printer.ts';
 import type { Session } from '../session.ts';
@@ -129,9 +130,8 @@ export const endpointCommand: CommandDefinition = {
   summary: 'Members, each asked by itself',
   flags: [
     {
+      ...off,
       name: 'cluster',
-      type: 'boolean',
-      fallback: 'false',
       help: 'ask all members, not only those that --endpoints names',
     },
   ],

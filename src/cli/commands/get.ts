@@ -5,7 +5,7 @@ import { RangeRequest, RangeResponse, SortOrder, SortTarget } from '../../gen/rp
 import { bytesOf } from '../byte-text.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { ExitCode, ExitError, badArguments } from '../exit.ts';
-import type { FlagDefinition, FlagValues } from '../flags.ts';
+import { type FlagDefinition, type FlagValues, off } from '../flags.ts';
 import { quote } from '../go-text.ts';
 import type { Session } from '../session.ts';
 
@@ -156,7 +156,6 @@ async function run({ operands, flags }: CommandLine, session: Session): Promise<
   );
 }
 
-const off = { type: 'boolean', fallback: 'false' } as const;
 const none = { type: 'integer', fallback: '0' } as const;
 
 export const consistencyFlag: FlagDefinition = {

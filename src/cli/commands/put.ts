@@ -3,7 +3,7 @@ import { PutRequest } from '../../gen/rpc.ts';
 import { bytesOf } from '../byte-text.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { badArguments } from '../exit.ts';
-import type { FlagValues } from '../flags.ts';
+import { type FlagValues, off } from '../flags.ts';
 import { parseInt64 } from '../go-text.ts';
 import type { Session } from '../session.ts';
 
@@ -48,8 +48,6 @@ async function run({ operands, flags }: CommandLine, session: Session): Promise<
   const { printer } = await session.settings();
   printer.put(await client.put(request));
 }
-
-const off = { type: 'boolean', fallback: 'false' } as const;
 
 export const putCommand: CommandDefinition = {
   name: 'put',

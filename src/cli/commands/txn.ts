@@ -3,6 +3,7 @@ import type { Compare, RequestOp } from '../../gen/rpc.ts';
 import { textOf } from '../byte-text.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { ExitCode, ExitError, badArguments } from '../exit.ts';
+import { off } from '../flags.ts';
 import type { Session } from '../session.ts';
 
 /** Reads one part of a transaction, up to its empty line. */
@@ -75,10 +76,9 @@ export const txnCommand: CommandDefinition = {
   ],
   flags: [
     {
+      ...off,
       name: 'interactive',
       short: 'i',
-      type: 'boolean',
-      fallback: 'false',
       help: 'ask for each part',
     },
   ],

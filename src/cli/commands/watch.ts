@@ -8,7 +8,7 @@ import type { CommandDefinition, CommandLine } from '../command.ts';
 import { parseCommandLine } from '../command-line.ts';
 import { ExitCode, ExitError, badArguments } from '../exit.ts';
 import { failureText } from '../failure.ts';
-import type { FlagDefinition } from '../flags.ts';
+import { type FlagDefinition, off } from '../flags.ts';
 import { quote, splitWords } from '../go-text.ts';
 import type { Printer } from '../printers/printer.ts';
 import type { Session } from '../session.ts';
@@ -192,8 +192,6 @@ async function runLines(environmentKeys: readonly string[], session: Session): P
     for (const watcher of watchers) watcher.close();
   }
 }
-
-const off = { type: 'boolean', fallback: 'false' } as const;
 
 const watchFlags: readonly FlagDefinition[] = [
   { ...off, name: 'interactive', short: 'i', help: 'read lines `watch ...` and `progress`' },

@@ -41,23 +41,8 @@ export class FieldsPrinter extends BasePrinter {
   override txn(txn: TxnResponse): void {
     this.#header(txn.header);
     this.#field('Succeeded', txn.succeeded);
-    for (const { response } of txn.responses) {
-      switch (response?.case) {
-        case 'responseRange':
-          this.range(response.value);
-          break;
-        case 'responsePut':
-          this.put(response.value);
-          break;
-        case 'responseDeleteRange':
-          this.deleteRange(response.value);
-          break;
-        case 'responseTxn':
-          this.txn(response.value);
-          break;
-        case undefined:
-          this.#field('Unknown', quote(''));
-      }
+    for (const response of txn.responses) {
+      if (!this.operation(response)) this.#field('Unknown', quote(''));
     }
   }
 

@@ -6,6 +6,7 @@ import type {
   MemberListResponse,
   PutResponse,
   RangeResponse,
+  ResponseOp,
   StatusResponse,
   TxnResponse,
   WatchResponse,
@@ -101,6 +102,26 @@ export abstract class BasePrinter implements Printer {
 
   endpointHash(_list: readonly EndpointHash[]): void {
     this.#refuse();
+  }
+
+  /** Prints one answer of a transaction; false if it is none that is known. */
+  protected operation({ response }: ResponseOp): boolean {
+    switch (response?.case) {
+      case 'responseRange':
+        this.range(response.value);
+        return true;
+      case 'responsePut':
+        this.put(response.value);
+        return true;
+      case 'responseDeleteRange':
+        this.deleteRange(response.value);
+        return true;
+      case 'responseTxn':
+        this.txn(response.value);
+        return true;
+      case undefined:
+        return false;
+    }
   }
 
   #refuse(): never {

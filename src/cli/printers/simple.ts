@@ -39,24 +39,9 @@ export class SimplePrinter extends BasePrinter {
 
   override txn(txn: TxnResponse): void {
     this.terminal.line(txn.succeeded ? 'SUCCESS' : 'FAILURE');
-    for (const { response } of txn.responses) {
+    for (const response of txn.responses) {
       this.terminal.line();
-      switch (response?.case) {
-        case 'responseRange':
-          this.range(response.value);
-          break;
-        case 'responsePut':
-          this.put(response.value);
-          break;
-        case 'responseDeleteRange':
-          this.deleteRange(response.value);
-          break;
-        case 'responseTxn':
-          this.txn(response.value);
-          break;
-        case undefined:
-          this.terminal.line('unexpected response');
-      }
+      if (!this.operation(response)) this.terminal.line('unexpected response');
     }
   }
 
