@@ -88,6 +88,7 @@ class RangePieces {
     const { stream } = open;
     const cancel = (): void => stream.cancel();
     signal.addEventListener('abort', cancel);
+    if (signal.aborted) cancel();
     // The error of a call that is cancelled at the end has nobody to tell.
     stream.on('error', () => undefined);
     try {
