@@ -2,11 +2,7 @@
 import type { Entry } from '../types.ts';
 
 /** Stands for index, term, kind and framing, so that a flood of empty entries is bounded too. */
-export const entryOverheadBytes = 16;
-
-export function entrySizeBytes(entry: Entry): number {
-  return entry.data.length + entryOverheadBytes;
-}
+const entryOverheadBytes = 16;
 
 export function entriesSizeBytes(entries: readonly Entry[]): number {
   let sum = 0;
