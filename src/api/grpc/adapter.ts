@@ -15,21 +15,17 @@ import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { silentMetrics, type Metrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
+import { Turns } from '../turns.ts';
 import type { BidiHandler, CallContext, ServerStreamHandler, UnaryHandler } from '../handler.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
+import type { MemoryLimits } from './connection-memory.ts';
 import { Sessions } from './grpc-js-internals.ts';
 import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
 import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
-import {
-  isGrpcRequest,
-  ReceiveBudget,
-  refuseStream,
-  UnaryCall,
-  type UnaryMethod,
-} from './unary-call.ts';
+import { isGrpcRequest, refuseStream, UnaryCall, type UnaryMethod } from './unary-call.ts';
 
 /** What a message may weigh beyond the request in it: etcd's allowance. */
 export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
@@ -39,8 +35,20 @@ export const MAX_STREAMS_PER_CONNECTION = 100_000;
 const MAX_SESSION_MEMORY_MB = 256;
 /** Paths of calls that are too short for pings during them. */
 const SHORT_CALLS = '/etcdserverpb.KV/';
-/** Bytes of requests that have come in part: some hundred of the largest at a time. */
-const MAX_INCOMPLETE_BYTES = 256 * 1024 * 1024;
+/** Requests that have come in part: some fifty of the largest on a connection, hundreds in all. */
+const REQUEST_LIMITS: MemoryLimits = {
+  connectionBytes: 128 * 1024 * 1024,
+  totalBytes: 512 * 1024 * 1024,
+  stallMs: 5_000,
+};
+/** Answers that are not sent yet: at least one of the largest, in the making and encoded. */
+const ANSWER_LIMITS: MemoryLimits = {
+  connectionBytes: 512 * 1024 * 1024,
+  totalBytes: 1024 * 1024 * 1024,
+  stallMs: 5_000,
+};
+/** From this size on, answers are encoded one in each turn of the event loop. */
+const LARGE_ANSWER_BYTES = 256 * 1024;
 /** Connections on which nothing moved for so long are asked whether they live. */
 const IDLE_PROBE_MS = 60_000;
 /** Time to answer that: long enough for a client that is busy or far. */
@@ -65,7 +73,8 @@ export interface GrpcAdapterOptions {
   readonly clock: Clock;
   /** For tests; the defaults are named below. */
   readonly idleProbeMs?: number;
-  readonly maxIncompleteBytes?: number;
+  readonly requestLimits?: MemoryLimits;
+  readonly answerLimits?: MemoryLimits;
   readonly probeTimeoutMs?: number;
 }
 
@@ -100,8 +109,8 @@ export class GrpcAdapter {
   readonly #clock: Clock;
   readonly #services = new Set<string>();
   readonly #sessions: Sessions;
+  readonly #turns: Turns;
   readonly #maxMessageBytes: number;
-  readonly #budget: ReceiveBudget;
   /** Methods with one message each way, by path. */
   readonly #unaryMethods = new Map<string, UnaryMethod>();
   /** Paths of methods with streams, which grpc-js serves. */
@@ -110,13 +119,13 @@ export class GrpcAdapter {
   constructor(options: GrpcAdapterOptions) {
     this.#logger = options.logger;
     this.#clock = options.clock;
+    this.#turns = new Turns(options.clock);
     this.#slowCallMs = options.slowCallMs ?? 0;
     this.#metrics = new CallMetrics(
       options.metrics ?? silentMetrics,
       options.extensiveMetrics ?? false,
     );
     this.#maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
-    this.#budget = new ReceiveBudget(options.maxIncompleteBytes ?? MAX_INCOMPLETE_BYTES);
     this.#server = new Server({
       'grpc.max_receive_message_length': this.#maxMessageBytes,
       'grpc.max_send_message_length': -1,
@@ -138,6 +147,10 @@ export class GrpcAdapter {
       idleProbeMs: options.idleProbeMs ?? IDLE_PROBE_MS,
       probeTimeoutMs: options.probeTimeoutMs ?? PROBE_TIMEOUT_MS,
       failed: (error) => this.#logger.debug({ error }, 'client connection failed'),
+      requestLimits: options.requestLimits ?? REQUEST_LIMITS,
+      answerLimits: options.answerLimits ?? ANSWER_LIMITS,
+      closingFor: (heldBytes) =>
+        this.#logger.warn({ heldBytes }, 'client connection closed: it holds too much memory'),
     });
   }
 
@@ -155,6 +168,11 @@ export class GrpcAdapter {
         this.#metrics.forMethod(kindOf(method), service.name, method.name);
       }
     }
+  }
+
+  /** Memory of answers that are being made or not sent yet. */
+  get unsentBytes(): number {
+    return this.#sessions.unsentBytes;
   }
 
   /** Takes over a connection that speaks HTTP/2, its first bytes included. */
@@ -219,8 +237,7 @@ export class GrpcAdapter {
     const { path, request, response } = method;
     const { sentBytes, receivedBytes } = this.#metrics;
     const timed = this.#slowCallMs > 0 || metrics.handlingSeconds !== undefined;
-    const encode = (answer: unknown): Uint8Array => response.encode(answer);
-    const handle = (message: Uint8Array, context: CallContext): Promise<Uint8Array> => {
+    const handle: UnaryMethod['handle'] = async (message, context) => {
       receivedBytes.increment(message.length);
       metrics.messagesReceived.increment();
       let decoded: unknown;
@@ -230,12 +247,14 @@ export class GrpcAdapter {
         const { code, details } = malformedStatus(error, false);
         throw new StatusError(code, details);
       }
-      return handler(decoded, context).then(encode);
+      const answer = await handler(decoded, context);
+      if (context.memory.heldBytes > LARGE_ANSWER_BYTES) await this.#turns.next();
+      return response.encode(answer);
     };
     return {
       clock: this.#clock,
       maxMessageBytes: this.#maxMessageBytes,
-      budget: this.#budget,
+      memoryOf: (stream) => this.#sessions.memoryOf(stream),
       handle: timed ? this.#timed(path, metrics, handle) : handle,
       statusOf: (error) => statusOf(error, path, this.#logger),
       started: () => metrics.started.increment(),
@@ -279,8 +298,8 @@ export class GrpcAdapter {
       const { request } = call;
       metrics.started.increment();
       metrics.messagesReceived.increment();
-      const context = new GrpcCallContext(call);
-      const writer = new ResponseWriter(call, this.#metrics.sentBytes);
+      const context = new GrpcCallContext(call, this.#sessions.memoryOfCall(call).answers);
+      const writer = new ResponseWriter(call, this.#metrics.sentBytes, context.memory);
       call.once('cancelled', () => writer.abandon());
       if (request instanceof Malformed) {
         this.#finish(writer, context, metrics, malformedStatus(request.error, false));
@@ -297,8 +316,8 @@ export class GrpcAdapter {
   ): handleBidiStreamingCall<unknown, Bytes> {
     return (call: ServerDuplexStream<unknown, Bytes>) => {
       metrics.started.increment();
-      const context = new GrpcCallContext(call);
-      const writer = new ResponseWriter(call, this.#metrics.sentBytes);
+      const context = new GrpcCallContext(call, this.#sessions.memoryOfCall(call).answers);
+      const writer = new ResponseWriter(call, this.#metrics.sentBytes, context.memory);
       const requests = new RequestQueue<unknown>(call);
       call.on('data', (request: unknown) => {
         metrics.messagesReceived.increment();
@@ -331,11 +350,13 @@ export class GrpcAdapter {
     let status: StatusObject | undefined;
     try {
       for await (const answer of start()) {
+        const room = writer.room();
+        if (room !== undefined) await room;
         if (writer.isClosed()) break;
         metrics.messagesSent.increment();
-        const drained = writer.write(method.response.encode(answer));
-        if (drained !== undefined) await drained;
-        if (writer.isClosed()) break;
+        const bytes = method.response.encode(answer);
+        writer.write(bytes);
+        if (bytes.length > LARGE_ANSWER_BYTES) await this.#turns.next();
       }
     } catch (error) {
       if (!context.cancelled) status = statusOf(error, method.path, this.#logger);
