@@ -34,6 +34,7 @@ export const etcdErrors = {
   tooManyOps: [invalidArgument, 'etcdserver: too many operations in txn request'],
   duplicateKey: [invalidArgument, 'etcdserver: duplicate key given in txn request'],
   invalidSortOption: [invalidArgument, 'etcdserver: invalid sort option'],
+  invalidClientApiVersion: [invalidArgument, 'etcdserver: invalid client api version'],
   requestTooLarge: [invalidArgument, 'etcdserver: request is too large'],
   compacted: [outOfRange, 'etcdserver: mvcc: required revision has been compacted'],
   futureRevision: [outOfRange, 'etcdserver: mvcc: required revision is a future revision'],

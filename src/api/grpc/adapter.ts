@@ -1,4 +1,5 @@
 /** Serves handlers over gRPC: the only file of the API that imports grpc-js's server. */
+import { isUtf8 } from 'node:buffer';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type {
   ConnectionInjector,
@@ -11,7 +12,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { buffer } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
-import { StatusCode, StatusError } from '../../base/errors.ts';
+import { EtcdError, StatusCode, StatusError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { silentMetrics, type Metrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
@@ -49,6 +50,8 @@ const ANSWER_LIMITS: MemoryLimits = {
 };
 /** From this size on, answers are encoded one in each turn of the event loop. */
 const LARGE_ANSWER_BYTES = 256 * 1024;
+const METHOD_NOT_ALLOWED = 405;
+const UNSUPPORTED_MEDIA_TYPE = 415;
 /** Connections on which nothing moved for so long are asked whether they live. */
 const IDLE_PROBE_MS = 60_000;
 /** Time to answer that: long enough for a client that is busy or far. */
@@ -71,6 +74,8 @@ export interface GrpcAdapterOptions {
   /** Calls of one message each that take longer are logged; 0 logs none. */
   readonly slowCallMs?: number;
   readonly clock: Clock;
+  /** Whether the member knows of a leader, which clients may demand; always if absent. */
+  readonly hasLeader?: () => boolean;
   /** For tests; the defaults are named below. */
   readonly idleProbeMs?: number;
   readonly requestLimits?: MemoryLimits;
@@ -101,6 +106,7 @@ type Bytes = Uint8Array;
 const toBuffer = (bytes: Bytes): Buffer => buffer(bytes);
 
 export class GrpcAdapter {
+  readonly #options: GrpcAdapterOptions;
   readonly #server: Server;
   readonly #injector: ConnectionInjector;
   readonly #logger: Logger;
@@ -117,6 +123,7 @@ export class GrpcAdapter {
   readonly #streamPaths = new Set<string>();
 
   constructor(options: GrpcAdapterOptions) {
+    this.#options = options;
     this.#logger = options.logger;
     this.#clock = options.clock;
     this.#turns = new Turns(options.clock);
@@ -191,10 +198,20 @@ export class GrpcAdapter {
   #intercept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const path = headers[':path'] ?? '';
     const method = this.#unaryMethods.get(path);
-    if (!isGrpcRequest(headers)) return false;
-    if (method !== undefined) new UnaryCall(stream, headers, method);
+    if (!isGrpcRequest(headers)) {
+      // grpc-js looks at the beginning only.
+      if (headers['content-type']?.startsWith('application/grpc') !== true) return false;
+      refuseStream(stream, { httpStatus: UNSUPPORTED_MEDIA_TYPE });
+    } else if (headers[':method'] !== 'POST') {
+      const name = JSON.stringify(headers[':method'] ?? '');
+      const details = `Received a HEADERS frame with :method ${name} which should be POST`;
+      refuseStream(stream, { httpStatus: METHOD_NOT_ALLOWED, code: StatusCode.internal, details });
+    } else if (method !== undefined) new UnaryCall(stream, headers, method);
     else if (this.#streamPaths.has(path)) return false;
-    else refuseStream(stream, StatusCode.unimplemented, unknownMethodText(path, this.#services));
+    else {
+      const details = unknownMethodText(path, this.#services);
+      refuseStream(stream, { code: StatusCode.unimplemented, details });
+    }
     return true;
   }
 
@@ -247,6 +264,7 @@ export class GrpcAdapter {
         const { code, details } = malformedStatus(error, false);
         throw new StatusError(code, details);
       }
+      this.#admit(context);
       const answer = await handler(decoded, context);
       if (context.memory.heldBytes > LARGE_ANSWER_BYTES) await this.#turns.next();
       return response.encode(answer);
@@ -265,6 +283,16 @@ export class GrpcAdapter {
         sentBytes.increment(bytes);
       },
     };
+  }
+
+  /** @throws EtcdError if the call's metadata stand in its way (etcd: v3rpc/interceptor.go) */
+  #admit(context: CallContext): void {
+    const version = context.metadata('client-api-version');
+    if (version !== undefined && !isUtf8(Buffer.from(version, 'latin1'))) {
+      throw new EtcdError('invalidClientApiVersion');
+    }
+    if (context.metadata('hasleader') !== 'true') return;
+    if (this.#options.hasLeader?.() === false) throw new EtcdError('noLeader');
   }
 
   #timed(
@@ -349,6 +377,7 @@ export class GrpcAdapter {
     const startMs = this.#clock.monotonicMs();
     let status: StatusObject | undefined;
     try {
+      this.#admit(context);
       for await (const answer of start()) {
         const room = writer.room();
         if (room !== undefined) await room;

@@ -3,7 +3,7 @@
  * of a store's load, and what grpc-js does around each (three stream objects, a dozen closures,
  * copies of headers) costs as much as HTTP/2 itself; so it serves only the streaming calls.
  */
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { gunzip, inflate } from 'node:zlib';
 import { buffer } from '../../base/bytes.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -139,7 +139,11 @@ export class UnaryCall implements CallContext {
     if (this.#taken || this.#ended) return;
     // Node ends a stream that was reset as if the client had ended it; the reset follows.
     this.#method.clock.defer(() => {
-      this.#refuse(StatusCode.unimplemented, 'received no message for a unary call');
+      if (this.#partial === undefined) {
+        this.#refuse(StatusCode.unimplemented, 'received no message for a unary call');
+      } else {
+        this.#refuse(StatusCode.internal, 'unexpected EOF');
+      }
     });
   }
 
@@ -275,7 +279,7 @@ export class UnaryCall implements CallContext {
   #refuse(code: StatusCode, details: string): void {
     if (!this.#end(code, 0)) return;
     this.#memory?.close();
-    respondWith(this.#stream, code, details);
+    respondWith(this.#stream, { code, details });
     this.#closeAfterwards();
   }
 
@@ -333,25 +337,39 @@ export class UnaryCall implements CallContext {
   }
 }
 
-function respondWith(stream: ServerHttp2Stream, code: StatusCode, details: string): void {
-  stream.respond(
-    { ...answerHeaders, 'grpc-status': String(code), 'grpc-message': encodeURI(details) },
-    { endStream: true },
-  );
+/** What a call is refused with that has not begun. */
+export interface Refusal {
+  readonly httpStatus?: number;
+  readonly code?: StatusCode;
+  readonly details?: string;
 }
 
-/** Refuses a call whose method is not known. */
-export function refuseStream(stream: ServerHttp2Stream, code: StatusCode, details: string): void {
+function respondWith(stream: ServerHttp2Stream, refusal: Refusal): void {
+  const { httpStatus, code, details = '' } = refusal;
+  const headers: OutgoingHttpHeaders = { ':status': httpStatus ?? 200 };
+  if (code !== undefined) {
+    headers['content-type'] = CONTENT_TYPE;
+    headers['grpc-status'] = String(code);
+    headers['grpc-message'] = encodeURI(details);
+  }
+  stream.respond(headers, { endStream: true });
+}
+
+/** Refuses a call that cannot begin: nobody serves it, or it is no call. */
+export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void {
   stream.on('error', onError);
   stream.resume();
-  respondWith(stream, code, details);
+  respondWith(stream, refusal);
 }
 
 function totalBytes(frame: Buffer): number {
   return PREFIX_BYTES + frame.readUInt32BE(1);
 }
 
-/** Whether a request is one of gRPC: anything else is left to grpc-js to refuse. */
+/** Whether a request says that it is one of gRPC. */
 export function isGrpcRequest(headers: IncomingHttpHeaders): boolean {
-  return headers['content-type']?.startsWith(CONTENT_TYPE) ?? false;
+  const type = headers['content-type'];
+  if (type?.startsWith(CONTENT_TYPE) !== true) return false;
+  const next = type[CONTENT_TYPE.length];
+  return next === undefined || next === '+' || next === ';';
 }
