@@ -30,8 +30,11 @@ import { isGrpcRequest, refuseStream, UnaryCall, type UnaryMethod } from './unar
 
 /** What a message may weigh beyond the request in it: etcd's allowance. */
 export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
-/** Calls that one connection may have open, however many the flag allows. */
-export const MAX_STREAMS_PER_CONNECTION = 100_000;
+/**
+ * Calls that one connection may have open, however many the flag allows; clients wait with more.
+ * An idle watch costs some 18 KB, and a burst of so many half a second.
+ */
+export const MAX_STREAMS_PER_CONNECTION = 10_000;
 /** Memory for the protocol state of one connection (grpc-js's own default is no limit). */
 const MAX_SESSION_MEMORY_MB = 256;
 /** Paths of calls that are too short for pings during them. */
