@@ -66,6 +66,12 @@ export class Writer {
   finish(): Uint8Array {
     const result = this.#bytes.subarray(this.#start, this.#at);
     this.#start = this.#at;
+    if (this.#bytes.length > chunkSizeBytes) {
+      // Small messages must not keep the memory of a large one that came before them.
+      this.#bytes = Buffer.allocUnsafeSlow(chunkSizeBytes);
+      this.#start = 0;
+      this.#at = 0;
+    }
     return result;
   }
 
