@@ -56,13 +56,6 @@ export const commandDifferences: readonly CommandDifference[] = [
     reason: 'Storage version, bytes in use, quota and state of a downgrade are told since 3.6.',
   },
   {
-    command: /^endpoint status --cluster$/,
-    in: ['code'],
-    etcdctl: minor34,
-    reason:
-      'etcdctl 3.4 sends http://host:port as the name of the host, which Node refuses as it is none.',
-  },
-  {
     command: /^endpoint hashkv/,
     in: ['stdout'],
     etcdctl: minor35,
