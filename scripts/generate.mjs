@@ -66,12 +66,16 @@ function scalar(field) {
   }
 }
 
+/** The name in Go's structures, which refusals tell. */
+const goName = (name) => name.replaceAll(/(?:^|_)([A-Za-z])/g, (_, letter) => letter.toUpperCase());
+
 /** Everything the emitters need to know of a field. */
 function describe(field) {
   if (field.map) throw new Error(`${field.fullName}: maps are not supported`);
   const resolved = field.resolvedType;
   const common = {
     name: camel(field.name),
+    goName: goName(field.name),
     number: field.id,
     repeated: field.repeated,
     optional: field.options?.proto3_optional === true,
@@ -214,6 +218,11 @@ function emitWriteProperty({ name, field, cases }) {
 function emitRead(type, properties) {
   const { name } = type;
   const lines = [];
+  if (properties.length > 0) {
+    const fields = properties.flatMap(({ field, cases }) => cases ?? [field]);
+    const names = fields.map((field) => `${field.number}: '${field.goName}'`).join(', ');
+    lines.push(`const fieldsOf${name}: FieldNames = { ${names} };`, '');
+  }
   lines.push(
     `/** Reads fields up to \`r.end\`; \`prior\` holds those of an earlier part, if any. */`,
   );
@@ -225,7 +234,7 @@ function emitRead(type, properties) {
     for (const property of properties) lines.push(`  ${declaration(property)}`);
     lines.push('  while (r.at < r.end) {', '    const tag = r.tag();', '    switch (tag) {');
     for (const property of properties) lines.push(...emitCases(property));
-    lines.push('      default:', '        r.skip(tag);', '    }', '  }');
+    lines.push('      default:', `        r.unknown(tag, fieldsOf${name});`, '    }', '  }');
     const result = properties.map((p) =>
       p.field?.repeated ? `${p.name}: ${p.name} ?? prior.${p.name}` : p.name,
     );
@@ -350,12 +359,21 @@ function emitModule(module, types) {
     parts.push(emitWrite(type, properties), emitRead(type, properties));
   }
   const body = parts.join('\n\n');
-  const wire = ['Reader', 'sharedWriter', 'preencoded', 'type Codec', 'type Writer'];
-  const used = wire.filter((name) => new RegExp(`\\b${name.replace('type ', '')}\\b`).test(body));
+  // What texts mention is not what the module uses.
+  const code = body.replaceAll(/'[^'\n]*'/g, "''");
+  const wire = [
+    'Reader',
+    'sharedWriter',
+    'preencoded',
+    'type Codec',
+    'type FieldNames',
+    'type Writer',
+  ];
+  const used = wire.filter((name) => new RegExp(`\\b${name.replace('type ', '')}\\b`).test(code));
   const imports = [`import { ${used.join(', ')} } from '../base/wire.ts';`];
   if (/\bemptyBytes\b/.test(body))
     imports.unshift("import { emptyBytes } from '../base/bytes.ts';");
-  imports.push(...importsOf(body, module));
+  imports.push(...importsOf(code, module));
   return `${notice}${imports.join('\n')}\n\n${body}\n`;
 }
 

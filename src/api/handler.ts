@@ -1,11 +1,28 @@
 /** Service handlers are plain functions of typed messages; a transport adapter calls them. */
 
+/** Memory that an answer takes until it is sent, out of a limited amount. */
+export interface AnswerMemory {
+  /**
+   * Takes memory for a large answer in the making, until the call is over.
+   * @throws StatusError resourceExhausted if the client, or all of them, have too much unsent
+   */
+  hold(bytes: number): void;
+  /** Takes memory, whether there is room or not. Whoever takes it releases it. */
+  add(bytes: number): void;
+  release(bytes: number): void;
+  /** Whether the next message had better wait. */
+  readonly isFull: boolean;
+  /** Calls `listener` once when there is room again. Returns how to stop that. */
+  onRoom(listener: () => void): () => void;
+}
+
 /** What a handler may know of its call. */
 export interface CallContext {
   /** Aborted when the client cancels, its deadline passes or the connection is lost. */
   readonly signal: AbortSignal;
   /** First value of a request header, e.g. `hasleader`. */
   metadata(name: string): string | undefined;
+  readonly memory: AnswerMemory;
 }
 
 export type UnaryHandler<Request, Response> = (

@@ -18,9 +18,11 @@ import type {
   TxnRequest,
   TxnResponse,
 } from '../gen/rpc.ts';
+import type { CallContext } from './handler.ts';
 import { header, type HeaderSource } from './header.ts';
 import { checkRangeStream, rangeStream } from './range-stream.ts';
 import { type PinnableReader, slicedRange } from './sliced-range.ts';
+import { Turns } from './turns.ts';
 
 export interface KvBackend {
   readonly clock: Clock;
@@ -36,16 +38,18 @@ export interface KvBackend {
 
 export class KvService {
   readonly #backend: KvBackend;
+  readonly #turns: Turns;
 
   constructor(backend: KvBackend) {
     this.#backend = backend;
+    this.#turns = new Turns(backend.clock);
   }
 
-  async range(request: RangeRequest): Promise<RangeResponse> {
+  async range(request: RangeRequest, { memory }: CallContext): Promise<RangeResponse> {
     checkRange(request);
     if (!request.serializable) await this.#backend.linearizableRead();
-    const { store, clock } = this.#backend;
-    const response = await slicedRange(store, clock, request);
+    const options = { turns: this.#turns, memory };
+    const response = await slicedRange(this.#backend.store, request, options);
     return { ...response, header: this.#fill(response.header) };
   }
 
@@ -54,6 +58,7 @@ export class KvService {
     if (!request.serializable) await this.#backend.linearizableRead();
     yield* rangeStream(request, {
       reader: this.#backend.store,
+      turns: this.#turns,
       chunkSizeBytes: this.#backend.requestLimitBytes,
       fill: (partial) => this.#fill(partial),
     });

@@ -2,7 +2,13 @@
 import { StatusCode, StatusError } from '../base/errors.ts';
 import { concatBytes } from '../base/bytes.ts';
 import { checkRange } from '../apply/check.ts';
-import { executeRange, hasRevisionFilters, isDefaultOrder } from '../apply/range.ts';
+import {
+  assembleRange,
+  executeRange,
+  hasRevisionFilters,
+  isDefaultOrder,
+  rangeQuery,
+} from '../apply/range.ts';
 import type { RangeReader } from '../apply/reader.ts';
 import {
   type RangeRequest,
@@ -10,6 +16,7 @@ import {
   type RangeStreamResponse,
   type ResponseHeader,
 } from '../gen/rpc.ts';
+import type { Turns } from './turns.ts';
 
 /** Keys in the first chunk; later ones follow the size of what came. */
 const firstChunkKeys = 10;
@@ -29,6 +36,7 @@ export function checkRangeStream(request: RangeRequest): void {
 
 export interface RangeStreamOptions {
   readonly reader: RangeReader;
+  readonly turns: Turns;
   /** Chunks aim at this encoded size. */
   readonly chunkSizeBytes: number;
   readonly fill: (header: ResponseHeader | undefined) => ResponseHeader;
@@ -55,11 +63,16 @@ export async function* rangeStream(
   let sent = 0;
   let header: ResponseHeader | undefined;
   for (;;) {
-    const response = executeRange(reader, { ...request, key, revision, limit });
+    await options.turns.next();
+    const part = { ...request, key, revision, limit };
+    // A limit that suits small values would make a huge chunk of large ones that follow.
+    const bytesLimit = options.chunkSizeBytes;
+    const result = reader.range({ ...rangeQuery(part), bytesLimit });
+    const response = assembleRange(part, result);
     header ??= response.header;
     if (revision <= 0) revision = header?.revision ?? 0;
     sent += response.kvs.length;
-    if (!response.more || sent >= total) {
+    if (!result.truncated && (!response.more || sent >= total)) {
       // The count of the rest of the range includes this chunk's keys.
       const count = sent - response.kvs.length + response.count;
       yield chunk({

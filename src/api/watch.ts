@@ -96,7 +96,10 @@ class WatchSession {
   constructor(backend: WatchBackend, context: CallContext, needsLeader: boolean) {
     this.#backend = backend;
     this.#context = context;
-    this.#stream = backend.openWatchStream({ onReadable: () => this.#wake() });
+    this.#stream = backend.openWatchStream({
+      onReadable: () => this.#wake(),
+      memory: context.memory,
+    });
     this.#progressIntervalMs = jittered(backend);
     this.#timer = this.#startTimer();
     this.#stopListening = needsLeader

@@ -20,6 +20,8 @@ import { revisionHeader } from './range.ts';
 import type { RangeReader, WriteTransaction } from './reader.ts';
 import { decodeCommand, type Command } from './request.ts';
 import {
+  AnswerSize,
+  checkDeleteSize,
   checkPutState,
   executeDeleteRange,
   executePut,
@@ -111,6 +113,7 @@ export class Applier {
   }
 
   #deleteRange(request: DeleteRangeRequest): DeleteRangeResponse {
+    checkDeleteSize(this.#store, request, new AnswerSize());
     return this.#write((txn) => executeDeleteRange(txn, request));
   }
 

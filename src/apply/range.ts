@@ -47,6 +47,15 @@ export function assembleRange(request: RangeRequest, result: RangeResult): Range
   return { header: revisionHeader(result.revision), kvs, more, count: result.count };
 }
 
+/** What of a part of the range the answer needs; the rest need not be kept until it is whole. */
+export function reducePart(request: RangeRequest, part: readonly KeyValue[]): readonly KeyValue[] {
+  const passed = hasRevisionFilters(request)
+    ? part.filter((kv) => passesFilters(kv, request))
+    : part;
+  const needsValues = !request.keysOnly || request.sortTarget === SortTarget.value;
+  return needsValues ? passed : passed.map(withoutValue);
+}
+
 /** One more than asked for tells whether there are more; filters and orders need everything. */
 function storeLimit(request: RangeRequest): number {
   if (request.limit <= 0 || !isDefaultOrder(request) || hasRevisionFilters(request)) return 0;
@@ -97,9 +106,10 @@ const comparisons = {
   [SortTarget.value]: (a: KeyValue, b: KeyValue) => compareBytes(a.value, b.value),
 } as const;
 
+/** The key is copied, because as a view it would keep the value's memory. */
 function withoutValue(kv: KeyValue): KeyValue {
   return {
-    key: kv.key,
+    key: Buffer.from(kv.key),
     createRevision: kv.createRevision,
     modRevision: kv.modRevision,
     version: kv.version,

@@ -11,10 +11,14 @@ export interface RangeQuery {
   /** 0: no limit. */
   readonly limit: number;
   readonly countOnly: boolean;
+  /** Ends with the key value with which they hold so many bytes; no limit if absent. */
+  readonly bytesLimit?: number;
 }
 
 export interface RangeResult {
   readonly kvs: readonly KeyValue[];
+  /** Whether `bytesLimit` kept out some. */
+  readonly truncated: boolean;
   /** Keys in the range at that revision, whatever the limit. */
   readonly count: number;
   /** The store's revision, not the one asked for. */

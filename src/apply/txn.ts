@@ -16,14 +16,38 @@ import type {
   TxnResponse,
 } from '../gen/rpc.ts';
 import { CompareResult, CompareTarget } from '../gen/rpc.ts';
-import { executeRange, rangeEnd, revisionHeader } from './range.ts';
-import type { RangeReader, WriteTransaction } from './reader.ts';
+import { executeRange, rangeEnd, rangeQuery, revisionHeader } from './range.ts';
+import type { RangeQuery, RangeReader, WriteTransaction } from './reader.ts';
 
 /** What a transaction's checks need beside its reader. */
 export interface TxnState {
   readonly revision: number;
   readonly compactedRevision: number;
   leaseExists(lease: bigint): boolean;
+}
+
+/**
+ * What one txn or deletion may read for its answer. It is read in one turn, in which nothing else
+ * happens, and must not change: whether a logged request is refused has to be the same everywhere.
+ */
+export const atomicAnswerLimitBytes = 64 * 1024 * 1024;
+/** Key values of a compared range looked at together. */
+const comparedTogether = 1000;
+const comparedBytesTogether = 1024 * 1024;
+
+/** Adds up what an answer will hold, so that it can be refused before anything is done. */
+export class AnswerSize {
+  #roomBytes = atomicAnswerLimitBytes;
+
+  /** @throws EtcdError `answerTooLarge` */
+  add(reader: RangeReader, query: RangeQuery): void {
+    if (query.countOnly) return;
+    const bytesLimit = this.#roomBytes + 1;
+    for (const { key, value } of reader.range({ ...query, bytesLimit }).kvs) {
+      this.#roomBytes -= key.length + value.length;
+    }
+    if (this.#roomBytes < 0) throw new EtcdError('answerTooLarge');
+  }
 }
 
 /** Which branch each txn takes, in depth-first order along the path taken. */
@@ -48,12 +72,13 @@ class PathCursor {
 /**
  * Decides and checks a transaction against the state before it, nested ones included.
  * After it returned, running cannot fail.
- * @throws EtcdError if a taken path names a missing lease, a missing key or a bad revision
+ * @throws EtcdError if a taken path names a missing lease, a missing key or a bad revision, or if
+ * it reads too much
  */
 export function planTxn(reader: RangeReader, request: TxnRequest, state: TxnState): Path {
   const path: boolean[] = [];
   choosePath(reader, request, path);
-  checkPath(reader, request, state, new PathCursor(path));
+  checkPath({ reader, state, path: new PathCursor(path), size: new AnswerSize() }, request);
   return path;
 }
 
@@ -65,29 +90,49 @@ function choosePath(reader: RangeReader, request: TxnRequest, path: boolean[]): 
   }
 }
 
-function checkPath(
-  reader: RangeReader,
-  request: TxnRequest,
-  state: TxnState,
-  path: PathCursor,
-): void {
+interface PathCheck {
+  readonly reader: RangeReader;
+  readonly state: TxnState;
+  readonly path: PathCursor;
+  readonly size: AnswerSize;
+}
+
+function checkPath(check: PathCheck, request: TxnRequest): void {
+  const { reader, state, path, size } = check;
   const operations = path.take() ? request.success : request.failure;
   for (const { request: op } of operations) {
     switch (op?.case) {
       case 'requestRange':
         checkRevision(op.value, state);
+        size.add(reader, rangeQuery(op.value));
         break;
       case 'requestPut':
         checkPutState(reader, op.value, state);
         break;
       case 'requestTxn':
-        checkPath(reader, op.value, state, path);
+        checkPath(check, op.value);
         break;
       case 'requestDeleteRange':
+        checkDeleteSize(reader, op.value, size);
+        break;
       case undefined:
         break;
     }
   }
+}
+
+/** @throws EtcdError `answerTooLarge` if the values that it asks back are too many */
+export function checkDeleteSize(
+  reader: RangeReader,
+  request: DeleteRangeRequest,
+  size: AnswerSize,
+): void {
+  if (request.prevKv) size.add(reader, deletedQuery(request));
+}
+
+function deletedQuery(request: DeleteRangeRequest): RangeQuery {
+  const key = latin1(request.key);
+  return { key, end: rangeEnd(request.rangeEnd), revision: 0, limit: 0, countOnly: false };
 }
 
 function checkRevision(request: RangeRequest, state: TxnState): void {
@@ -115,20 +160,27 @@ function current(reader: RangeReader, key: Uint8Array): KeyValue | undefined {
   }).kvs[0];
 }
 
-/** A compare of a range must hold for every key in it; a missing key compares as zero. */
+/**
+ * A compare of a range must hold for every key in it; a missing key compares as zero. The range is
+ * looked at in parts, because all of it may be more than fits into memory.
+ */
 function holds(reader: RangeReader, compare: Compare): boolean {
-  const { kvs } = reader.range({
-    key: latin1(compare.key),
-    end: rangeEnd(compare.rangeEnd),
-    revision: 0,
-    limit: 0,
-    countOnly: false,
-  });
-  if (kvs.length === 0) {
-    // A missing value cannot be told from an empty one, so comparing it is always false.
-    return compare.target !== CompareTarget.value && holdsFor(compare, undefined);
+  let key = latin1(compare.key);
+  const limits = { limit: comparedTogether, bytesLimit: comparedBytesTogether };
+  for (let isFirst = true; ; isFirst = false) {
+    const end = rangeEnd(compare.rangeEnd);
+    const { kvs } = reader.range({ key, end, revision: 0, countOnly: false, ...limits });
+    if (!kvs.every((kv) => holdsFor(compare, kv))) return false;
+    const last = kvs.at(-1);
+    if (last !== undefined && end !== undefined) {
+      key = `${latin1(last.key)}\0`;
+    } else if (last !== undefined || !isFirst) {
+      return true;
+    } else {
+      // A missing value cannot be told from an empty one, so comparing it is always false.
+      return compare.target !== CompareTarget.value && holdsFor(compare, undefined);
+    }
   }
-  return kvs.every((kv) => holdsFor(compare, kv));
 }
 
 function holdsFor(compare: Compare, kv: KeyValue | undefined): boolean {
@@ -264,9 +316,7 @@ export function executeDeleteRange(
 ): DeleteRangeResponse {
   const key = latin1(request.key);
   const end = rangeEnd(request.rangeEnd);
-  const prevKvs = request.prevKv
-    ? txn.range({ key, end, revision: 0, limit: 0, countOnly: false }).kvs
-    : [];
+  const prevKvs = request.prevKv ? txn.range(deletedQuery(request)).kvs : [];
   const deleted = txn.deleteRange(key, end);
   return { header: revisionHeader(txn.revision), deleted, prevKvs };
 }

@@ -34,9 +34,14 @@ export const etcdErrors = {
   tooManyOps: [invalidArgument, 'etcdserver: too many operations in txn request'],
   duplicateKey: [invalidArgument, 'etcdserver: duplicate key given in txn request'],
   invalidSortOption: [invalidArgument, 'etcdserver: invalid sort option'],
+  invalidClientApiVersion: [invalidArgument, 'etcdserver: invalid client api version'],
   requestTooLarge: [invalidArgument, 'etcdserver: request is too large'],
   compacted: [outOfRange, 'etcdserver: mvcc: required revision has been compacted'],
   futureRevision: [outOfRange, 'etcdserver: mvcc: required revision is a future revision'],
+  /** Not etcd's: an answer that would take too much memory, refused before anything is done. */
+  answerTooLarge: [resourceExhausted, 'etcdserver: answer is too large'],
+  /** Not etcd's: answers that clients have not read take too much memory. */
+  tooManyUnsent: [resourceExhausted, 'etcdserver: too many unsent answers'],
   noSpace: [resourceExhausted, 'etcdserver: mvcc: database space exceeded'],
   /** etcd's map holds the client-side error, so the code that arrives is Unknown. */
   tooManyRequests: [unknown, 'etcdserver: too many requests'],

@@ -18,6 +18,9 @@ export class WireError extends Error {
   override readonly name = 'WireError';
 }
 
+/** Fields of a message by number, with their names in Go, which refusals tell. */
+export type FieldNames = Readonly<Record<number, string>>;
+
 /** Encodes and decodes one type of message. */
 export interface Codec<T> {
   /** The result may share memory with other results: copy what is kept for long. */
@@ -66,6 +69,12 @@ export class Writer {
   finish(): Uint8Array {
     const result = this.#bytes.subarray(this.#start, this.#at);
     this.#start = this.#at;
+    if (this.#bytes.length > chunkSizeBytes) {
+      // Small messages must not keep the memory of a large one that came before them.
+      this.#bytes = Buffer.allocUnsafeSlow(chunkSizeBytes);
+      this.#start = 0;
+      this.#at = 0;
+    }
     return result;
   }
 
@@ -379,6 +388,18 @@ export class Reader {
       }
     }
     return bytes.toString('latin1', at, end);
+  }
+
+  /**
+   * Steps over a field that no case of the message takes. One that is known and comes as another
+   * wire type is refused, as etcd does: a request must not be taken for one that leaves it out.
+   */
+  unknown(tag: number, names: FieldNames): void {
+    const name = names[tag >>> 3];
+    if (name !== undefined) {
+      throw new WireError(`proto: wrong wireType = ${tag & 7} for field ${name}`);
+    }
+    this.skip(tag);
   }
 
   /** Steps over the value of a field that is not known. */

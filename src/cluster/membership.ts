@@ -4,6 +4,7 @@
  */
 import { assert, present } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
+import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { prefixRange, stateKeys, type StringRange } from '../storage/keyspace.ts';
 
 export interface Member {
@@ -39,6 +40,8 @@ const scanSlice = 256;
 export class Membership {
   readonly #backend: MemberBackend;
   readonly #members = new Map<bigint, Member>();
+  /** Of all members' records. */
+  readonly #digest = new StateDigest();
 
   private constructor(backend: MemberBackend) {
     this.#backend = backend;
@@ -55,8 +58,7 @@ export class Membership {
       scanSlice,
       (entries) => {
         for (const [, record] of entries) {
-          const member = decodeMember(record);
-          membership.#members.set(member.id, member);
+          membership.#remember(decodeMember(record));
         }
       },
       (error) => {
@@ -80,6 +82,11 @@ export class Membership {
     return [...this.#members.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
+  /** Equal on members that applied the same entries; a part of the hash of the whole state. */
+  get stateHash(): bigint {
+    return this.#digest.value;
+  }
+
   /** Applies a member's announcement. One from an unknown member is ignored, as in etcd. */
   setAttributes(id: bigint, attributes: MemberAttributes): void {
     const member = this.#members.get(id);
@@ -88,9 +95,16 @@ export class Membership {
   }
 
   #set(member: Member): void {
-    this.#members.set(member.id, member);
+    this.#remember(member);
     const key = stateKeys.member + member.id.toString(16).padStart(16, '0');
     this.#backend.put(key, encodeMember(member));
+  }
+
+  #remember(member: Member): void {
+    const before = this.#members.get(member.id);
+    if (before !== undefined) this.#digest.remove(digestOf(encodeMember(before)));
+    this.#members.set(member.id, member);
+    this.#digest.add(digestOf(encodeMember(member)));
   }
 }
 
@@ -103,11 +117,15 @@ interface MemberRecord extends Omit<Member, 'id'> {
   readonly id: string;
 }
 
-function encodeMember(member: Member): Uint8Array {
+/** Field by field: equal members have equal bytes, of which the hash of the state is made. */
+function encodeMember({ id, name, peerUrls, clientUrls, isLearner }: Member): Uint8Array {
   const record: MemberRecord = {
     version: recordVersion,
-    ...member,
-    id: member.id.toString(16),
+    id: id.toString(16),
+    name,
+    peerUrls,
+    clientUrls,
+    isLearner,
   };
   return utf8(JSON.stringify(record));
 }

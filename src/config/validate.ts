@@ -12,6 +12,8 @@ import type { NamedPeer } from './urls.ts';
 import { checkBindUrls, checkHostUrls, parseInitialCluster } from './urls.ts';
 import { parseFlag, type FlagValues } from './values.ts';
 
+/** A request must fit into one frame between members, with room to spare. */
+const MAX_REQUEST_BYTES = 32 * 1024 ** 2;
 /** Longer would keep a cluster without a leader for too long (etcd's limit). */
 const MAX_ELECTION_MS = 50_000;
 /** 2 GiB, when the flag says 0. */
@@ -106,21 +108,26 @@ function checkLimits(values: FlagValues): string | undefined {
   ]) {
     if (values.number(name) === 0) return `--${name} must be >0`;
   }
+  const requestBytes = values.number('max-request-bytes');
+  if (requestBytes > MAX_REQUEST_BYTES) {
+    return `--max-request-bytes[${requestBytes}] must not be above ${MAX_REQUEST_BYTES}`;
+  }
   return undefined;
 }
 
 function checkChoices(values: FlagValues): string | undefined {
   const level = values.string('log-level');
   if (!['debug', 'info', 'warn', 'error', 'panic', 'fatal'].includes(level)) {
-    return `unrecognized level: ${quote(level)}`;
+    return `--log-level: unrecognized level: ${quote(level)}`;
   }
   const format = values.string('log-format');
   if (format !== 'json' && format !== 'console') {
-    return `unknown log format: ${format}, supported values json, console`;
+    return `--log-format: unknown log format: ${format}, supported values json, console`;
   }
   const metrics = values.string('metrics');
-  if (metrics !== 'basic' && metrics !== 'extensive')
-    return `unknown metrics level ${quote(metrics)}`;
+  if (metrics !== 'basic' && metrics !== 'extensive') {
+    return `--metrics: unknown metrics level ${quote(metrics)}`;
+  }
   const token = values.string('auth-token');
   if (token !== 'simple') return `--auth-token ${quote(token)} is not supported: use "simple"`;
   return undefined;

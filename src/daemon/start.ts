@@ -138,6 +138,7 @@ async function serve(
     keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
     keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
     slowCallMs: config.warningUnaryRequestDurationMs,
+    hasLeader: () => backend.hasLeader,
     clock,
   });
   adapter.add(KV, new KvService(backend));

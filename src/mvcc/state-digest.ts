@@ -1,6 +1,7 @@
 /**
- * A hash over the newest key values that does not depend on their order: each change takes the old
- * one out and puts the new one in, so its cost is constant and compaction does not change it.
+ * A hash over the newest records of the state, key values or members, that does not depend on their
+ * order: each change takes the old one out and puts the new one in, so its cost is constant and
+ * compaction does not change it.
  * Members that applied the same entries must have the same; it finds what went wrong, not who
  * meant harm.
  */
@@ -12,9 +13,19 @@ export const stateDigestAlgorithm = 1;
 const laneBits = 32n;
 const secondLaneOffset = 0x9e3779b9;
 
-/** Checksum of one encoded key value, as a signed 32-bit integer. */
-export function digestOf(keyValue: Uint8Array): number {
-  return crc32(keyValue) | 0;
+/** Checksum of one encoded record, as a signed 32-bit integer. */
+export function digestOf(record: Uint8Array): number {
+  return crc32(record) | 0;
+}
+
+/** The hash of parts of the state from the hashes of each. */
+export function joinedHash(hashes: readonly bigint[]): bigint {
+  const lane = (shift: bigint): bigint =>
+    BigInt.asUintN(
+      Number(laneBits),
+      hashes.reduce((sum, hash) => sum + (hash >> shift), 0n),
+    );
+  return (lane(laneBits) << laneBits) | lane(0n);
 }
 
 /** The finalizer of MurmurHash3: without it, sums of checksums would cancel each other out. */

@@ -1,6 +1,7 @@
 /** What the parts of the store share: index, cache, records and the numbers that go with them. */
 import { assert } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
+import { preencoded } from '../base/wire.ts';
 import { CorruptionError } from '../storage/errors.ts';
 import type { KeyIndex } from './key-index.ts';
 import { noRevision } from './key-index.ts';
@@ -25,10 +26,14 @@ export interface RangeQuery {
   /** 0: no limit. */
   readonly limit: number;
   readonly countOnly: boolean;
+  /** Ends with the key value with which they hold so many bytes; no limit if absent. */
+  readonly bytesLimit?: number;
 }
 
 export interface RangeResult {
   readonly kvs: readonly StoredKeyValue[];
+  /** Whether `bytesLimit` kept out some. */
+  readonly truncated: boolean;
   /** Keys in the range at that revision, whatever the limit. */
   readonly count: number;
   /** The store's revision, not the one asked for. */
@@ -136,10 +141,12 @@ export class StoreState {
       const index = this.tree.get(query.key);
       const found = index !== undefined && index.existsAt(revision);
       const kvs = found && !query.countOnly ? [this.keyValue(index, index.placeAt(revision))] : [];
-      return { kvs, count: found ? 1 : 0, revision: current };
+      return { kvs, truncated: false, count: found ? 1 : 0, revision: current };
     }
     const high = upperBound(query.end);
-    if (high !== undefined && high <= query.key) return { kvs: [], count: 0, revision: current };
+    if (high !== undefined && high <= query.key) {
+      return { kvs: [], truncated: false, count: 0, revision: current };
+    }
     return revision === current
       ? this.#rangeNow(query, high, current)
       : this.#rangeThen(query, high, revision, current, countsAll || query.countOnly);
@@ -153,14 +160,17 @@ export class StoreState {
   ): RangeResult {
     const count = this.tree.countLive(query.key, high);
     const kvs: StoredKeyValue[] = [];
-    const wanted = query.limit > 0 ? Math.min(query.limit, count) : count;
-    if (!query.countOnly && wanted > 0) {
+    const wanted = query.countOnly ? 0 : query.limit > 0 ? Math.min(query.limit, count) : count;
+    let roomBytes = query.bytesLimit ?? Infinity;
+    if (wanted > 0) {
       this.tree.visitLive(query.key, high, (_key, index) => {
-        kvs.push(this.keyValue(index, index.placeAt(current)));
-        return kvs.length === wanted ? stop : undefined;
+        const kv = this.keyValue(index, index.placeAt(current));
+        kvs.push(kv);
+        roomBytes -= kv[preencoded].length;
+        return kvs.length === wanted || roomBytes <= 0 ? stop : undefined;
       });
     }
-    return { kvs, count, revision: current };
+    return { kvs, truncated: kvs.length < wanted, count, revision: current };
   }
 
   #rangeThen(
@@ -173,14 +183,24 @@ export class StoreState {
     const kvs: StoredKeyValue[] = [];
     const wanted = query.countOnly ? 0 : query.limit > 0 ? query.limit : Infinity;
     let count = 0;
+    let roomBytes = query.bytesLimit ?? Infinity;
+    let truncated = false;
     this.tree.visit(query.key, high, (_key, index) => {
       const place = index.placeAt(revision);
       if (place === noRevision || index.isTombstone(place)) return undefined;
       count++;
-      if (kvs.length < wanted) kvs.push(this.keyValue(index, place));
-      return !countsAll && kvs.length === wanted ? stop : undefined;
+      if (kvs.length < wanted) {
+        if (roomBytes > 0) {
+          const kv = this.keyValue(index, place);
+          kvs.push(kv);
+          roomBytes -= kv[preencoded].length;
+        } else {
+          truncated = true;
+        }
+      }
+      return !countsAll && (kvs.length === wanted || truncated) ? stop : undefined;
     });
-    return { kvs, count, revision: current };
+    return { kvs, truncated, count, revision: current };
   }
 
   /** The key value before the change that made `revision`, if it is there and not compacted. */

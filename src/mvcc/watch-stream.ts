@@ -110,11 +110,21 @@ export interface WatchHost {
   closed(stream: WatchStream): void;
 }
 
+/** Memory for events that wait to be sent, of which there is a limited amount for all streams. */
+export interface UnsentMemory {
+  readonly isFull: boolean;
+  add(bytes: number): void;
+  release(bytes: number): void;
+  /** Calls `listener` once when there is room again. Returns how to stop that. */
+  onRoom(listener: () => void): () => void;
+}
+
 export interface WatchStreamOptions {
   /** Called when there is output after there was none, maybe in the midst of a change: defer. */
   readonly onReadable: () => void;
   readonly unsentDeliveries?: number;
   readonly unsentBytes?: number;
+  readonly memory?: UnsentMemory;
 }
 
 export class WatchStream {
@@ -130,6 +140,8 @@ export class WatchStream {
   #nextId = 0;
   #unsentDeliveries = 0;
   #unsentBytes = 0;
+  readonly #memory: UnsentMemory | undefined;
+  #stopWaiting: (() => void) | undefined;
   #roomAwaited = false;
   #closed = false;
 
@@ -138,6 +150,7 @@ export class WatchStream {
     this.#onReadable = options.onReadable;
     this.#deliveriesLimit = options.unsentDeliveries ?? defaultUnsentDeliveries;
     this.#bytesLimit = options.unsentBytes ?? defaultUnsentBytes;
+    this.#memory = options.memory;
   }
 
   get watcherCount(): number {
@@ -150,6 +163,7 @@ export class WatchStream {
   }
 
   get hasRoom(): boolean {
+    if (this.#memory?.isFull === true) return false;
     return (
       this.#unsentDeliveries === 0 ||
       (this.#unsentDeliveries < this.#deliveriesLimit && this.#unsentBytes < this.#bytesLimit)
@@ -232,6 +246,11 @@ export class WatchStream {
   /** Has the host told once there is room again. */
   awaitRoom(): void {
     this.#roomAwaited = true;
+    if (this.#memory?.isFull !== true) return;
+    this.#stopWaiting ??= this.#memory.onRoom(() => {
+      this.#stopWaiting = undefined;
+      this.#wakeHost();
+    });
   }
 
   /** Takes over events for a watcher, all of each revision, unless there is no room. */
@@ -246,6 +265,7 @@ export class WatchStream {
     watcher.progressDue = false;
     this.#unsentDeliveries++;
     this.#unsentBytes += sizeBytes;
+    this.#memory?.add(sizeBytes);
     this.#push({ kind: 'events', watchId, revision, events, fragment, sizeBytes });
     return true;
   }
@@ -274,6 +294,7 @@ export class WatchStream {
     if (output.kind === 'events') {
       this.#unsentDeliveries--;
       this.#unsentBytes -= output.sizeBytes;
+      this.#memory?.release(output.sizeBytes);
       this.#wakeHost();
     }
     return output;
@@ -295,6 +316,8 @@ export class WatchStream {
     for (const watcher of this.#watchers.values()) this.#host.detach(watcher);
     this.#watchers.clear();
     this.#compactedIds.clear();
+    this.#stopWaiting?.();
+    this.#memory?.release(this.#unsentBytes);
     this.#output = [];
     this.#first = 0;
     this.#host.closed(this);

@@ -11,6 +11,7 @@ import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { Applier } from '../apply/applier.ts';
 import type { Membership } from '../cluster/membership.ts';
+import { joinedHash } from '../mvcc/state-digest.ts';
 import type { Store } from '../mvcc/store.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
 import {
@@ -212,7 +213,7 @@ export class Member {
       compactedRevision: store.compactedRevision,
       keyCount: store.keyCount,
       sizeBytes: store.logicalSizeBytes,
-      stateHash: store.stateHash,
+      stateHash: joinedHash([store.stateHash, this.membership.stateHash]),
       watchers: this.watchable.watcherCount,
       slowWatchers: this.watchable.slowWatcherCount,
       watchStreams: this.watchable.streamCount,

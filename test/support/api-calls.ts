@@ -1,6 +1,7 @@
 /** Servers with handlers of the test's choice, and calls made by hand. */
 import { connect } from 'node:http2';
 import { afterEach } from 'vitest';
+import type { AnswerMemory } from '../../src/api/handler.ts';
 import type { ServiceHandlers } from '../../src/api/grpc/service.ts';
 import { PutRequest, PutResponse } from '../../src/gen/rpc.ts';
 import { KV, Watch } from '../../src/gen/services.ts';
@@ -33,6 +34,15 @@ export async function serve(
 
 export const putRequest = PutRequest.create({ key: Buffer.from('k'), value: Buffer.from('v') });
 export const okPut = (): Promise<PutResponse> => Promise.resolve(PutResponse.create());
+
+/** Memory for answers without a limit. */
+export const roomyMemory: AnswerMemory = {
+  isFull: false,
+  hold: () => undefined,
+  add: () => undefined,
+  release: () => undefined,
+  onRoom: () => () => undefined,
+};
 
 /** A promise with its handles, which Node 20 lacks. */
 export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => void } {

@@ -1,4 +1,5 @@
 /** Serves handlers over gRPC: the only file of the API that imports grpc-js's server. */
+import { isUtf8 } from 'node:buffer';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type {
   ConnectionInjector,
@@ -11,36 +12,49 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { buffer } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
-import { StatusCode, StatusError } from '../../base/errors.ts';
+import { EtcdError, StatusCode, StatusError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { silentMetrics, type Metrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
+import { Turns } from '../turns.ts';
 import type { BidiHandler, CallContext, ServerStreamHandler, UnaryHandler } from '../handler.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
+import type { MemoryLimits } from './connection-memory.ts';
 import { Sessions } from './grpc-js-internals.ts';
 import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
 import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
-import {
-  isGrpcRequest,
-  ReceiveBudget,
-  refuseStream,
-  UnaryCall,
-  type UnaryMethod,
-} from './unary-call.ts';
+import { isGrpcRequest, refuseStream, UnaryCall, type UnaryMethod } from './unary-call.ts';
 
 /** What a message may weigh beyond the request in it: etcd's allowance. */
 export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
-/** Calls that one connection may have open, however many the flag allows. */
-export const MAX_STREAMS_PER_CONNECTION = 100_000;
+/**
+ * Calls that one connection may have open, however many the flag allows; clients wait with more.
+ * An idle watch costs some 18 KB, and a burst of so many half a second.
+ */
+export const MAX_STREAMS_PER_CONNECTION = 10_000;
 /** Memory for the protocol state of one connection (grpc-js's own default is no limit). */
 const MAX_SESSION_MEMORY_MB = 256;
 /** Paths of calls that are too short for pings during them. */
 const SHORT_CALLS = '/etcdserverpb.KV/';
-/** Bytes of requests that have come in part: some hundred of the largest at a time. */
-const MAX_INCOMPLETE_BYTES = 256 * 1024 * 1024;
+/** Requests that have come in part: some fifty of the largest on a connection, hundreds in all. */
+const REQUEST_LIMITS: MemoryLimits = {
+  connectionBytes: 128 * 1024 * 1024,
+  totalBytes: 512 * 1024 * 1024,
+  stallMs: 5_000,
+};
+/** Answers that are not sent yet: at least one of the largest, in the making and encoded. */
+const ANSWER_LIMITS: MemoryLimits = {
+  connectionBytes: 512 * 1024 * 1024,
+  totalBytes: 1024 * 1024 * 1024,
+  stallMs: 5_000,
+};
+/** From this size on, answers are encoded one in each turn of the event loop. */
+const LARGE_ANSWER_BYTES = 256 * 1024;
+const METHOD_NOT_ALLOWED = 405;
+const UNSUPPORTED_MEDIA_TYPE = 415;
 /** Connections on which nothing moved for so long are asked whether they live. */
 const IDLE_PROBE_MS = 60_000;
 /** Time to answer that: long enough for a client that is busy or far. */
@@ -63,9 +77,12 @@ export interface GrpcAdapterOptions {
   /** Calls of one message each that take longer are logged; 0 logs none. */
   readonly slowCallMs?: number;
   readonly clock: Clock;
+  /** Whether the member knows of a leader, which clients may demand; always if absent. */
+  readonly hasLeader?: () => boolean;
   /** For tests; the defaults are named below. */
   readonly idleProbeMs?: number;
-  readonly maxIncompleteBytes?: number;
+  readonly requestLimits?: MemoryLimits;
+  readonly answerLimits?: MemoryLimits;
   readonly probeTimeoutMs?: number;
 }
 
@@ -92,6 +109,7 @@ type Bytes = Uint8Array;
 const toBuffer = (bytes: Bytes): Buffer => buffer(bytes);
 
 export class GrpcAdapter {
+  readonly #options: GrpcAdapterOptions;
   readonly #server: Server;
   readonly #injector: ConnectionInjector;
   /** Calls at a time on one connection. */
@@ -102,16 +120,18 @@ export class GrpcAdapter {
   readonly #clock: Clock;
   readonly #services = new Set<string>();
   readonly #sessions: Sessions;
+  readonly #turns: Turns;
   readonly #maxMessageBytes: number;
-  readonly #budget: ReceiveBudget;
   /** Methods with one message each way, by path. */
   readonly #unaryMethods = new Map<string, UnaryMethod>();
   /** Paths of methods with streams, which grpc-js serves. */
   readonly #streamPaths = new Set<string>();
 
   constructor(options: GrpcAdapterOptions) {
+    this.#options = options;
     this.#logger = options.logger;
     this.#clock = options.clock;
+    this.#turns = new Turns(options.clock);
     this.#slowCallMs = options.slowCallMs ?? 0;
     this.#metrics = new CallMetrics(
       options.metrics ?? silentMetrics,
@@ -119,7 +139,6 @@ export class GrpcAdapter {
     );
     this.maxConcurrentStreams = Math.min(options.maxConcurrentStreams, MAX_STREAMS_PER_CONNECTION);
     this.#maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
-    this.#budget = new ReceiveBudget(options.maxIncompleteBytes ?? MAX_INCOMPLETE_BYTES);
     this.#server = new Server({
       'grpc.max_receive_message_length': this.#maxMessageBytes,
       'grpc.max_send_message_length': -1,
@@ -138,6 +157,10 @@ export class GrpcAdapter {
       idleProbeMs: options.idleProbeMs ?? IDLE_PROBE_MS,
       probeTimeoutMs: options.probeTimeoutMs ?? PROBE_TIMEOUT_MS,
       failed: (error) => this.#logger.debug({ error }, 'client connection failed'),
+      requestLimits: options.requestLimits ?? REQUEST_LIMITS,
+      answerLimits: options.answerLimits ?? ANSWER_LIMITS,
+      closingFor: (heldBytes) =>
+        this.#logger.warn({ heldBytes }, 'client connection closed: it holds too much memory'),
     });
   }
 
@@ -157,6 +180,11 @@ export class GrpcAdapter {
     }
   }
 
+  /** Memory of answers that are being made or not sent yet. */
+  get unsentBytes(): number {
+    return this.#sessions.unsentBytes;
+  }
+
   /** Takes over a connection that speaks HTTP/2, its first bytes included. */
   accept(connection: Duplex): void {
     this.#injector.injectConnection(connection);
@@ -173,10 +201,20 @@ export class GrpcAdapter {
   #intercept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const path = headers[':path'] ?? '';
     const method = this.#unaryMethods.get(path);
-    if (!isGrpcRequest(headers)) return false;
-    if (method !== undefined) new UnaryCall(stream, headers, method);
+    if (!isGrpcRequest(headers)) {
+      // grpc-js looks at the beginning only.
+      if (headers['content-type']?.startsWith('application/grpc') !== true) return false;
+      refuseStream(stream, { httpStatus: UNSUPPORTED_MEDIA_TYPE });
+    } else if (headers[':method'] !== 'POST') {
+      const name = JSON.stringify(headers[':method'] ?? '');
+      const details = `Received a HEADERS frame with :method ${name} which should be POST`;
+      refuseStream(stream, { httpStatus: METHOD_NOT_ALLOWED, code: StatusCode.internal, details });
+    } else if (method !== undefined) new UnaryCall(stream, headers, method);
     else if (this.#streamPaths.has(path)) return false;
-    else refuseStream(stream, StatusCode.unimplemented, unknownMethodText(path, this.#services));
+    else {
+      const details = unknownMethodText(path, this.#services);
+      refuseStream(stream, { code: StatusCode.unimplemented, details });
+    }
     return true;
   }
 
@@ -219,8 +257,7 @@ export class GrpcAdapter {
     const { path, request, response } = method;
     const { sentBytes, receivedBytes } = this.#metrics;
     const timed = this.#slowCallMs > 0 || metrics.handlingSeconds !== undefined;
-    const encode = (answer: unknown): Uint8Array => response.encode(answer);
-    const handle = (message: Uint8Array, context: CallContext): Promise<Uint8Array> => {
+    const handle: UnaryMethod['handle'] = async (message, context) => {
       receivedBytes.increment(message.length);
       metrics.messagesReceived.increment();
       let decoded: unknown;
@@ -230,12 +267,15 @@ export class GrpcAdapter {
         const { code, details } = malformedStatus(error, false);
         throw new StatusError(code, details);
       }
-      return handler(decoded, context).then(encode);
+      this.#admit(context);
+      const answer = await handler(decoded, context);
+      if (context.memory.heldBytes > LARGE_ANSWER_BYTES) await this.#turns.next();
+      return response.encode(answer);
     };
     return {
       clock: this.#clock,
       maxMessageBytes: this.#maxMessageBytes,
-      budget: this.#budget,
+      memoryOf: (stream) => this.#sessions.memoryOf(stream),
       handle: timed ? this.#timed(path, metrics, handle) : handle,
       statusOf: (error) => statusOf(error, path, this.#logger),
       started: () => metrics.started.increment(),
@@ -246,6 +286,16 @@ export class GrpcAdapter {
         sentBytes.increment(bytes);
       },
     };
+  }
+
+  /** @throws EtcdError if the call's metadata stand in its way (etcd: v3rpc/interceptor.go) */
+  #admit(context: CallContext): void {
+    const version = context.metadata('client-api-version');
+    if (version !== undefined && !isUtf8(Buffer.from(version, 'latin1'))) {
+      throw new EtcdError('invalidClientApiVersion');
+    }
+    if (context.metadata('hasleader') !== 'true') return;
+    if (this.#options.hasLeader?.() === false) throw new EtcdError('noLeader');
   }
 
   #timed(
@@ -279,8 +329,8 @@ export class GrpcAdapter {
       const { request } = call;
       metrics.started.increment();
       metrics.messagesReceived.increment();
-      const context = new GrpcCallContext(call);
-      const writer = new ResponseWriter(call, this.#metrics.sentBytes);
+      const context = new GrpcCallContext(call, this.#sessions.memoryOfCall(call).answers);
+      const writer = new ResponseWriter(call, this.#metrics.sentBytes, context.memory);
       call.once('cancelled', () => writer.abandon());
       if (request instanceof Malformed) {
         this.#finish(writer, context, metrics, malformedStatus(request.error, false));
@@ -297,8 +347,8 @@ export class GrpcAdapter {
   ): handleBidiStreamingCall<unknown, Bytes> {
     return (call: ServerDuplexStream<unknown, Bytes>) => {
       metrics.started.increment();
-      const context = new GrpcCallContext(call);
-      const writer = new ResponseWriter(call, this.#metrics.sentBytes);
+      const context = new GrpcCallContext(call, this.#sessions.memoryOfCall(call).answers);
+      const writer = new ResponseWriter(call, this.#metrics.sentBytes, context.memory);
       const requests = new RequestQueue<unknown>(call);
       call.on('data', (request: unknown) => {
         metrics.messagesReceived.increment();
@@ -330,12 +380,15 @@ export class GrpcAdapter {
     const startMs = this.#clock.monotonicMs();
     let status: StatusObject | undefined;
     try {
+      this.#admit(context);
       for await (const answer of start()) {
+        const room = writer.room();
+        if (room !== undefined) await room;
         if (writer.isClosed()) break;
         metrics.messagesSent.increment();
-        const drained = writer.write(method.response.encode(answer));
-        if (drained !== undefined) await drained;
-        if (writer.isClosed()) break;
+        const bytes = method.response.encode(answer);
+        writer.write(bytes);
+        if (bytes.length > LARGE_ANSWER_BYTES) await this.#turns.next();
       }
     } catch (error) {
       if (!context.cancelled) status = statusOf(error, method.path, this.#logger);

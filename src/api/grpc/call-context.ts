@@ -1,6 +1,8 @@
 /** What a handler may know of its call, made cheaply: most calls never ask. */
 import type { Metadata } from '@grpc/grpc-js';
 import type { CallContext } from '../handler.ts';
+import { CallMemory } from './call-memory.ts';
+import type { ConnectionMemory } from './connection-memory.ts';
 
 /** The part of a grpc-js server call that is needed here. */
 export interface CancellableCall {
@@ -12,10 +14,12 @@ export interface CancellableCall {
 export class GrpcCallContext implements CallContext {
   readonly #call: CancellableCall;
   #controller: AbortController | undefined;
+  readonly memory: CallMemory;
   #ended = false;
 
-  constructor(call: CancellableCall) {
+  constructor(call: CancellableCall, answers: ConnectionMemory) {
     this.#call = call;
+    this.memory = new CallMemory(answers);
   }
 
   get signal(): AbortSignal {
@@ -48,6 +52,7 @@ export class GrpcCallContext implements CallContext {
   end(): boolean {
     if (this.#ended) return false;
     this.#ended = true;
+    this.memory.close();
     return true;
   }
 }

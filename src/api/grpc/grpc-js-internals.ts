@@ -8,6 +8,7 @@ import type { Server } from '@grpc/grpc-js';
 import { BaseServerInterceptingCall } from '@grpc/grpc-js/build/src/server-interceptors.js';
 import type {
   Http2Server,
+  Http2Session,
   IncomingHttpHeaders,
   ServerHttp2Session,
   ServerHttp2Stream,
@@ -15,7 +16,9 @@ import type {
 import { assert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
+import { MemoryBudget, type MemoryLimits, type SessionMemory } from './connection-memory.ts';
 import { timeoutMsOf } from './deadline.ts';
+import { PartialMessage, PREFIX_BYTES, TOO_MANY_INCOMPLETE } from './partial-message.ts';
 import { enforcePingPolicy } from './ping-policy.ts';
 
 interface Status {
@@ -31,16 +34,36 @@ interface ServerInternals {
 
 const TOO_LARGE = /^Received message larger than max \((\d+) vs (\d+)\)$/;
 
+interface CallInternals {
+  readonly call: { readonly stream?: ServerHttp2Stream };
+}
+
+/** The methods of grpc-js's calls that are patched, and what they use. */
+interface PatchedCall {
+  readonly stream: ServerHttp2Stream;
+  readonly maxReceiveMessageSize: number;
+  checkCancelled(): boolean;
+  sendStatus(status: Status): void;
+  handleDataFrame(data: Buffer): void;
+  handleEndEvent(): void;
+}
+
+/** Messages that have come in part, by the streams of calls that grpc-js serves for us. */
+const partials = new WeakMap<ServerHttp2Stream, PartialMessage>();
+
 /** What is patched once for the whole process, because it is the class that is patched. */
-let reworded = false;
+let patched = false;
+
+function patchCalls(): void {
+  if (patched) return;
+  patched = true;
+  const prototype = BaseServerInterceptingCall.prototype as unknown as PatchedCall;
+  rewordRefusals(prototype);
+  joinPieces(prototype);
+}
 
 /** A message over the limit is refused in grpc-go's words: clients look for them. */
-function rewordRefusals(): void {
-  if (reworded) return;
-  reworded = true;
-  const prototype = BaseServerInterceptingCall.prototype as {
-    sendStatus(status: Status): void;
-  };
+function rewordRefusals(prototype: PatchedCall): void {
   const sendStatus: (status: Status) => void = Reflect.get(prototype, 'sendStatus');
   prototype.sendStatus = function (status) {
     const match = status.code === StatusCode.resourceExhausted && TOO_LARGE.exec(status.details);
@@ -50,6 +73,63 @@ function rewordRefusals(): void {
     }
     sendStatus.call(this, status);
   };
+}
+
+/**
+ * grpc-js keeps the pieces of a message apart and without a limit for all calls together. So it
+ * gets whole messages only; of those that are too large the beginning, which it refuses.
+ */
+function joinPieces(prototype: PatchedCall): void {
+  const handleDataFrame: (data: Buffer) => void = Reflect.get(prototype, 'handleDataFrame');
+  const handleEndEvent: () => void = Reflect.get(prototype, 'handleEndEvent');
+  assert(typeof handleDataFrame === 'function' && typeof handleEndEvent === 'function', 'grpc-js');
+  prototype.handleDataFrame = function (data) {
+    const partial = partials.get(this.stream);
+    if (partial === undefined) {
+      handleDataFrame.call(this, data);
+      return;
+    }
+    if (this.checkCancelled()) {
+      partial.clear();
+      return;
+    }
+    let bytes = data;
+    if (partial.length > 0) {
+      if (!keep(this, partial, data)) return;
+      bytes = partial.bytes;
+    }
+    const end = endOfMessages(bytes, this.maxReceiveMessageSize);
+    if (end === 0) {
+      if (partial.length === 0) keep(this, partial, bytes);
+      return;
+    }
+    const whole = partial.length > 0 ? partial.take() : bytes;
+    handleDataFrame.call(this, whole.subarray(0, end));
+    if (end < whole.length) keep(this, partial, whole.subarray(end));
+  };
+  prototype.handleEndEvent = function () {
+    const incomplete = partials.get(this.stream)?.length ?? 0;
+    if (incomplete === 0) handleEndEvent.call(this);
+    else this.sendStatus({ code: StatusCode.internal, details: 'unexpected EOF' });
+  };
+}
+
+/** Where the last whole message ends; the end of all bytes if one is too large. */
+function endOfMessages(bytes: Buffer, maxMessageBytes: number): number {
+  let end = 0;
+  while (end + PREFIX_BYTES <= bytes.length) {
+    const length = bytes.readUInt32BE(end + 1);
+    if (length > maxMessageBytes) return bytes.length;
+    if (end + PREFIX_BYTES + length > bytes.length) break;
+    end += PREFIX_BYTES + length;
+  }
+  return end;
+}
+
+function keep(call: PatchedCall, partial: PartialMessage, piece: Buffer): boolean {
+  if (partial.append(piece)) return true;
+  call.sendStatus({ code: StatusCode.resourceExhausted, details: TOO_MANY_INCOMPLETE });
+  return false;
 }
 
 export interface Http2Access {
@@ -65,28 +145,46 @@ export interface Http2Access {
   readonly idleProbeMs: number;
   /** How long it may take to answer that. */
   readonly probeTimeoutMs: number;
+  readonly requestLimits: MemoryLimits;
+  readonly answerLimits: MemoryLimits;
+  /** A connection is closed for the memory that it holds. */
+  closingFor(heldBytes: number): void;
 }
 
 /** The sessions of one server. */
 export class Sessions {
   readonly #clock: Clock;
   readonly #open = new Set<ServerHttp2Session>();
+  readonly #requests: MemoryBudget;
+  readonly #answers: MemoryBudget;
+  readonly #memory = new WeakMap<Http2Session, SessionMemory>();
+  /** Of streams whose connection is gone already. */
+  readonly #lost: SessionMemory;
   #whenEmpty: (() => void) | undefined;
 
   /** @param server has one injector */
   constructor(server: Server, access: Http2Access) {
-    this.#clock = access.clock;
-    rewordRefusals();
+    const { clock } = access;
+    this.#clock = clock;
+    const closing = (heldBytes: number): void => access.closingFor(heldBytes);
+    this.#requests = new MemoryBudget({ limits: access.requestLimits, clock, closing });
+    this.#answers = new MemoryBudget({ limits: access.answerLimits, clock, closing });
+    this.#lost = this.#openMemory(() => {});
+    patchCalls();
     const http2Servers = [...((server as unknown as ServerInternals).http2Servers?.keys() ?? [])];
     const [http2Server] = http2Servers;
     assert(http2Servers.length === 1 && http2Server !== undefined, 'grpc-js hides its server');
-    interceptStreams(http2Server, access);
+    interceptStreams(http2Server, access, (stream) => this.memoryOf(stream));
     http2Server.on('session', (session) => this.#opened(session, access));
     http2Server.on('sessionError', (error: Error) => access.failed(error));
   }
 
   get count(): number {
     return this.#open.size;
+  }
+
+  get unsentBytes(): number {
+    return this.#answers.heldBytes;
   }
 
   /** Refuses new calls and lets open ones end; resolves when all sessions are closed. */
@@ -101,14 +199,38 @@ export class Sessions {
     timer.cancel();
   }
 
+  #openMemory(close: () => void): SessionMemory {
+    return { requests: this.#requests.open(close), answers: this.#answers.open(close) };
+  }
+
+  /** The memory of the connection that a stream came on. */
+  memoryOf(stream: ServerHttp2Stream): SessionMemory {
+    const { session } = stream;
+    const memory = session && this.#memory.get(session);
+    return memory ?? this.#lost;
+  }
+
+  /** The same for a call that grpc-js serves. */
+  memoryOfCall(call: object): SessionMemory {
+    const { stream } = (call as CallInternals).call;
+    assert(stream !== undefined, 'grpc-js hides the stream of a call');
+    return this.memoryOf(stream);
+  }
+
   destroy(): void {
+    this.#requests.stop();
+    this.#answers.stop();
     for (const session of this.#open) session.destroy();
   }
 
   #opened(session: ServerHttp2Session, access: Http2Access): void {
     this.#open.add(session);
+    const memory = this.#openMemory(() => session.destroy());
+    this.#memory.set(session, memory);
     session.once('close', () => {
       this.#open.delete(session);
+      memory.requests.closed();
+      memory.answers.closed();
       if (this.#open.size === 0) this.#whenEmpty?.();
     });
     const { idleProbeMs, probeTimeoutMs } = access;
@@ -148,7 +270,11 @@ export class Sessions {
   }
 }
 
-function interceptStreams(http2Server: Http2Server, access: Http2Access): void {
+function interceptStreams(
+  http2Server: Http2Server,
+  access: Http2Access,
+  memoryOf: (stream: ServerHttp2Stream) => SessionMemory,
+): void {
   const listeners = http2Server.listeners('stream') as StreamListener[];
   const [grpcJs] = listeners;
   assert(listeners.length === 1 && grpcJs !== undefined, 'grpc-js takes no HTTP/2 streams');
@@ -160,6 +286,9 @@ function interceptStreams(http2Server: Http2Server, access: Http2Access): void {
     if (typeof timeout === 'string' && timeoutMsOf(timeout) === Infinity) {
       delete headers['grpc-timeout'];
     }
+    const partial = new PartialMessage(memoryOf(stream).requests);
+    partials.set(stream, partial);
+    stream.once('close', () => partial.clear());
     grpcJs(stream, headers);
   });
 }

@@ -1,5 +1,6 @@
 /** Sends the answers of a stream no faster than the client takes them. */
 import type { Counter } from '../../base/metrics.ts';
+import type { AnswerMemory } from '../handler.ts';
 import type { StatusObject } from './status.ts';
 
 /** Bytes of one stream that may wait to be sent; a larger message waits alone. */
@@ -17,14 +18,19 @@ export interface WritableCall {
 export class ResponseWriter {
   readonly #call: WritableCall;
   readonly #sentBytes: Counter;
+  readonly #memory: AnswerMemory;
   #unsentBytes = 0;
   #unsentMessages = 0;
+  #reservedBytes = 0;
   #closed = false;
+  #abandoned = false;
+  #stopWaiting: (() => void) | undefined;
   #waiter: (() => void) | undefined;
 
-  constructor(call: WritableCall, sentBytes: Counter) {
+  constructor(call: WritableCall, sentBytes: Counter, memory: AnswerMemory) {
     this.#call = call;
     this.#sentBytes = sentBytes;
+    this.#memory = memory;
   }
 
   /** Whether nobody listens any more. */
@@ -32,28 +38,59 @@ export class ResponseWriter {
     return this.#closed;
   }
 
-  /** Queues one message. Returns undefined if the next may follow at once, else when it may. */
-  write(bytes: Uint8Array): Promise<void> | undefined {
-    if (this.#closed) return undefined;
+  /** Queues one message. */
+  write(bytes: Uint8Array): void {
+    if (this.#closed) return;
     const { length } = bytes;
+    this.#returnReserved();
     this.#unsentBytes += length;
     this.#unsentMessages++;
+    this.#memory.add(length);
     this.#call.write(bytes, () => {
-      this.#unsentBytes -= length;
-      this.#unsentMessages--;
       this.#sentBytes.increment(length);
+      this.#release(length, 1);
       if (!this.#full) this.#wake();
     });
-    if (!this.#full) return undefined;
-    return new Promise((resolve) => {
-      this.#waiter = resolve;
-    });
+  }
+
+  #release(bytes: number, messages: number): void {
+    if (this.#abandoned) return;
+    this.#unsentBytes -= bytes;
+    this.#unsentMessages -= messages;
+    this.#memory.release(bytes);
+  }
+
+  /** Undefined if the next message may follow at once, else resolves when it may, or never will. */
+  room(): Promise<void> | undefined {
+    if (this.#closed || !(this.#full || this.#memory.isFull)) return undefined;
+    return this.#whenRoom();
+  }
+
+  async #whenRoom(): Promise<void> {
+    // Others may have taken the room by the time that it is this stream's turn.
+    while (!this.#closed && (this.#full || this.#memory.isFull)) {
+      await new Promise<void>((resolve) => {
+        this.#waiter = resolve;
+        if (!this.#full) this.#stopWaiting = this.#memory.onRoom(() => this.#wake());
+      });
+    }
+    if (this.#closed) return;
+    // All who wait are told at once: until it has written, each counts as if it had.
+    this.#reservedBytes = MAX_UNSENT_BYTES;
+    this.#memory.add(this.#reservedBytes);
+  }
+
+  #returnReserved(): void {
+    if (this.#reservedBytes === 0) return;
+    this.#memory.release(this.#reservedBytes);
+    this.#reservedBytes = 0;
   }
 
   /** Ends the stream with a status, after what is queued. */
   finish(status: StatusObject | undefined): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#returnReserved();
     if (status === undefined) this.#call.end();
     else this.#call.emit('error', status);
     this.#wake();
@@ -62,6 +99,12 @@ export class ResponseWriter {
   /** The client is gone: nothing more can be sent. */
   abandon(): void {
     this.#closed = true;
+    this.#returnReserved();
+    if (!this.#abandoned) {
+      // What was queued goes with the stream, and is not reported as sent.
+      this.#release(this.#unsentBytes, this.#unsentMessages);
+      this.#abandoned = true;
+    }
     this.#wake();
   }
 
@@ -70,6 +113,8 @@ export class ResponseWriter {
   }
 
   #wake(): void {
+    this.#stopWaiting?.();
+    this.#stopWaiting = undefined;
     const waiter = this.#waiter;
     this.#waiter = undefined;
     waiter?.();

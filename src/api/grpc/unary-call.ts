@@ -3,13 +3,16 @@
  * of a store's load, and what grpc-js does around each (three stream objects, a dozen closures,
  * copies of headers) costs as much as HTTP/2 itself; so it serves only the streaming calls.
  */
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { gunzip, inflate } from 'node:zlib';
 import { buffer } from '../../base/bytes.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { CallContext } from '../handler.ts';
+import { CallMemory } from './call-memory.ts';
+import type { SessionMemory } from './connection-memory.ts';
 import { timeoutMsOf } from './deadline.ts';
+import { PartialMessage, PREFIX_BYTES, TOO_MANY_INCOMPLETE } from './partial-message.ts';
 import type { StatusObject } from './status.ts';
 
 /** How the adapter serves a method; every function is called at most once for each call. */
@@ -17,38 +20,16 @@ export interface UnaryMethod {
   readonly clock: Clock;
   /** Messages larger than this are refused before they are read. */
   readonly maxMessageBytes: number;
-  /** Shared by all methods. */
-  readonly budget: ReceiveBudget;
+  /** Of the connection on which a call came. */
+  memoryOf(stream: ServerHttp2Stream): SessionMemory;
   /** Decodes and handles the message. May throw or reject. */
-  handle(message: Uint8Array, context: CallContext): Promise<Uint8Array>;
+  handle(message: Uint8Array, context: UnaryCall): Promise<Uint8Array>;
   statusOf(error: unknown): StatusObject;
   started(): void;
   ended(code: StatusCode, sentBytes: number): void;
 }
 
-/** Memory for messages that have come in part, of all calls together. */
-export class ReceiveBudget {
-  readonly #limitBytes: number;
-  #usedBytes = 0;
-
-  constructor(limitBytes: number) {
-    this.#limitBytes = limitBytes;
-  }
-
-  /** Whether there is room for so many bytes, which are then used. */
-  take(bytes: number): boolean {
-    if (this.#usedBytes + bytes > this.#limitBytes) return false;
-    this.#usedBytes += bytes;
-    return true;
-  }
-
-  release(bytes: number): void {
-    this.#usedBytes -= bytes;
-  }
-}
-
-/** Compression flag and length in front of every message. */
-const PREFIX_BYTES = 5;
+const COMPRESSED = 1;
 /** A longer answer is not copied behind its prefix, but written after it. */
 const MAX_COPIED_BYTES = 64 * 1024;
 const CONTENT_TYPE = 'application/grpc';
@@ -90,11 +71,10 @@ export class UnaryCall implements CallContext {
   readonly #stream: Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #method: UnaryMethod;
+  readonly #sessionMemory: SessionMemory;
+  #memory: CallMemory | undefined;
   /** What has come of a message that comes in pieces. */
-  #pieces: Buffer[] | undefined;
-  #receivedBytes = 0;
-  /** Taken from the budget. */
-  #heldBytes = 0;
+  #partial: PartialMessage | undefined;
   #taken = false;
   #halfClosed = false;
   #ended = false;
@@ -106,6 +86,7 @@ export class UnaryCall implements CallContext {
     this.#stream = stream as Stream;
     this.#headers = headers;
     this.#method = method;
+    this.#sessionMemory = method.memoryOf(stream);
     this.#stream[callOf] = this;
     method.started();
     stream.on('data', onData);
@@ -124,6 +105,11 @@ export class UnaryCall implements CallContext {
     return this.#controller.signal;
   }
 
+  get memory(): CallMemory {
+    this.#memory ??= new CallMemory(this.#sessionMemory.answers);
+    return this.#memory;
+  }
+
   metadata(name: string): string | undefined {
     const value = this.#headers[name.toLowerCase()];
     return typeof value === 'object' ? value[0] : value;
@@ -136,20 +122,13 @@ export class UnaryCall implements CallContext {
       this.#refuse(StatusCode.unimplemented, 'received a second message for a unary call');
       return;
     }
-    this.#receivedBytes += chunk.length;
     let bytes = chunk;
-    if (this.#pieces !== undefined) {
-      if (!this.#hold(chunk.length)) return;
-      this.#pieces.push(chunk);
-      // The length is known from the first piece on, unless that was tiny.
-      const [first = chunk] = this.#pieces;
-      if (first.length >= PREFIX_BYTES && this.#receivedBytes < totalBytes(first)) return;
-      bytes = Buffer.concat(this.#pieces, this.#receivedBytes);
-      this.#pieces = [bytes];
+    if (this.#partial !== undefined) {
+      if (!this.#keep(chunk)) return;
+      bytes = this.#partial.bytes;
     }
     if (bytes.length < PREFIX_BYTES) {
-      if (this.#pieces === undefined && !this.#hold(bytes.length)) return;
-      this.#pieces = [bytes];
+      if (this.#partial === undefined) this.#keep(bytes);
       return;
     }
     this.#framed(bytes);
@@ -160,31 +139,31 @@ export class UnaryCall implements CallContext {
     if (this.#taken || this.#ended) return;
     // Node ends a stream that was reset as if the client had ended it; the reset follows.
     this.#method.clock.defer(() => {
-      this.#refuse(StatusCode.unimplemented, 'received no message for a unary call');
+      if (this.#partial === undefined) {
+        this.#refuse(StatusCode.unimplemented, 'received no message for a unary call');
+      } else {
+        this.#refuse(StatusCode.internal, 'unexpected EOF');
+      }
     });
   }
 
   /** The stream is gone; without an answer, that is a cancellation. */
   closed(): void {
+    this.#memory?.close();
     if (!this.#ended) this.#cancel(StatusCode.cancelled);
   }
 
-  /** Counts bytes of an incomplete message; refuses the call if there are too many by now. */
-  #hold(bytes: number): boolean {
-    if (!this.#method.budget.take(bytes)) {
-      const text = 'etcdserver: too many incomplete requests';
-      this.#refuse(StatusCode.resourceExhausted, text);
-      return false;
-    }
-    this.#heldBytes += bytes;
-    return true;
+  /** Keeps a piece of an incomplete message; refuses the call if there is no memory for it. */
+  #keep(piece: Buffer): boolean {
+    this.#partial ??= new PartialMessage(this.#sessionMemory.requests);
+    if (this.#partial.append(piece)) return true;
+    this.#refuse(StatusCode.resourceExhausted, TOO_MANY_INCOMPLETE);
+    return false;
   }
 
-  #forgetPieces(): void {
-    this.#pieces = undefined;
-    if (this.#heldBytes === 0) return;
-    this.#method.budget.release(this.#heldBytes);
-    this.#heldBytes = 0;
+  #forgetPartial(): void {
+    this.#partial?.clear();
+    this.#partial = undefined;
   }
 
   #framed(bytes: Buffer): void {
@@ -196,20 +175,25 @@ export class UnaryCall implements CallContext {
         `grpc: received message larger than max (${total - PREFIX_BYTES} vs. ${maxMessageBytes})`,
       );
     } else if (bytes.length < total) {
-      if (this.#pieces === undefined && this.#hold(bytes.length)) this.#pieces = [bytes];
+      if (this.#partial === undefined) this.#keep(bytes);
     } else if (bytes.length > total) {
       this.#refuse(StatusCode.unimplemented, 'received a second message for a unary call');
     } else {
       this.#taken = true;
-      this.#forgetPieces();
-      if (bytes[0] === 0) {
-        // A copy, because the chunk is part of all that was read from the connection at once.
-        this.#handle(Buffer.from(bytes.subarray(PREFIX_BYTES)));
-      } else this.#decompress(bytes.subarray(PREFIX_BYTES));
+      // A copy, because the chunk is part of all that was read from the connection at once.
+      const message = (this.#partial?.take() ?? Buffer.from(bytes)).subarray(PREFIX_BYTES);
+      this.#partial = undefined;
+      if (bytes[0] === 0) this.#handle(message);
+      else this.#decompress(message, bytes[0]);
     }
   }
 
-  #decompress(bytes: Buffer): void {
+  #decompress(bytes: Buffer, format: number | undefined): void {
+    if (format !== COMPRESSED) {
+      const text = `grpc: received unexpected payload format ${format}`;
+      this.#refuse(StatusCode.internal, text);
+      return;
+    }
     const encoding = this.#headers['grpc-encoding'] ?? 'identity';
     if (encoding === 'identity') {
       this.#refuse(
@@ -257,6 +241,13 @@ export class UnaryCall implements CallContext {
   }
 
   #succeed(bytes: Uint8Array): void {
+    if (this.#ended) return;
+    try {
+      this.memory.encoded(bytes.length);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
     if (!this.#end(StatusCode.ok, bytes.length)) return;
     const stream = this.#stream;
     stream.respond(answerHeaders, answerOptions);
@@ -287,7 +278,8 @@ export class UnaryCall implements CallContext {
 
   #refuse(code: StatusCode, details: string): void {
     if (!this.#end(code, 0)) return;
-    respondWith(this.#stream, code, details);
+    this.#memory?.close();
+    respondWith(this.#stream, { code, details });
     this.#closeAfterwards();
   }
 
@@ -311,7 +303,7 @@ export class UnaryCall implements CallContext {
       return false;
     }
     this.#ended = true;
-    this.#forgetPieces();
+    this.#forgetPartial();
     this.#timer?.cancel();
     this.#method.ended(code, sentBytes);
     return true;
@@ -319,7 +311,7 @@ export class UnaryCall implements CallContext {
 
   #cancel(code: StatusCode): void {
     this.#ended = true;
-    this.#forgetPieces();
+    this.#forgetPartial();
     this.#cancelled = true;
     this.#timer?.cancel();
     this.#method.ended(code, 0);
@@ -345,25 +337,39 @@ export class UnaryCall implements CallContext {
   }
 }
 
-function respondWith(stream: ServerHttp2Stream, code: StatusCode, details: string): void {
-  stream.respond(
-    { ...answerHeaders, 'grpc-status': String(code), 'grpc-message': encodeURI(details) },
-    { endStream: true },
-  );
+/** What a call is refused with that has not begun. */
+export interface Refusal {
+  readonly httpStatus?: number;
+  readonly code?: StatusCode;
+  readonly details?: string;
 }
 
-/** Refuses a call whose method is not known. */
-export function refuseStream(stream: ServerHttp2Stream, code: StatusCode, details: string): void {
+function respondWith(stream: ServerHttp2Stream, refusal: Refusal): void {
+  const { httpStatus, code, details = '' } = refusal;
+  const headers: OutgoingHttpHeaders = { ':status': httpStatus ?? 200 };
+  if (code !== undefined) {
+    headers['content-type'] = CONTENT_TYPE;
+    headers['grpc-status'] = String(code);
+    headers['grpc-message'] = encodeURI(details);
+  }
+  stream.respond(headers, { endStream: true });
+}
+
+/** Refuses a call that cannot begin: nobody serves it, or it is no call. */
+export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void {
   stream.on('error', onError);
   stream.resume();
-  respondWith(stream, code, details);
+  respondWith(stream, refusal);
 }
 
 function totalBytes(frame: Buffer): number {
   return PREFIX_BYTES + frame.readUInt32BE(1);
 }
 
-/** Whether a request is one of gRPC: anything else is left to grpc-js to refuse. */
+/** Whether a request says that it is one of gRPC. */
 export function isGrpcRequest(headers: IncomingHttpHeaders): boolean {
-  return headers['content-type']?.startsWith(CONTENT_TYPE) ?? false;
+  const type = headers['content-type'];
+  if (type?.startsWith(CONTENT_TYPE) !== true) return false;
+  const next = type[CONTENT_TYPE.length];
+  return next === undefined || next === '+' || next === ';';
 }

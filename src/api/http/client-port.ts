@@ -3,7 +3,12 @@
  * with HTTP/2's preface, of which no HTTP/1 request can be the beginning.
  */
 import { lookup } from 'node:dns/promises';
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerResponse,
+} from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -27,6 +32,8 @@ const HTTP_ANSWER_TIMEOUT_MS = 60_000;
 /** Request line and headers of one HTTP/1 request. */
 const MAX_HTTP_HEADER_BYTES = 16 * 1024;
 const MAX_HTTP_HEADERS = 100;
+/** Requests that a client may send ahead of the answers; no known client sends any. */
+const MAX_PIPELINED_REQUESTS = 32;
 /** Plain connections at a time: probes and scrapers need few, and gRPC must not run out. */
 const MAX_HTTP_CONNECTIONS = 1_000;
 /** Connections of both kinds at a time. */
@@ -58,6 +65,8 @@ export class ClientPort {
   readonly #timers = new WeakMap<Socket, Timer>();
   /** Ends of those HTTP/2 connections that are opening. */
   readonly #leaves = new Map<Socket, () => void>();
+  /** Requests of a connection that wait for the answer to the one before them. */
+  readonly #waiting = new WeakMap<Socket, (() => void)[]>();
   #httpConnections = 0;
   #stopping = false;
 
@@ -65,13 +74,7 @@ export class ClientPort {
     this.#options = options;
     this.#http = createHttpServer({ maxHeaderSize: MAX_HTTP_HEADER_BYTES });
     this.#http.maxHeadersCount = MAX_HTTP_HEADERS;
-    this.#http.on('request', (request, response) => {
-      const { socket } = request;
-      this.#limit(socket, HTTP_ANSWER_TIMEOUT_MS);
-      if (this.#stopping) response.setHeader('connection', 'close');
-      response.once('finish', () => this.#limit(socket, this.#requestTimeoutMs));
-      options.router.handle(request, response);
-    });
+    this.#http.on('request', (request, response) => this.#requested(request, response));
     this.#http.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       refuse(socket, error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400);
     });
@@ -259,6 +262,34 @@ export class ClientPort {
     });
     this.#limit(socket, this.#requestTimeoutMs);
     this.#http.emit('connection', socket);
+  }
+
+  /** Takes one request of a connection at a time: all at once would starve other clients. */
+  #requested(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    const waiting = this.#waiting.get(socket);
+    if (waiting === undefined) {
+      this.#waiting.set(socket, []);
+      this.#answer(request, response);
+    } else if (waiting.length < MAX_PIPELINED_REQUESTS) {
+      waiting.push(() => this.#answer(request, response));
+    } else {
+      socket.destroy();
+    }
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    this.#limit(socket, HTTP_ANSWER_TIMEOUT_MS);
+    if (this.#stopping) response.setHeader('connection', 'close');
+    response.once('close', () => {
+      if (socket.destroyed) return;
+      this.#limit(socket, this.#requestTimeoutMs);
+      const next = this.#waiting.get(socket)?.shift();
+      if (next === undefined) this.#waiting.delete(socket);
+      else next();
+    });
+    this.#options.router.handle(request, response);
   }
 
   get #firstBytesTimeoutMs(): number {

@@ -1,6 +1,7 @@
 /** Range: every option alone and together, over keys with histories. */
 import { SortOrder, SortTarget } from '../../../src/gen/rpc.ts';
 import { KV } from '../../../src/gen/services.ts';
+import { CallError } from '../../support/grpc.ts';
 import { del, put, range } from '../messages.ts';
 import type { Case, Group } from '../pair.ts';
 import type { CallNotes, Session } from '../session.ts';
@@ -12,6 +13,27 @@ const max64 = 2n ** 63n - 1n;
 
 /** Revision of the first write of `prepare`. */
 const first = 2;
+
+/** Fields that come as another wire type than theirs. */
+const wrongWireTypes: Case[] = Object.entries({
+  'Range with a number for the key': [0x08, 0x01],
+  'Range with bytes for the limit': [0x0a, 0x01, 0x61, 0x1a, 0x01, 0x61],
+  'Range with a fixed number for the end': [0x0a, 0x01, 0x61, 0x15, 0, 0, 0, 0],
+  'Put with a fixed number for prev_kv': [0x0a, 0x01, 0x61, 0x25, 0, 0, 0, 0],
+  'Txn with a number for an operation': [0x10, 0x01],
+}).map(([name, bytes]) => ({
+  name,
+  run: async (session) => {
+    const method = name.slice(0, name.indexOf(' '));
+    const answer = await session.client
+      .raw(`/etcdserverpb.KV/${method}`, Uint8Array.from(bytes))
+      .catch((error: unknown) => {
+        if (!(error instanceof CallError)) throw error;
+        return { code: error.code, details: error.details };
+      });
+    session.note('raw', answer);
+  },
+}));
 
 /** Keys of bytes at the edges, rewritten, deleted and created again. */
 async function prepare(session: Session): Promise<void> {
@@ -203,6 +225,7 @@ function others(): Case[] {
         session.note('raw', answer);
       },
     },
+    ...wrongWireTypes,
   ];
 }
 

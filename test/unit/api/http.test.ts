@@ -300,6 +300,47 @@ describe('hostile connections', () => {
     expect(await untilClosed(socket)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
   });
 
+  test('that send requests ahead are answered one by one, in order', async () => {
+    let running = 0;
+    let most = 0;
+    const port = await serve({
+      http: {
+        scrape: async () => {
+          most = Math.max(most, ++running);
+          await new Promise((resolve) => setImmediate(resolve));
+          running--;
+          return { contentType: 'text/plain', text: 'm' };
+        },
+      },
+    });
+    const socket = open(port);
+    const paths = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? '/metrics' : '/nope'));
+    const head = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\n`;
+    socket.write(paths.map((path) => `${head(path)}\r\n`).join(''));
+    socket.write(`${head('/version')}Connection: close\r\n\r\n`);
+    const answers = await untilClosed(socket);
+    const statuses = [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+    expect(statuses).toEqual([...paths.map((path) => (path === '/nope' ? '404' : '200')), '200']);
+    expect(most).toBe(1);
+  });
+
+  test('that send far too many requests ahead are closed', async () => {
+    let scrapes = 0;
+    const port = await serve({
+      http: {
+        scrape: () => {
+          scrapes++;
+          return Promise.resolve({ contentType: 'text/plain', text: 'm' });
+        },
+      },
+    });
+    const socket = open(port);
+    socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1000));
+    await untilClosed(socket);
+    expect(scrapes).toBeLessThan(100);
+    await expectServing(port);
+  });
+
   test('may half-close after their request', async () => {
     const port = await serve();
     const socket = open(port);

@@ -181,7 +181,10 @@ describe('calls with one message', () => {
   });
 
   test('that stay incomplete may not fill the memory', async () => {
-    const { port } = await serve({ put: okPut }, { grpc: { maxIncompleteBytes: 1000 } });
+    const { port } = await serve(
+      { put: okPut },
+      { grpc: { requestLimits: { connectionBytes: 2000, totalBytes: 4000, stallMs: 1000 } } },
+    );
     const frame = Buffer.alloc(900);
     frame.writeUInt32BE(2000, 1);
     const session = connect(port.url);

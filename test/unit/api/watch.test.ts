@@ -5,6 +5,7 @@ import { SeededRandom } from '../../../src/base/random.ts';
 import { WatchService, type WatchBackend } from '../../../src/api/watch.ts';
 import { WatchCreateRequest, WatchRequest, WatchResponse } from '../../../src/gen/rpc.ts';
 import { WatchableStore } from '../../../src/mvcc/watchable-store.ts';
+import { roomyMemory } from '../../support/api-calls.ts';
 import { ManualClock, MapBackend, openStore } from '../mvcc/fakes.ts';
 
 /** A client's half of a stream. */
@@ -95,6 +96,7 @@ class Fixture {
     this.#responses = service.watch(this.requests, {
       signal: this.controller.signal,
       metadata: (name) => this.#metadata[name],
+      memory: roomyMemory,
     });
   }
 

@@ -352,8 +352,14 @@ describe('malformed input', () => {
     refuse(rpc.PutRequest, [0x7c]);
   });
 
-  test('a field of another wire type counts as unknown', () => {
-    expect(rpc.PutRequest.decode(Uint8Array.from([0x08, 1]))).toEqual(rpc.PutRequest.create());
+  test('a field of another wire type is refused', () => {
+    const decode = (bytes: number[]) => () => rpc.PutRequest.decode(Uint8Array.from(bytes));
+    expect(decode([0x08, 1])).toThrow('proto: wrong wireType = 0 for field Key');
+    expect(decode([0x1a, 1, 0x61])).toThrow('proto: wrong wireType = 2 for field Lease');
+    // Numbers of a list may come one by one or together.
+    const filters = [0x28, 1, 0x2a, 2, 0, 1];
+    expect(rpc.WatchCreateRequest.decode(Uint8Array.from(filters)).filters).toEqual([1, 0, 1]);
+    refuse(rpc.WatchCreateRequest, [0x2d, 0, 0, 0, 0]);
   });
 });
 

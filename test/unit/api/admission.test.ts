@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest';
+import { StatusCode } from '../../../src/base/errors.ts';
+import { PutRequest, WatchResponse } from '../../../src/gen/rpc.ts';
+import { KV } from '../../../src/gen/services.ts';
+import { okPut, putRequest, rawCall, serve } from '../../support/api-calls.ts';
+
+const put = '/etcdserverpb.KV/Put';
+
+function framed(message: Uint8Array, flag = 0, length = message.length): Buffer {
+  const frame = Buffer.alloc(5 + message.length);
+  frame[0] = flag;
+  frame.writeUInt32BE(length, 1);
+  frame.set(message, 5);
+  return frame;
+}
+const frame = framed(PutRequest.encode(putRequest));
+
+describe('a call', () => {
+  test('that demands a leader is refused while there is none', async () => {
+    let hasLeader = false;
+    const { client } = await serve({ put: okPut }, { grpc: { hasLeader: () => hasLeader } });
+    const metadata = { hasleader: 'true' };
+    await expect(client.unary(KV.methods.put, putRequest, { metadata })).rejects.toMatchObject({
+      code: StatusCode.unavailable,
+      details: 'etcdserver: no leader',
+    });
+    await client.unary(KV.methods.put, putRequest, { metadata: { hasleader: 'TRUE' } });
+    await client.unary(KV.methods.put, putRequest);
+    hasLeader = true;
+    await client.unary(KV.methods.put, putRequest, { metadata });
+  });
+
+  test('of a client whose version is no text is refused', async () => {
+    const { port } = await serve({ put: okPut });
+    const answer = await rawCall(port, put, frame, { 'client-api-version': '\xff' });
+    expect(answer.status).toBe(String(StatusCode.invalidArgument));
+    const ok = await rawCall(port, put, frame, { 'client-api-version': '3.6.0' });
+    expect(ok.status).toBe('0');
+  });
+
+  test.each(['PUT', 'OPTIONS', 'PATCH'])('by %s is none', async (method) => {
+    const { port } = await serve({ put: okPut });
+    for (const path of [put, '/etcdserverpb.Watch/Watch', '/no.Service/Method']) {
+      const answer = await rawCall(port, path, frame, { ':method': method });
+      const status = String(StatusCode.internal);
+      expect(answer).toMatchObject({ httpStatus: 405, status });
+    }
+  });
+
+  test.each(['application/grpcfoo', 'application/grpc-web', 'text/plain'])(
+    'of content type %s is none',
+    async (type) => {
+      const { port } = await serve({ put: okPut });
+      const answer = await rawCall(port, put, frame, { 'content-type': type });
+      expect(answer).toMatchObject({ httpStatus: 415, status: undefined });
+    },
+  );
+
+  test('may name a subtype', async () => {
+    const { port } = await serve({ put: okPut });
+    for (const type of ['application/grpc+proto', 'application/grpc;charset=x']) {
+      const answer = await rawCall(port, put, frame, { 'content-type': type });
+      expect(answer.status).toBe('0');
+    }
+  });
+
+  test('whose message has an unknown format or no end is refused', async () => {
+    const { port } = await serve(
+      { put: okPut },
+      {},
+      {
+        watch: async function* (requests) {
+          for await (const request of requests) {
+            yield WatchResponse.create({ created: request.requestUnion !== undefined });
+          }
+        },
+      },
+    );
+    const message = PutRequest.encode(putRequest);
+    const internal = String(StatusCode.internal);
+    for (const body of [framed(message, 2), framed(message, 0, 100)]) {
+      expect((await rawCall(port, put, body, {})).status).toBe(internal);
+    }
+    const watch = await rawCall(port, '/etcdserverpb.Watch/Watch', framed(message, 0, 100), {});
+    expect(watch.status).toBe(internal);
+  });
+});
