@@ -27,11 +27,7 @@ export type Call =
   | { readonly kind: 'compact'; readonly request: CompactionRequest };
 
 export type Answer =
-  | RangeResponse
-  | PutResponse
-  | DeleteRangeResponse
-  | TxnResponse
-  | CompactionResponse;
+  RangeResponse | PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse;
 
 /** How a call ended. */
 export type Outcome =
