@@ -109,11 +109,7 @@ export class SimMember {
     });
   }
 
-  #openDirectory(
-    process: Process,
-    chance: Chance,
-    next: (directory: DataDirectory) => void,
-  ): void {
+  #openDirectory(process: Process, chance: Chance, next: (directory: DataDirectory) => void): void {
     const { plan, founders, id: clusterId } = this.#cluster;
     const { flushIntervalMs, logCacheBytes } = plan.server;
     openDataDirectory(
@@ -189,9 +185,11 @@ export class SimMember {
     };
     member.start((failure) => this.#failed(failure));
     const clientUrls = [`http://${this.name}:2379`];
-    announce(member, { name: this.name, clientUrls }, { clock: process, logger: silentLogger }).catch(
-      (thrown: unknown) => this.#threw(thrown),
-    );
+    announce(
+      member,
+      { name: this.name, clientUrls },
+      { clock: process, logger: silentLogger },
+    ).catch((thrown: unknown) => this.#threw(thrown));
   }
 
   /** The end of the process, as the kernel sees it: everything open breaks. */
@@ -251,7 +249,7 @@ export class SimMember {
     if (error instanceof OracleFailure) this.#cluster.broken(error.rule, error.message);
     else if (damaged && this.disk === 'damaged') {
       this.#say(`finds damage: ${error.message}`);
-      if (error instanceof DataDirectoryError) this.refusal = error.message;
+      if (this.#life === undefined) this.refusal = error.message;
     } else if (this.disk !== 'failing') {
       this.#cluster.broken('crashed', `${this.name}: ${error.stack ?? error.message}`);
     }

@@ -51,10 +51,7 @@ export class Witness {
   applying(entry: Entry): void {
     const last = this.#lastApplied;
     if (last !== undefined && entry.index !== last + 1) {
-      throw new OracleFailure(
-        'apply-order',
-        `${this.member} applies ${entry.index} after ${last}`,
-      );
+      throw new OracleFailure('apply-order', `${this.member} applies ${entry.index} after ${last}`);
     }
     this.#lastApplied = entry.index;
     this.#oracle.applies(this.member, entry);

@@ -108,7 +108,11 @@ export function drawPlan(seed: number): Plan {
     valueBytes: chance.pick([0, 0, 0, 100, 3_000]),
     clients: drawClients(chance, members),
     watchers: drawWatchers(chance, members, keys),
-    faults: drawFaults(streamOf(seed, 'faults'), { members, chaosMs, electionMs: server.electionMs }),
+    faults: drawFaults(streamOf(seed, 'faults'), {
+      members,
+      chaosMs,
+      electionMs: server.electionMs,
+    }),
     chaosMs,
   };
 }
@@ -145,7 +149,7 @@ function drawWatchers(chance: Chance, members: number, keys: number): WatcherPla
       name: `w${i + 1}`,
       member: chance.chance(0.7) ? chance.below(members) : undefined,
       key: one ? keyName(chance.below(keys)) : chance.pick(['', keyName(0), keyName(keys >> 1)]),
-      rangeEnd: one ? undefined : chance.pick(['\0', '\0', keyName(keys - 1)]),
+      rangeEnd: one ? undefined : chance.pick(['\0', '\0', keyName(keys)]),
       startRevision: chance.pick([0, 0, 1, 5, 30]),
       prevKv: chance.chance(0.5),
       progressNotify: chance.chance(0.5),

@@ -3,7 +3,7 @@
  * and callbacks that never come once the process is dead.
  */
 import type { Clock, Timer } from '../../src/base/clock.ts';
-import type { Scheduler } from './scheduler.ts';
+import { quantumMs, type Scheduler } from './scheduler.ts';
 
 /** Wall time at the start of every simulation. */
 const epochMs = 1_700_000_000_000;
@@ -52,7 +52,9 @@ export class Process implements Clock {
     const run = (): void => {
       if (!cancelled) this.run(callback);
     };
-    const event = scheduler.after(delayMs / rate, owner, () => {
+    // A timer never comes early: a clock of another rate rounds, so it waits a quantum longer.
+    const worldMs = delayMs <= 0 || rate === 1 ? delayMs : delayMs / rate + quantumMs;
+    const event = scheduler.after(worldMs, owner, () => {
       if (this.#dead || cancelled) return;
       if (this.#paused === undefined) run();
       else this.#paused.push(run);

@@ -13,6 +13,9 @@ export interface Event {
   callback: (() => void) | undefined;
 }
 
+/** Times are multiples of this, so that no delay is lost to rounding: a power of two. */
+export const quantumMs = 1 / 1024;
+
 /**
  * Turns of the microtask queue between two events: about as many as a request takes from the state
  * machine to the client. One that takes more goes on beside the next event, in a fixed order too.
@@ -37,7 +40,7 @@ export class Scheduler {
 
   after(delayMs: number, owner: number, callback: () => void): Event {
     const event: Event = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
+      atMs: delayMs <= 0 ? this.#nowMs : Math.ceil((this.#nowMs + delayMs) / quantumMs) * quantumMs,
       sequence: this.#sequence++,
       owner,
       callback,

@@ -130,13 +130,16 @@ class Run {
   async #quorumHeals(): Promise<void> {
     const { members, wanted, chance } = this.#cluster;
     const quorum = Math.floor(members.length / 2) + 1;
-    if (wanted.length < quorum) {
+    // What is damaged may turn out to be lost once it starts.
+    const sound = wanted.filter(({ disk }) => disk !== 'damaged');
+    if (sound.length < quorum) {
       this.#cluster.broken('quorum', 'more members are lost than faults were planned for');
       return;
     }
     this.#trace.say('run', 'a quorum heals');
     this.#faults.heal();
-    const away = chance.shuffled(wanted).slice(quorum);
+    const stays = chance.shuffled(sound).slice(0, quorum);
+    const away = wanted.filter((member) => !stays.includes(member));
     for (const member of away) if (member.process !== undefined) member.crash(1e9, true);
     for (const member of wanted) if (!away.includes(member)) member.start();
     const before = this.#recorder.answered;

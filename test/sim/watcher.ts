@@ -1,11 +1,6 @@
 /** A client that watches, reads at its own speed, and resumes when its stream breaks. */
 import { utf8 } from '../../src/base/bytes.ts';
-import {
-  FilterType,
-  WatchCreateRequest,
-  WatchRequest,
-  WatchResponse,
-} from '../../src/gen/rpc.ts';
+import { FilterType, WatchCreateRequest, WatchRequest, WatchResponse } from '../../src/gen/rpc.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Workload } from './client.ts';
 import type { Life, SimMember } from './member.ts';
@@ -72,8 +67,14 @@ export class Watcher {
    * notices nothing tells it of changes to other keys.
    */
   knowsUpTo(revision: number): boolean {
-    if (!this.#plan.progressNotify || this.#plan.startRevision > revision) return true;
+    const { member, progressNotify, startRevision } = this.#plan;
+    if (!progressNotify || startRevision > revision) return true;
+    if (member !== undefined && this.#memberAt(member).refusal !== undefined) return true;
     return this.#startRevision > revision;
+  }
+
+  #memberAt(position: number): SimMember {
+    return this.#workload.port.cluster.members[position] as SimMember;
   }
 
   #later(ms: number, callback: () => void): void {
@@ -101,7 +102,7 @@ export class Watcher {
     if (this.#stopped) return;
     const { port, recorder, plan } = this.#workload;
     const position = this.#plan.member ?? this.#chance.below(plan.members);
-    const member = port.cluster.members[position] as SimMember;
+    const member = this.#memberAt(position);
     const { life } = member;
     if (life === undefined || !port.reaches(member)) {
       this.#later(this.#chance.between(reopenMs.least, reopenMs.most), () => this.#open());
