@@ -94,7 +94,7 @@ export function drawPlan(seed: number): Plan {
     logCacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
   };
   const keys = chance.pick([2, 5, 12, 30]);
-  const chaosMs = chance.between(14_000, 24_000);
+  const chaosMs = chance.between(9_000, 15_000);
   return {
     seed,
     members,
@@ -135,7 +135,7 @@ function drawClients(chance: Chance, members: number): ClientPlan[] {
   return Array.from({ length: count }, (_, i) => ({
     name: `c${i + 1}`,
     member: chance.chance(0.7) ? i % members : undefined,
-    thinkMs: chance.octaves(20, 320),
+    thinkMs: chance.octaves(40, 320),
     timeoutMs,
   }));
 }
