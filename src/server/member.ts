@@ -178,7 +178,7 @@ export class Member {
     return this.#node.status().isLearner;
   }
 
-  /** Asks the leader's core to hand leadership to `to`; nothing happens if this is not the leader. */
+  /** Hands leadership to `to` if this member leads and the other keeps up. */
   transferLeader(to: MemberId): void {
     this.#driver.transferLeader(to);
   }

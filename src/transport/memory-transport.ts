@@ -271,7 +271,7 @@ export class MemoryTransport implements Transport {
     this.#network.clock.defer(done);
   }
 
-  /** Another member has gone, perhaps in the middle of taking a chunk: that never ends by itself. */
+  /** Another member has gone, perhaps while it took a chunk, which then never ends. */
   left(member: MemberId): void {
     this.#transfers.get(member)?.lose();
   }
@@ -404,7 +404,6 @@ class MemoryTransfer {
     this.#end(false);
   }
 
-  /** The receiver is no more. */
   lose(): void {
     this.#sink = undefined;
     this.#end(false);

@@ -1,5 +1,5 @@
 /** Makes a plan's faults happen, and ends them. */
-import { MemoryDisk } from '../../src/storage/memory-engine.ts';
+import type { MemoryDisk } from '../../src/storage/memory-engine.ts';
 import { streamOf } from './chance.ts';
 import type { Cluster } from './cluster.ts';
 import type { Fault, FaultKind, PlannedFault, Target } from './fault-plan.ts';

@@ -61,7 +61,7 @@ export function worldClock(scheduler: Scheduler): Clock {
   };
 }
 
-/** Messages by themselves: lost, doubled, late and out of order, with no connection to notice it. */
+/** Messages by themselves: lost, doubled, late, out of order, and no connection that would tell. */
 class MessageLinks implements Network {
   readonly #network: MemoryNetwork;
   readonly #transports = new Map<Plug, Transport>();

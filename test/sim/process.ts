@@ -101,11 +101,8 @@ export class Process implements Clock {
     const due = this.#paused;
     this.#paused = undefined;
     if (due === undefined) return;
-    for (const run of due) {
-      // One that pauses or kills the process leaves the rest for later, or for never.
-      if (this.#paused === undefined) run();
-      else (this.#paused as (() => void)[]).push(run);
-    }
+    // One that pauses or kills the process leaves the rest for later, or for never.
+    for (const run of due) this.deliver(run);
   }
 
   kill(): void {

@@ -21,6 +21,7 @@ export const quantumMs = 1 / 1024;
  * machine to the client. One that takes more goes on beside the next event, in a fixed order too.
  */
 const microtaskTurns = 6;
+const settled = Promise.resolve();
 
 export class Scheduler {
   readonly #trace: Trace;
@@ -65,7 +66,7 @@ export class Scheduler {
       this.count++;
       this.#trace.event(next);
       callback();
-      for (let turn = 0; turn < microtaskTurns; turn++) await undefined;
+      for (let turn = 0; turn < microtaskTurns; turn++) await settled;
       if (holds?.() === true) return;
     }
     this.#nowMs = Math.max(this.#nowMs, untilMs);

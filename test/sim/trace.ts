@@ -1,8 +1,8 @@
 /**
  * What happened in a simulation, as one number and, on request, as lines that a person can read.
  *
- * Two runs that differ in the time or order of a single event, message or answer differ in the hash:
- * it is how a run proves that it is the same as another.
+ * Two runs that differ in the time or order of a single event, message or answer differ in the
+ * hash: it is how a run proves that it is the same as another.
  */
 import { crc32 } from 'node:zlib';
 import type { Event } from './scheduler.ts';

@@ -63,8 +63,8 @@ export class Watcher {
   }
 
   /**
-   * Whether all it asked for has been sent up to `revision`, as far as it can know: without progress
-   * notices nothing tells it of changes to other keys.
+   * Whether all it asked for has been sent up to `revision`, as far as it can know: without
+   * progress notices nothing tells it of changes to other keys.
    */
   knowsUpTo(revision: number): boolean {
     const { member, progressNotify, startRevision } = this.#plan;
@@ -158,7 +158,7 @@ export class Watcher {
           this.#arrive(stream, member, life, () => this.#ended(stream, 'ended by the server'));
           return;
         }
-        const bytes = WatchResponse.encode(value as WatchResponse);
+        const bytes = WatchResponse.encode(value);
         this.#arrive(stream, member, life, () => {
           this.#take(stream, WatchResponse.decode(bytes));
           this.#later(this.#plan.readMs, () => {
