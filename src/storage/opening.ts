@@ -317,7 +317,8 @@ function contradictionOf(log: RaftLog, backend: Backend, self: MemberId): string
   const { flushedIndex, flushedTerm, logMark } = backend;
   const term = log.term(flushedIndex);
   if (term !== flushedTerm) {
-    return `index ${flushedIndex} has term ${String(term)} in the log and ${flushedTerm} in the state`;
+    const inLog = `index ${flushedIndex} has term ${String(term)} in the log`;
+    return `${inLog} and ${flushedTerm} in the state`;
   }
   if (logMark === undefined) return undefined;
   if (logMark.memberId !== self) return `the state is that of member ${idText(logMark.memberId)}`;
