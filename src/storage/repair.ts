@@ -80,7 +80,7 @@ export class Repair {
     this.#store = options.store;
   }
 
-  /** Finishes a repair that had its new log complete, or removes what is left of one that had not. */
+  /** Finishes a repair whose new log is complete, or removes what is left of one whose is not. */
   resume(done: Completion): void {
     const steps: Step[] = [];
     if (this.#has(buildingLogDirectory)) steps.push(this.#removal(buildingLogDirectory));
