@@ -99,6 +99,7 @@ export class SimMember {
       process,
       chance,
       logger: this.#logger(),
+      newer: plan.newer.includes(this.position),
     };
     this.#plug = plug;
     const transport = network.transport(plug);
