@@ -143,12 +143,7 @@ function truthLies(events: Event[], add: Add): void {
 }
 
 /** @param isFollowed whether the last item is missed if it is left out */
-function listLies(
-  name: string,
-  items: object[],
-  add: Add,
-  isFollowed: boolean,
-): void {
+function listLies(name: string, items: object[], add: Add, isFollowed: boolean): void {
   const removable = isFollowed ? items.length : items.length - 1;
   for (let i = 0; i < removable; i++) add(`${name} without ${i}`, () => items.splice(i, 1));
   for (const [i, item] of items.entries()) {
