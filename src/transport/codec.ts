@@ -123,6 +123,9 @@ export function readMessage(reader: FrameReader, from: MemberId, to: MemberId): 
   const type = typesByNumber.get(number);
   if (type === undefined) throw new PeerProtocolError(`unknown message type ${number}`);
   const term = reader.integer();
+  if ((term === 0) !== (type === 'propose' || type === 'readIndex')) {
+    throw new PeerProtocolError(`a message of type ${type} in term ${term}`);
+  }
   switch (type) {
     case 'propose':
       return { type, from, to, term, entries: readEntries(reader) };
@@ -243,7 +246,8 @@ function checkOrder(
   leaderTerm: number,
 ): void {
   let lastIndex = index;
-  let lastTerm = logTerm;
+  // Term 0 is that of no entry, only of the place before the first.
+  let lastTerm = Math.max(logTerm, 1);
   for (const entry of entries) {
     lastIndex++;
     if (entry.index !== lastIndex || entry.term < lastTerm || entry.term > leaderTerm) {

@@ -382,7 +382,8 @@ class MemoryTransfer {
       this.#source = handlers.openSnapshot(to);
       this.#receiver = this.#network.member(to);
       const metadata = this.#source?.metadata;
-      if (metadata === undefined) this.fail();
+      // As over a network: see SnapshotSender.
+      if (metadata === undefined || metadata.term > this.#message.term) this.fail();
       else {
         this.#sink = this.#receiver?.handlers?.receiveSnapshot(from, metadata);
         if (this.#sink === undefined) this.fail();

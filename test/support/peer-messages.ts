@@ -65,7 +65,7 @@ interface AppendParts {
 function appendOf({ steps, ...message }: AppendParts): Message {
   const index = Math.min(message.index, Number.MAX_SAFE_INTEGER - steps.length);
   const logTerm = Math.min(message.logTerm, message.term);
-  let term = Math.max(logTerm, Math.min(1, message.term));
+  let term = Math.max(logTerm, 1);
   const entries: Entry[] = steps.map(({ rise, data, kind }, position) => {
     term = Math.min(term + rise, message.term);
     return { index: index + 1 + position, term, kind, data };
@@ -74,7 +74,8 @@ function appendOf({ steps, ...message }: AppendParts): Message {
 }
 
 export function messages(range: MessageRange): fc.Arbitrary<Message> {
-  const { from, to, term, index, context, data, members } = range;
+  const { from, to, index, context, data, members } = range;
+  const term = range.term.map((number) => Math.max(number, 1));
   const way = { from, to, term };
   const type = <T extends Message['type']>(...names: T[]): { type: fc.Arbitrary<T> } => ({
     type: fc.constantFrom(...names),
@@ -92,7 +93,7 @@ export function messages(range: MessageRange): fc.Arbitrary<Message> {
       .record({
         ...way,
         index,
-        logTerm: term,
+        logTerm: range.term,
         commit: index,
         steps: fc.array(step, { maxLength: 5 }),
       })
@@ -163,7 +164,11 @@ export const frames: fc.Arbitrary<Frame> = fc.oneof(
     messages: fc.array(messages(anyRange), { maxLength: 4 }),
   }),
   fc.record({ kind: fc.constant('offer' as const), transfer: anyInteger }),
-  fc.record({ kind: fc.constant('begin' as const), term: anyInteger, metadata: anyMetadata }),
+  fc.tuple(anyInteger, anyMetadata).map(([later, { index, term: number, confState }]) => {
+    const term = Math.max(number, 1);
+    const metadata = { index: Math.max(index, 1), term, confState };
+    return { kind: 'begin' as const, term: Math.max(later, term), metadata };
+  }),
   fc.record({
     kind: fc.constant('chunk' as const),
     last: fc.boolean(),

@@ -133,6 +133,7 @@ describe('malformed frames', () => {
     ['a first entry elsewhere', [7, 3], [8, 3]],
     ['a term that falls', [6, 3], [7, 2]],
     ['a term below the one before', [6, 1], [7, 3]],
+    ['a term of no leader', [6, 0], [7, 0]],
     ['a term beyond the leader', [6, 3], [7, 5]],
   ])('of appends with %s are refused', (_what, ...places) => {
     const data = new Uint8Array(2);
