@@ -19,7 +19,7 @@ import { edits, mutate, type Edit } from './mutation.ts';
 /** Small, so that tables are written. */
 const bufferBytes = 64 * 1024;
 /** Looking for records after damage costs time in proportion to the file. */
-const weight = 0.5;
+const weight = 0.3;
 
 let temporary: ReturnType<typeof temporaryDirectory>;
 let pristine = '';
