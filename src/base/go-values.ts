@@ -62,8 +62,10 @@ export function parseBoolean(text: string): Parsed<boolean> {
 }
 
 /** A sign, and digits of one of four bases; `_` only between digits and behind a prefix. */
-const integerPattern =
-  /^([+-]?)(0[xX](?:_?[\da-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?\d)*)$/;
+const integerPattern = new RegExp(
+  '^([+-]?)' +
+    '(0[xX](?:_?[\\da-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?\\d)*)$',
+);
 
 /**
  * Parses an integer in Go's base-0 notation: decimal, 0x, 0o or 0b, with `_` between digits.

@@ -87,7 +87,7 @@ export function fuzz<Input>(
 
 type ErrorClass = abstract new (...args: never[]) => Error;
 
-/** The decoded value, or undefined if it was refused with one of the errors that are meant for it. */
+/** The decoded value; undefined if it was refused with one of the errors that are meant for it. */
 export function decoded<T>(decode: () => T, ...refusals: readonly ErrorClass[]): T | undefined {
   try {
     return decode();

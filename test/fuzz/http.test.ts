@@ -1,4 +1,4 @@
-/** The first bytes of connections, the header blocks that are mended, and requests over HTTP/1.1. */
+/** First bytes of connections, header blocks that are mended, and requests over HTTP/1.1. */
 import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import type { HealthEndpoints } from '../../src/api/http/health.ts';

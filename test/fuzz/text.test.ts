@@ -120,10 +120,8 @@ describe('configuration files', () => {
   }));
   /** Object.fromEntries would lose the key __proto__. */
   function mapping(pairs: readonly (readonly [string, unknown])[]): unknown {
-    return {
-      toJSON: () => undefined,
-      text: `{${pairs.map(([name, value]) => `${JSON.stringify(name)}: ${yaml(value)}`).join(', ')}}`,
-    };
+    const items = pairs.map(([name, value]) => `${JSON.stringify(name)}: ${yaml(value)}`);
+    return { toJSON: () => undefined, text: `{${items.join(', ')}}` };
   }
   function yaml(value: unknown): string {
     if (Array.isArray(value)) return `[${value.map(yaml).join(', ')}]`;
