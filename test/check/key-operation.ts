@@ -3,8 +3,9 @@
  * what their answers say of it.
  *
  * A write of several keys is projected on each: if the whole happened at one moment, so did its
- * part. Reads of several keys say more than their parts, and compares of other keys cannot be judged
- * by one key; both are left to the replay, and so are serializable reads and reads of the past.
+ * part. Reads of several keys say more than their parts, and compares of other keys cannot be
+ * judged by one key; both are left to the replay, and so are serializable reads and reads of the
+ * past.
  */
 import { emptyBytes, latin1 } from '../../src/base/bytes.ts';
 import type { KeyValue } from '../../src/gen/kv.ts';

@@ -3,7 +3,7 @@
  * history can have happened is known, and a single pass through the model judges every field of
  * every answer. What revisions do not order, time does.
  *
- * Rules: `kv-answer` (an answer is not the model's), `kv-real-time` (older than what had been seen),
+ * Rules: `kv-answer` (an answer is not the model's), `kv-real-time` (older than what was seen),
  * `kv-revision` (impossible or given twice), `kv-future` (read of what never was), `kv-durable`
  * (acknowledged but lost), `kv-event` (the truth's fields are wrong), `kv-truth` (the truth is out
  * of order), `kv-hole` (a revision without events), `kv-refusal` (refused without reason), and for

@@ -14,8 +14,8 @@ import { answeredRevision, madeRevision, mayWrite } from './operations.ts';
 import type { Placement } from './replay-run.ts';
 
 /**
- * Steps for all keys of one history, of a few microseconds each, beside those that an honest history
- * takes: one for each operation.
+ * Steps for all keys of one history, of a few microseconds each, beside those that an honest
+ * history takes: one for each operation.
  */
 export const defaultStepsLimit = 20_000;
 /** Operations that a text names. */

@@ -38,7 +38,7 @@ describe('random honest histories', () => {
   });
 });
 
-/** Tells one lie of a random history. Returns its name and whether replay or watch checks see it. */
+/** Tells one lie of a random history. Returns its name and whether replay or watch checks see. */
 function lie(seed: number, choice: number, unknownPercent: number): [name: string, seen: boolean] {
   const { recording } = new RandomHistory(seed, { ...small, unknownPercent });
   const history = structuredClone(recording.history());
