@@ -1,9 +1,11 @@
 /** Runs programs under strace and reads what they did. */
-import { spawnSync } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Program } from '../../support/cluster-process.ts';
-import { tracedCalls } from './recorded-disk.ts';
+import { type RecordedDisk, tracedCalls } from './recorded-disk.ts';
 import { parseTrace, type Trace } from './system-calls.ts';
 
 /** Longest write that is recorded whole: LevelDB's are of 64 KiB at most, answers are small. */
@@ -59,5 +61,31 @@ export async function takeTrace(tracePath: string): Promise<Trace> {
     }
     if (performance.now() > untilMs) throw new Error(`${tracePath} has no end`);
     await delay(pollMs);
+  }
+}
+
+/** Runs a program of a few lines, an ES module, to its end and records it. */
+export async function recordScript(script: string, disk: RecordedDisk): Promise<void> {
+  const traces = await mkdtemp(join(tmpdir(), 'quorate-trace-'));
+  const tracePath = join(traces, 'trace');
+  try {
+    const node: Program = {
+      name: 'script',
+      command: process.execPath,
+      arguments: ['--input-type=module', '-e', script],
+    };
+    const { command, arguments: args } = traced(node, tracePath);
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.resume();
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
+    const code = await new Promise((resolve, reject) => {
+      child.once('close', resolve);
+      child.once('error', reject);
+    });
+    if (code !== 0) throw new Error(`the script ended with ${String(code)}: ${output}`);
+    disk.replay(await takeTrace(tracePath));
+  } finally {
+    await rm(traces, { recursive: true, force: true });
   }
 }
