@@ -3,11 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { silentMetrics } from '../../../src/base/metrics.ts';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
+import { Applier } from '../../../src/apply/applier.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import type { Member as ClusterMember } from '../../../src/cluster/membership.ts';
 import { PutRequest } from '../../../src/gen/rpc.ts';
 import { Member } from '../../../src/server/member.ts';
-import { foundCluster } from '../../../src/server/state.ts';
+import { EntryKind } from '../../../src/raft/index.ts';
+import { foundCluster, loadState, type State } from '../../../src/server/state.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
 import {
   type DataDirectory,
@@ -124,4 +126,31 @@ export function contentsOf(store: Store, revision = 0): ReadonlyMap<string, Foun
     found.set(fromUtf8(key), { value: fromUtf8(value), modRevision });
   }
   return found;
+}
+
+/** What state and log together come to, whether committed or not, without becoming a member. */
+export async function replayLog<Result>(
+  path: string,
+  founding: Founding,
+  look: (store: Store) => Result,
+): Promise<Result> {
+  const directory = await openDirectory(path, founding);
+  try {
+    const { backend, raftLog } = directory;
+    const { store, membership } = await result<State>((done) =>
+      loadState({ backend, clock: realClock }, done),
+    );
+    const applier = new Applier(store, membership);
+    const next = backend.flushedIndex + 1;
+    const entries = raftLog.entries(next, raftLog.lastIndex() + 1, Infinity);
+    if (typeof entries === 'symbol') throw new Error(`no entries from ${next} on`);
+    for (const entry of entries) {
+      if (entry.kind !== EntryKind.normal) continue;
+      applier.apply(entry.data);
+      backend.applied(entry.index, entry.term);
+    }
+    return look(store);
+  } finally {
+    await completion((done) => directory.close(done));
+  }
 }
