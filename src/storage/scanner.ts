@@ -6,7 +6,15 @@
  * contents: LevelDB counts on that order in a few places. What it leaves can be told from damage,
  * as nothing is missing from it, and is mended (see mend.ts) before LevelDB sees it.
  */
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { asError, CorruptionError } from './errors.ts';
 import { scanLog } from './log-scanner.ts';
@@ -132,13 +140,26 @@ function checkReplaced(
   }
 }
 
-/** Whether nothing was ever written: neither a table nor a record of a log. */
+/**
+ * Whether nothing was ever written: no record in a log, no table, and none that a MANIFEST knew.
+ * The caller knows whether something should have been.
+ */
 function isUnused(location: string, names: readonly string[]): boolean {
-  if (names.some((name) => /\.(ldb|sst)$/.test(name))) return false;
   return names.every((name) => {
-    if (!name.endsWith('.log')) return true;
-    return readFileSync(join(location, name)).length === 0;
+    const path = join(location, name);
+    if (name.endsWith('.log')) return statSync(path).size === 0;
+    return name.startsWith('MANIFEST') ? !namesTables(path) : !/\.(ldb|sst)$/.test(name);
   });
+}
+
+/** Whether a MANIFEST names a table, as far as it can be read: it was not synced at first. */
+function namesTables(path: string): boolean {
+  try {
+    return manifestAfter(readManifest(path).edits, path).tables.size > 0;
+  } catch (thrown) {
+    if (asError(thrown).name !== 'CorruptionError') throw thrown;
+    return false;
+  }
 }
 
 function numberOf(name: string): number {
