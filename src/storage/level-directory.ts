@@ -1,13 +1,10 @@
 /** A data directory on a file system. */
 import {
   chmodSync,
-  close,
   closeSync,
   existsSync,
-  fsync,
   fsyncSync,
   mkdirSync,
-  open,
   openSync,
   readdirSync,
   readFileSync,
@@ -32,7 +29,9 @@ import type { Completion, Engine } from './engine.ts';
 import { asError, DataDirectoryError } from './errors.ts';
 import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.ts';
 import { isLockedError, LevelEngine } from './level-engine.ts';
-import { checkDatabase } from './scanner.ts';
+import { mendDatabase } from './mend.ts';
+import { checkDatabase, type Mend } from './scanner.ts';
+import { syncDirectory, syncDirectoryNow } from './sync-directory.ts';
 import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
 const identityFile = 'identity.json';
@@ -77,6 +76,8 @@ export class LevelDirectoryStore implements DirectoryStore {
   readonly #clock: Clock;
   readonly #logger: Logger;
   #lock: LevelEngine | undefined;
+  /** What checks found that is to be done before a database is opened. */
+  readonly #mends = new Map<string, Mend>();
 
   constructor(options: { readonly path: string; readonly clock: Clock; readonly logger: Logger }) {
     this.#path = options.path;
@@ -173,7 +174,9 @@ export class LevelDirectoryStore implements DirectoryStore {
   }
 
   check(name: string): boolean {
-    const { absent, torn } = checkDatabase(join(this.#path, name));
+    const { absent, torn, mend } = checkDatabase(join(this.#path, name));
+    if (mend === undefined) this.#mends.delete(name);
+    else this.#mends.set(name, mend);
     if (torn) {
       this.#logger.info({ database: name }, 'the last write had not completed; it is dropped');
     }
@@ -184,6 +187,17 @@ export class LevelDirectoryStore implements DirectoryStore {
     name: string,
     done: (error: Error | undefined, engine: Engine | undefined) => void,
   ): void {
+    const mend = this.#mends.get(name);
+    this.#mends.delete(name);
+    try {
+      if (mend !== undefined) {
+        this.#logger.info({ database: name, ...mend }, 'mending what a power cut left');
+        mendDatabase(join(this.#path, name), mend);
+      }
+    } catch (thrown) {
+      this.#clock.defer(() => done(unusable(this.#path, thrown), undefined));
+      return;
+    }
     this.#openLevel(name, isStateDirectory(name) ? stateBuffers : logBuffers, done);
   }
 
@@ -227,11 +241,7 @@ export class LevelDirectoryStore implements DirectoryStore {
 
   /** Creates the directory, or sees that an existing one is ours and closed to other users. */
   #prepare(): void {
-    if (makeDirectory(this.#path)) {
-      const parent = openSync(dirname(this.#path), 'r');
-      fsyncSync(parent);
-      closeSync(parent);
-    }
+    makeDirectory(this.#path);
     const mode = statSync(this.#path).mode & 0o777;
     if (mode !== directoryMode) {
       this.#logger.warn(
@@ -292,27 +302,14 @@ function isDatabase(name: string): boolean {
   return logs.includes(name) || isStateDirectory(name) || isDamaged(name);
 }
 
-/** Makes names in a directory durable. */
-function syncDirectory(path: string, done: Completion): void {
-  open(path, 'r', (openError, file) => {
-    if (openError !== null) {
-      done(openError);
-      return;
-    }
-    fsync(file, (syncError) => {
-      close(file, (closeError) => done(syncError ?? closeError ?? undefined));
-    });
-  });
-}
-
 /**
- * Creates a directory and those above it; false if it is there. Node's own recursion never ends
- * where a directory can be created nowhere (/proc).
+ * Creates a directory and those above it, durably. Node's own recursion never ends where a
+ * directory can be created nowhere (/proc).
  */
-function makeDirectory(path: string): boolean {
-  if (existsSync(path)) return false;
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
   const parent = dirname(path);
   if (parent !== path) makeDirectory(parent);
   mkdirSync(path, { mode: directoryMode });
-  return true;
+  syncDirectoryNow(parent);
 }

@@ -24,6 +24,8 @@ export interface ClusterOptions {
   /** Further flags of every member. */
   readonly flags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** What to start for a member, if not the same for all; asked at each start. */
+  readonly programOf?: (name: string) => Program;
 }
 
 export interface MemberProcess {
@@ -110,13 +112,13 @@ class Member implements MemberProcess {
   readonly peerUrl: string;
   readonly dataDir: string;
   readonly logPath: string;
-  readonly #program: Program;
+  readonly #program: () => Program;
   readonly #flags: readonly string[];
   readonly #environment: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
 
   constructor(
-    program: Program,
+    program: () => Program,
     place: { name: string; directory: string; clientPort: number; peerUrl: string },
     options: { flags: readonly string[]; environment: Readonly<Record<string, string>> },
   ) {
@@ -149,7 +151,8 @@ class Member implements MemberProcess {
 
   async start(): Promise<void> {
     if (this.#process !== undefined) throw new Error(`${this.name} runs already`);
-    const child = spawn(this.#program.command, [...this.#program.arguments, ...this.#flags], {
+    const program = this.#program();
+    const child = spawn(program.command, [...program.arguments, ...this.#flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
       // Settings of the caller's shell must not leak into the servers.
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...this.#environment },
@@ -176,7 +179,7 @@ class Member implements MemberProcess {
       if (this.#process === undefined || Date.now() > until) {
         const log = await readFile(this.logPath, 'utf8').catch(() => '');
         const state = this.#process === undefined ? 'ended' : 'is not ready';
-        throw new Error(`${this.#program.name} ${this.name} ${state}:\n${log.slice(-3000)}`);
+        throw new Error(`${this.#program().name} ${this.name} ${state}:\n${log.slice(-3000)}`);
       }
       await delay(pollMs);
     }
@@ -235,7 +238,10 @@ export async function startCluster(
     ...(options.flags ?? []),
   ];
   const environment = options.environment ?? {};
-  const members = places.map((place) => new Member(program, place, { flags, environment }));
+  const members = places.map((place) => {
+    const ownProgram = (): Program => options.programOf?.(place.name) ?? program;
+    return new Member(ownProgram, place, { flags, environment });
+  });
   const cluster: ClusterProcess = {
     members,
     addresses: members.map(({ address }) => address),
