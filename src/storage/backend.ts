@@ -17,6 +17,7 @@ import {
   flushMarks,
   type FlushRecord,
 } from './flush-record.ts';
+import { guardedWrite } from './guarded-write.ts';
 import { prefixRange, stateKeys, type StringRange } from './keyspace.ts';
 import { openValue, sealValue } from './record.ts';
 
@@ -27,6 +28,7 @@ const flushPendingBytes = 8 * 1024 * 1024;
 const sealedPerTurn = 500;
 const marksPerSlice = 256;
 
+const flushSteps = { before: 'flush-before-write', after: 'flush-after-write' } as const;
 const flushKey = fromLatin1(stateKeys.flush);
 
 /** Changes by key; undefined deletes. */
@@ -324,7 +326,7 @@ export class Backend {
     this.#seal(overlay, (operations) => {
       if (this.#failure !== undefined) return;
       operations.push(...recordsOf(target));
-      this.#engine.write(operations, true, (error) => this.#completed(error, target));
+      guardedWrite(this.#engine, operations, flushSteps, (error) => this.#completed(error, target));
     });
   }
 

@@ -1,6 +1,7 @@
 /** Everything a member keeps: whose it is, its log, its state, and states that come and go. */
 import { assert, present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
+import { reach } from '../base/fault-point.ts';
 import type { Logger } from '../base/logger.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import { Backend } from './backend.ts';
@@ -123,6 +124,7 @@ class Opening {
   }
 
   #openLog(): void {
+    reach('start-after-identity');
     this.#expect(logDirectory);
     this.#openEngine(logDirectory, (engine) => {
       const { logCacheBytes } = this.#options;
@@ -142,6 +144,7 @@ class Opening {
   }
 
   #openState(log: RaftLog): void {
+    reach('start-after-log');
     const named = log.stateDirectory;
     const name = named ?? stateDirectoryName(0, 0);
     if (named !== undefined) {
@@ -186,6 +189,7 @@ class Opening {
       }
       this.#step(() => {
         checkAgreement(log, backend);
+        reach('start-after-state');
         if (this.#ready) this.#finish(log, backend, name);
         else this.#writeIdentity(true, () => this.#finish(log, backend, name));
       });
@@ -376,6 +380,7 @@ export class DataDirectory {
   ): void {
     const sink = present(this.#named, 'a received snapshot');
     assert(this.raftLog.stateDirectory === sink.name, 'the log names another state');
+    reach('snapshot-install-named');
     const options = { engine: sink.engine, ...backendOptions(this.#options) };
     this.removeReplaced(() => {
       Backend.open(options, (error, backend) => {
@@ -393,6 +398,7 @@ export class DataDirectory {
         this.#backend = backend;
         this.#stateName = sink.name;
         this.#named = undefined;
+        reach('snapshot-install-opened');
         done(undefined, backend);
       });
     });
@@ -407,7 +413,10 @@ export class DataDirectory {
       return;
     }
     replaced.backend.discard((error) => {
-      this.#store.remove(replaced.name, (other) => done(error ?? other));
+      this.#store.remove(replaced.name, (other) => {
+        reach('snapshot-install-removed');
+        done(error ?? other);
+      });
     });
   }
 

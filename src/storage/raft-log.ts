@@ -5,6 +5,7 @@ import { compacted, unavailable } from '../raft/index.ts';
 import type { ConfState, Entry, HardState, LogStorage, SnapshotMetadata } from '../raft/index.ts';
 import type { Completion, Engine, Operation } from './engine.ts';
 import { CorruptionError } from './errors.ts';
+import { guardedWrite, type WriteSteps } from './guarded-write.ts';
 import { logKeys, numberedKey } from './keyspace.ts';
 import { loadLog, type LogAnchor, type LoadedLog } from './log-loader.ts';
 import { chainOver, entryBytes, packEntries, readHeader, unpackEntries } from './log-record.ts';
@@ -18,6 +19,12 @@ export type { LogAnchor } from './log-loader.ts';
 /** Entries of one append beyond this go to several records of one batch. */
 const recordLimitBytes = 4 * 1024 * 1024;
 const defaultLogCacheBytes = 64 * 1024 * 1024;
+
+const persistSteps: WriteSteps = { before: 'persist-before-write', after: 'persist-after-write' };
+const compactionSteps: WriteSteps = {
+  before: 'log-compaction-before-write',
+  after: 'log-compaction-after-write',
+};
 
 /** A record of entries: its header, and the entries while they are in memory. */
 interface Segment extends RecordHeader {
@@ -199,7 +206,7 @@ export class RaftLog implements LogStorage {
       this.#hardStatePending = false;
       operations.push(put(logKeys.hardState, encodeHardState(this.#hardState)));
     }
-    this.#engine.write(operations, true, (error) => {
+    guardedWrite(this.#engine, operations, persistSteps, (error) => {
       if (error === undefined) {
         for (const segment of written) segment.stored = true;
         this.#evict();
@@ -234,7 +241,7 @@ export class RaftLog implements LogStorage {
     }
     this.#segments.splice(0, gone);
     this.#firstCached = Math.max(0, this.#firstCached - gone);
-    this.#engine.write(operations, true, done);
+    guardedWrite(this.#engine, operations, compactionSteps, done);
   }
 
   /** Chain value after the entry of `index`, which is in the log or its anchor. */

@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
+import { reach } from '../base/fault-point.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import { isOwnKey, type BackendView } from './backend.ts';
 import { stateDirectoryName, type DirectoryStore } from './directory-store.ts';
@@ -13,6 +14,7 @@ import {
   type Operation,
 } from './engine.ts';
 import { asError, CorruptionError } from './errors.ts';
+import { guardedWrite } from './guarded-write.ts';
 import { openValue } from './record.ts';
 import {
   decodeChunk,
@@ -27,6 +29,11 @@ import {
 /** Pairs of one chunk; a larger pair is a chunk of its own. */
 const chunkBytes = 256 * 1024;
 const pairsPerRead = 1000;
+
+const receiveSteps = {
+  before: 'snapshot-receive-before-write',
+  after: 'snapshot-receive-after-write',
+} as const;
 
 /** Contents of a snapshot on its way out; the transport's SnapshotSource. */
 export class StateSource {
@@ -172,6 +179,7 @@ export class StateSink {
       return;
     }
     this.#ended = true;
+    reach('snapshot-receive-end');
     this.#onEnd(this, true);
     this.#clock.defer(() => done(undefined));
   }
@@ -210,11 +218,12 @@ export class StateSink {
         );
       }
       this.#begin = chunk.begin;
+      reach('snapshot-receive-begin');
       this.#open(done);
     } else if (chunk.kind === 'pairs') {
       this.#digest = crc32(bytes, this.#digest);
       this.#pairs += chunk.pairs.length;
-      this.engine.write(chunk.pairs.map(checkedPut), true, done);
+      guardedWrite(this.engine, chunk.pairs.map(checkedPut), receiveSteps, done);
     } else {
       const { pairs, digest } = chunk.end;
       if (pairs !== this.#pairs || digest !== this.#digest) {
