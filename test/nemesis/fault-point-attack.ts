@@ -1,0 +1,138 @@
+/** Members that die, fail or stall at a named step (src/base/fault-point.ts) and come back. */
+import { type FaultPoint, faultPoints } from '../../src/base/fault-point.ts';
+import type { MemberProcess } from '../support/cluster-process.ts';
+import type { Battlefield } from './battlefield.ts';
+
+export const allFaultPoints = Object.keys(faultPoints) as FaultPoint[];
+
+/** How often a step is passed before its fault, at most: many steps come often, some once. */
+const timesMost: Readonly<Partial<Record<FaultPoint, number>>> = {
+  'persist-before-write': 200,
+  'persist-after-write': 200,
+  'apply-before-batch': 200,
+  'apply-after-batch': 200,
+  'flush-before-write': 30,
+  'flush-after-write': 30,
+  'log-compaction-before-write': 2,
+  'log-compaction-after-write': 2,
+  'store-compaction-before-step': 10,
+  'store-compaction-after-step': 10,
+};
+/** A step that has not come within this time comes in a later round. */
+const patienceMs = 6000;
+const stallMostMs = 4000;
+
+type Action = 'kill' | 'fail' | 'delay';
+
+function plan(field: Battlefield, point: FaultPoint, action: Action): Record<string, string> {
+  const how = action === 'delay' ? `delay:${100 + field.random.below(stallMostMs)}` : action;
+  const time = 1 + field.random.below(timesMost[point] ?? 1);
+  return { QUORATE_FAULT_POINTS: `${point}=${how}@${time}` };
+}
+
+/** One member is made to fail there; then all are, so that the leader does it too. */
+export async function attackAt(
+  field: Battlefield,
+  point: FaultPoint,
+  action: Action,
+): Promise<void> {
+  if (point.startsWith('start-')) {
+    await failAtStart(field, point, action);
+  } else if (point.startsWith('snapshot-send-')) {
+    await failAsSender(field, point, action);
+  } else if (point.startsWith('snapshot-')) {
+    await failAsReceiver(field, point, action);
+  } else if (field.random.below(2) === 0) {
+    await restartArmed(field, field.pick(field.members), point, action);
+  } else {
+    await failAsLeader(field, point, action);
+  }
+  await field.peace();
+}
+
+async function failAtStart(field: Battlefield, point: FaultPoint, action: Action): Promise<void> {
+  const victim = field.pick(field.members);
+  await field.kill(victim);
+  await restartArmed(field, victim, point, action);
+}
+
+async function restartArmed(
+  field: Battlefield,
+  victim: MemberProcess,
+  point: FaultPoint,
+  action: Action,
+): Promise<void> {
+  await field.kill(victim);
+  await field.start(victim, plan(field, point, action));
+  await expectFault(field, victim, point, action, 'restarted member');
+}
+
+/** All are armed, one after the other; whoever leads then will come to the step. */
+async function failAsLeader(field: Battlefield, point: FaultPoint, action: Action): Promise<void> {
+  for (const member of field.members) {
+    await field.kill(member);
+    await field.start(member, plan(field, point, action));
+    await field.wait(500, 1000);
+    if (field.isOver) return;
+  }
+  const leader = await field.leader();
+  await Promise.all(
+    field.members.map((member) => {
+      const role = member === leader ? 'leader' : 'follower';
+      return expectFault(field, member, point, action, role);
+    }),
+  );
+}
+
+/** One stays away until the log no longer has what it lacks. */
+async function fallBehind(field: Battlefield): Promise<MemberProcess> {
+  const victim = field.pick(field.members);
+  await field.kill(victim);
+  await field.wait(3000, 4500);
+  return victim;
+}
+
+async function failAsReceiver(
+  field: Battlefield,
+  point: FaultPoint,
+  action: Action,
+): Promise<void> {
+  const victim = await fallBehind(field);
+  await field.start(victim, plan(field, point, action));
+  await expectFault(field, victim, point, action, 'receiver');
+}
+
+/** Everybody else is armed, as nobody knows who will lead. */
+async function failAsSender(field: Battlefield, point: FaultPoint, action: Action): Promise<void> {
+  const victim = await fallBehind(field);
+  const others = field.members.filter((member) => member !== victim);
+  for (const member of others) {
+    await field.kill(member);
+    await field.start(member, plan(field, point, action));
+    await field.wait(1000, 1500);
+  }
+  await field.start(victim);
+  await Promise.race(others.map((member) => expectFault(field, member, point, action, 'sender')));
+  for (const member of field.members) await field.start(member);
+}
+
+/** Waits for a member to come to its end at the step, and starts it again. */
+async function expectFault(
+  field: Battlefield,
+  member: MemberProcess,
+  point: FaultPoint,
+  action: Action,
+  role: string,
+): Promise<void> {
+  if (action === 'delay') {
+    field.strike(`stall at ${point}`, `${member.name} stalls at ${point} (${role})`);
+    await field.wait(1000, stallMostMs);
+    return;
+  }
+  const ending = await field.ending(member, patienceMs);
+  if (ending === undefined) return;
+  const how = action === 'kill' ? 'killed' : 'failed';
+  field.strike(`${how} at ${point}`, `${member.name} ${how} at ${point} (${role})`);
+  await field.wait(0, 1000);
+  await field.start(member);
+}
