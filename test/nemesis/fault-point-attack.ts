@@ -2,6 +2,8 @@
 import { type FaultPoint, faultPoints } from '../../src/base/fault-point.ts';
 import type { MemberProcess } from '../support/cluster-process.ts';
 import type { Battlefield } from './battlefield.ts';
+import { observe } from './observer.ts';
+import { snapshotCount } from './options.ts';
 
 export const allFaultPoints = Object.keys(faultPoints) as FaultPoint[];
 
@@ -19,8 +21,10 @@ const timesMost: Readonly<Partial<Record<FaultPoint, number>>> = {
   'store-compaction-after-step': 10,
 };
 /** A step that has not come within this time comes in a later round. */
-const patienceMs = 6000;
+const patienceMs = 10_000;
 const stallMostMs = 4000;
+/** Half a second each: a busy machine takes its time to write what is to be missed. */
+const fallBehindRounds = 30;
 
 type Action = 'kill' | 'fail' | 'delay';
 
@@ -84,11 +88,18 @@ async function failAsLeader(field: Battlefield, point: FaultPoint, action: Actio
   );
 }
 
-/** One stays away until the log no longer has what it lacks. */
+/** One stays away until the others have compacted what it lacks. */
 async function fallBehind(field: Battlefield): Promise<MemberProcess> {
   const victim = field.pick(field.members);
   await field.kill(victim);
-  await field.wait(3000, 4500);
+  const others = field.members.filter((member) => member !== victim);
+  const newest = async (): Promise<number> => {
+    const observed = await Promise.all(others.map((member) => observe(member)));
+    return Math.max(0, ...observed.map((each) => each?.index ?? 0));
+  };
+  const enough = (await newest()) + 2 * snapshotCount;
+  for (let i = 0; i < fallBehindRounds && (await newest()) < enough; i++)
+    await field.wait(400, 500);
   return victim;
 }
 

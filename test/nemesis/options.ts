@@ -13,6 +13,10 @@ export interface NemesisOptions {
   readonly keep: string | undefined;
 }
 
+/** So short that a member that was away for a second or two needs a snapshot. */
+export const snapshotCount = 60;
+export const catchUpEntries = 10;
+
 const millisecondsPerDay = 86_400_000;
 /** So many runs of one day have seeds of their own. */
 const seedsPerDay = 1000;
@@ -34,7 +38,7 @@ export function nemesisOptions(
     throw new Error(`--members is 3 or 5, not ${members}`);
   }
   const text = (name: string): string | undefined =>
-    environment[`QUORATE_NEMESIS_${name}`] ?? undefined;
+    environment[`QUORATE_NEMESIS_${name}`] || undefined;
   return {
     runs: number('RUNS', 12, 1),
     seconds: number('SECONDS', 20, 1),

@@ -15,6 +15,7 @@ import { PinnedCaller } from './callers.ts';
 import { SmallDisk } from './disks.ts';
 import { Observer, observe } from './observer.ts';
 import { keyPrefix, keyPrefixEnd } from './operations.ts';
+import { catchUpEntries, snapshotCount } from './options.ts';
 import { PeerNetwork } from './peer-network.ts';
 import { Recorder } from './recorder.ts';
 import { attackUntilOver, type Scenario } from './scenarios.ts';
@@ -24,8 +25,10 @@ import { Witnesses } from './witnesses.ts';
 
 /** Low, so that the machine is not what fails and checks stay quick. */
 const callsPerSecond = 300;
-/** So short that a member that was away for two seconds needs a snapshot. */
-const memberFlags = ['--snapshot-count=150', '--snapshot-catchup-entries=30'];
+const memberFlags = [
+  `--snapshot-count=${snapshotCount}`,
+  `--snapshot-catchup-entries=${catchUpEntries}`,
+];
 /** How long a whole cluster may take to serve, to tell watchers, and to have applied the same. */
 const progressLimitMs = 30_000;
 
@@ -61,9 +64,10 @@ export async function runNemesis(options: RunOptions): Promise<RunResult> {
   try {
     return await new Run(options, cluster, network).run();
   } finally {
+    await Promise.all(cluster.members.map((member) => member.stop()));
+    for (const disk of disks) disk.unmount();
     await cluster.stop();
     await network.close();
-    for (const disk of disks) disk.unmount();
   }
 }
 
@@ -120,6 +124,10 @@ class Run {
     }
     this.#field.begin(seconds * 1000);
     await attackUntilOver(this.#field, scenario);
+    const { needs } = scenario;
+    if (needs !== undefined && !this.#field.faults.has(needs)) {
+      this.#violate('fault-happens', `nobody was ${needs}`);
+    }
     await this.#recover();
     await this.#traffic.stop();
     await this.#lastWrites();
