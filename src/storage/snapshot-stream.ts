@@ -88,10 +88,12 @@ export class StateSource {
     if (this.#stage === 'end') return undefined;
     if (this.#stage === 'begin') {
       this.#stage = 'pairs';
+      reach('snapshot-send-begin');
       return encodeBegin({ metadata: this.metadata, chain: this.#chain });
     }
     if (this.#waiting.length > 0) return this.#takePairs();
     this.#stage = 'end';
+    reach('snapshot-send-end');
     return encodeEnd({ pairs: this.#pairs, digest: this.#digest });
   }
 
@@ -103,6 +105,7 @@ export class StateSource {
       if (count > 0 && bytes > chunkBytes) break;
       count += 1;
     }
+    reach('snapshot-send-chunk');
     const chunk = encodePairs(this.#waiting.splice(0, count));
     this.#pairs += count;
     this.#digest = crc32(chunk, this.#digest);

@@ -1,7 +1,6 @@
 /** One snapshot on its way to one peer: offered, fetched by the peer, streamed with a digest. */
 import { crc32 } from 'node:zlib';
 import type { Clock, Timer } from '../base/clock.ts';
-import { reach } from '../base/fault-point.ts';
 import type { Logger } from '../base/logger.ts';
 import type { MemberId, SnapshotMessage } from '../raft/index.ts';
 import { decodeFrame, encodeBegin, encodeChunk, encodeEnd } from './frames.ts';
@@ -70,7 +69,6 @@ export class SnapshotSender {
     this.#source = source;
     welcome();
     const { metadata } = source;
-    reach('snapshot-send-begin');
     this.#logger.info({ index: metadata.index, term: metadata.term }, 'sending snapshot');
     stream.write(encodeBegin(this.#message.term, metadata), () => {
       this.#next();
@@ -108,14 +106,9 @@ export class SnapshotSender {
     this.#source?.next((error, chunk) => {
       if (this.#over) return;
       if (error !== undefined) this.fail(`cannot read the snapshot: ${error.message}`);
-      else if (chunk === undefined) this.#finish();
+      else if (chunk === undefined) this.#stream?.write(encodeEnd(this.#sizeBytes, this.#digest));
       else this.#piece(chunk, 0);
     });
-  }
-
-  #finish(): void {
-    reach('snapshot-send-end');
-    this.#stream?.write(encodeEnd(this.#sizeBytes, this.#digest));
   }
 
   /** Sends `chunk` from `start` on, in pieces that the receiver puts together again. */
@@ -126,7 +119,6 @@ export class SnapshotSender {
     this.#digest = crc32(piece, this.#digest);
     this.#sizeBytes += piece.length;
     const last = end === chunk.length;
-    reach('snapshot-send-chunk');
     this.#stream?.write(encodeChunk(last, this.#digest, piece), () => {
       if (last) this.#next();
       else this.#piece(chunk, end);
