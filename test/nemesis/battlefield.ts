@@ -22,6 +22,8 @@ export class Battlefield {
   readonly #answered: () => number;
   readonly #incidents: Incident[] = [];
   readonly #paused = new Set<MemberProcess>();
+  /** Started so that they come to an end by themselves. */
+  readonly #armed = new Set<MemberProcess>();
   /** Endings that were meant, of the kind that a member counts as its own. */
   readonly #meant = new Set<Ending>();
   readonly #faults = new Map<string, number>();
@@ -126,6 +128,7 @@ export class Battlefield {
     this.strike(kind, `kill -9 ${member.name}`);
     this.#paused.delete(member);
     await member.kill();
+    this.#disarmed(member);
   }
 
   async stop(member: MemberProcess): Promise<void> {
@@ -135,6 +138,8 @@ export class Battlefield {
 
   async start(member: MemberProcess, environment: Record<string, string> = {}): Promise<void> {
     if (member.process !== undefined) return;
+    this.#disarmed(member);
+    if (Object.keys(environment).length > 0) this.#armed.add(member);
     const settings = Object.entries(environment).map(([name, value]) => ` ${name}=${value}`);
     this.note(`start ${member.name}${settings.join('')}`);
     await member.start(environment);
@@ -159,7 +164,14 @@ export class Battlefield {
     if (member.process !== undefined) return undefined;
     const ending = member.endings.find((each) => !this.#meant.has(each));
     if (ending !== undefined) this.#meant.add(ending);
+    this.#armed.delete(member);
     return ending;
+  }
+
+  /** Is not running: if it was to end by itself, that is how it did. */
+  #disarmed(member: MemberProcess): void {
+    if (!this.#armed.delete(member)) return;
+    for (const ending of member.endings) this.#meant.add(ending);
   }
 
   /** Endings that nobody meant: bugs. */
@@ -176,6 +188,10 @@ export class Battlefield {
     this.note('recovery');
     this.network.heal();
     for (const member of this.#paused) this.resume(member);
+    for (const member of this.#armed) {
+      await member.kill();
+      this.#disarmed(member);
+    }
     for (const member of this.members) await this.start(member);
     for (const member of this.members) await member.ready();
   }
