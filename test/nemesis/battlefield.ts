@@ -22,8 +22,8 @@ export class Battlefield {
   readonly #answered: () => number;
   readonly #incidents: Incident[] = [];
   readonly #paused = new Set<MemberProcess>();
-  /** Started so that they come to an end by themselves. */
-  readonly #armed = new Set<MemberProcess>();
+  /** Started so that they come to an end by themselves, and how that is called. */
+  readonly #armed = new Map<MemberProcess, string>();
   /** Endings that were meant, of the kind that a member counts as its own. */
   readonly #meant = new Set<Ending>();
   readonly #faults = new Map<string, number>();
@@ -92,7 +92,12 @@ export class Battlefield {
    */
   async peace(): Promise<void> {
     if (this.random.below(5) === 0) return;
-    const wanted = this.#answered() + 20 + this.random.below(300);
+    await this.progress(20 + this.random.below(300));
+  }
+
+  /** Waits until so many more calls are answered, or until that takes too long. */
+  async progress(count: number): Promise<void> {
+    const wanted = this.#answered() + count;
     const untilMs = this.#nowMs() + peaceLimitMs;
     while (this.#answered() < wanted && this.#nowMs() < untilMs && !this.isOver) {
       await delay(lookMs);
@@ -128,7 +133,7 @@ export class Battlefield {
     this.strike(kind, `kill -9 ${member.name}`);
     this.#paused.delete(member);
     await member.kill();
-    this.#disarmed(member);
+    this.#disarm(member);
   }
 
   async stop(member: MemberProcess): Promise<void> {
@@ -136,12 +141,23 @@ export class Battlefield {
     await member.stop();
   }
 
-  async start(member: MemberProcess, environment: Record<string, string> = {}): Promise<void> {
+  async start(member: MemberProcess): Promise<void> {
     if (member.process !== undefined) return;
-    this.#disarmed(member);
-    if (Object.keys(environment).length > 0) this.#armed.add(member);
-    const settings = Object.entries(environment).map(([name, value]) => ` ${name}=${value}`);
-    this.note(`start ${member.name}${settings.join('')}`);
+    this.#disarm(member);
+    this.note(`start ${member.name}`);
+    await member.start();
+  }
+
+  /** Starts a member that will come to an end by itself; `kind` is what that counts as. */
+  async startArmed(
+    member: MemberProcess,
+    kind: string,
+    environment: Record<string, string>,
+  ): Promise<void> {
+    if (member.process !== undefined) return;
+    this.#disarm(member);
+    this.#armed.set(member, kind);
+    this.note(`start ${member.name} with ${Object.values(environment).join(' ')}`);
     await member.start(environment);
   }
 
@@ -161,17 +177,23 @@ export class Battlefield {
   async ending(member: MemberProcess, limitMs: number): Promise<Ending | undefined> {
     const untilMs = this.#nowMs() + limitMs;
     while (member.process !== undefined && this.#nowMs() < untilMs) await delay(lookMs);
-    if (member.process !== undefined) return undefined;
+    return member.process === undefined ? this.#meet(member) : undefined;
+  }
+
+  /** Takes the ending that nobody has seen yet as one that was meant. */
+  #meet(member: MemberProcess): Ending | undefined {
     const ending = member.endings.find((each) => !this.#meant.has(each));
-    if (ending !== undefined) this.#meant.add(ending);
+    const kind = this.#armed.get(member);
     this.#armed.delete(member);
+    if (ending === undefined) return undefined;
+    this.#meant.add(ending);
+    if (kind !== undefined) this.strike(kind, `${member.name} ${kind}`);
     return ending;
   }
 
-  /** Is not running: if it was to end by itself, that is how it did. */
-  #disarmed(member: MemberProcess): void {
-    if (!this.#armed.delete(member)) return;
-    for (const ending of member.endings) this.#meant.add(ending);
+  /** It is not running: if it was to come to an end by itself, perhaps that is how it did. */
+  #disarm(member: MemberProcess): void {
+    if (this.#armed.has(member)) this.#meet(member);
   }
 
   /** Endings that nobody meant: bugs. */
@@ -188,9 +210,9 @@ export class Battlefield {
     this.note('recovery');
     this.network.heal();
     for (const member of this.#paused) this.resume(member);
-    for (const member of this.#armed) {
+    for (const member of this.#armed.keys()) {
       await member.kill();
-      this.#disarmed(member);
+      this.#disarm(member);
     }
     for (const member of this.members) await this.start(member);
     for (const member of this.members) await member.ready();

@@ -26,12 +26,25 @@ const stallMostMs = 4000;
 /** Half a second each: a busy machine takes its time to write what is to be missed. */
 const fallBehindRounds = 30;
 
-type Action = 'kill' | 'fail' | 'delay';
+export type Action = 'kill' | 'fail' | 'delay';
 
-function plan(field: Battlefield, point: FaultPoint, action: Action): Record<string, string> {
+/** What it counts as when a member comes to its end there. */
+export function endAt(point: FaultPoint, action: Action): string {
+  return `${action === 'kill' ? 'killed' : 'failed'} at ${point}`;
+}
+
+/** Starts a member so that it will meet its fault. */
+async function arm(
+  field: Battlefield,
+  member: MemberProcess,
+  point: FaultPoint,
+  action: Action,
+): Promise<void> {
+  await field.kill(member);
   const how = action === 'delay' ? `delay:${100 + field.random.below(stallMostMs)}` : action;
   const time = 1 + field.random.below(timesMost[point] ?? 1);
-  return { QUORATE_FAULT_POINTS: `${point}=${how}@${time}` };
+  const environment = { QUORATE_FAULT_POINTS: `${point}=${how}@${time}` };
+  await field.startArmed(member, endAt(point, action), environment);
 }
 
 /** One member is made to fail there; then all are, so that the leader does it too. */
@@ -58,16 +71,14 @@ async function restartArmed(
   point: FaultPoint,
   action: Action,
 ): Promise<void> {
-  await field.kill(victim);
-  await field.start(victim, plan(field, point, action));
+  await arm(field, victim, point, action);
   await expectFault(field, victim, point, action, 'restarted member');
 }
 
 /** All are armed, one after the other; whoever leads then will come to the step. */
 async function failAsLeader(field: Battlefield, point: FaultPoint, action: Action): Promise<void> {
   for (const member of field.members) {
-    await field.kill(member);
-    await field.start(member, plan(field, point, action));
+    await arm(field, member, point, action);
     await field.wait(500, 1000);
   }
   const leader = await field.leader();
@@ -101,7 +112,7 @@ async function failAsReceiver(
   action: Action,
 ): Promise<void> {
   const victim = await fallBehind(field);
-  await field.start(victim, plan(field, point, action));
+  await arm(field, victim, point, action);
   await expectFault(field, victim, point, action, 'receiver');
 }
 
@@ -110,8 +121,7 @@ async function failAsSender(field: Battlefield, point: FaultPoint, action: Actio
   const victim = await fallBehind(field);
   const others = field.members.filter((member) => member !== victim);
   for (const member of others) {
-    await field.kill(member);
-    await field.start(member, plan(field, point, action));
+    await arm(field, member, point, action);
     await field.wait(1000, 1500);
   }
   await field.start(victim);
@@ -135,8 +145,7 @@ async function expectFault(
   }
   const ending = await field.ending(member, patienceMs);
   if (ending === undefined) return;
-  const how = action === 'kill' ? 'killed' : 'failed';
-  field.strike(`${how} at ${point}`, `${member.name} ${how} at ${point} (${role})`);
+  field.note(`${member.name} was the ${role}`);
   await field.wait(0, 1000);
   await field.start(member);
 }

@@ -1,4 +1,5 @@
 /** What a run does to its members: one kind of fault again and again, or all of them. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FaultPoint, faultPoints } from '../../src/base/fault-point.ts';
 import {
@@ -19,7 +20,7 @@ import {
 } from './attacks.ts';
 import type { Battlefield } from './battlefield.ts';
 import { SmallDisk, whyNoDisks } from './disks.ts';
-import { allFaultPoints, attackAt } from './fault-point-attack.ts';
+import { allFaultPoints, attackAt, endAt } from './fault-point-attack.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -76,11 +77,36 @@ const fillDisk: Attack = async (field) => {
   await field.wait(500, 2000);
 };
 
+/**
+ * A disk is replaced by an empty one and the member started as at first. Of three, one was cut off,
+ * one is down for good: if the emptied member counts as the voter that it was, the two agree on
+ * less than what was acknowledged.
+ */
+const emptyDisk: Attack = async (field) => {
+  const leader = await field.leader();
+  const [emptied, behind] = field.shuffled(field.members.filter((member) => member !== leader));
+  if (emptied === undefined || behind === undefined) throw new Error('too few members');
+  const links = field.network.between([[leader.name, emptied.name], [behind.name]]);
+  field.note(`cut ${behind.name} off`);
+  for (const link of links) link.cut();
+  await field.progress(50);
+  await field.kill(leader);
+  await field.kill(emptied);
+  field.strike('disk emptied', `remove ${emptied.dataDir}`);
+  await rm(emptied.dataDir, { recursive: true });
+  for (const link of links) link.mend();
+  await field.start(emptied);
+  await field.wait(5000, 6000);
+  await field.ending(emptied, 0);
+  await field.start(leader);
+  await field.progress(50);
+};
+
 function atPoint(point: FaultPoint): Scenario {
   return {
     name: `crash:${point}`,
     attack: (field) => attackAt(field, point, 'kill'),
-    needs: `killed at ${point}`,
+    needs: endAt(point, 'kill'),
   };
 }
 
@@ -110,13 +136,18 @@ export const scenarios: readonly Scenario[] = [
   { name: 'disk-full', attack: fillDisk, smallDisks: true },
 ];
 
+/** Not in turn: see README.md. */
+const onRequest: readonly Scenario[] = [repeated('empty-disk', emptyDisk)];
+
 const crashes = allFaultPoints.map(atPoint);
 
-export const scenarioNames: readonly string[] = [...scenarios, ...crashes].map(({ name }) => name);
+export const scenarioNames: readonly string[] = [...scenarios, ...crashes, ...onRequest].map(
+  ({ name }) => name,
+);
 
 /** @throws Error if there is none of that name */
 export function scenarioNamed(name: string): Scenario {
-  const found = [...scenarios, ...crashes].find((each) => each.name === name);
+  const found = [...scenarios, ...crashes, ...onRequest].find((each) => each.name === name);
   if (found === undefined) {
     throw new Error(`no scenario is called ${name}; there are ${scenarioNames.join(', ')}`);
   }
