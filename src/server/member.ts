@@ -37,8 +37,22 @@ import {
 } from './metrics.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
 import { raftConfig } from './raft-options.ts';
+import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State } from './state.ts';
+
+/**
+ * Sees what a member does, to check what no member can check of itself: simulation compares what
+ * several of them decide.
+ */
+export interface MemberObserver {
+  /** After each input to the core and each batch out of it. */
+  stepped(node: RawNode): void;
+  /** Before a log entry changes the state. */
+  applying(entry: Entry): void;
+  /** The state is that of `index`, complete. */
+  applied(index: number): void;
+}
 
 export interface MemberOptions {
   readonly memberId: MemberId;
@@ -59,6 +73,7 @@ export interface MemberOptions {
   readonly compactionRestMs: number;
   /** Memory for values. */
   readonly cacheBytes?: number;
+  readonly observer?: MemberObserver;
 }
 
 /**
@@ -80,6 +95,7 @@ export class Member {
   readonly #driver: RaftDriver;
   readonly #applier: Applier;
   readonly #logCompaction: LogCompaction;
+  readonly #repairWatch: RepairWatch;
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
@@ -113,7 +129,12 @@ export class Member {
     this.#logCompaction = new LogCompaction({ ...options, log: raftLog });
     raftLog.setConfState(backend.confState);
     this.#node = new RawNode(
-      raftConfig({ ...options, storage: raftLog, applied: backend.flushedIndex }),
+      raftConfig({
+        ...options,
+        storage: raftLog,
+        applied: backend.flushedIndex,
+        abstainBelowTerm: raftLog.repairTerm,
+      }),
     );
     this.#driver = new RaftDriver({
       node: this.#node,
@@ -138,6 +159,12 @@ export class Member {
       connected: (member) => options.transport.connected(member),
       driver: this.#driver,
     });
+    this.#repairWatch = new RepairWatch({
+      ...options,
+      repairTerm: () => raftLog.repairTerm,
+      lastIndex: () => raftLog.lastIndex(),
+      hasLeader: () => this.#node.status().leader !== noMember,
+    });
     this.#watchBackend();
     exportStateFacts(options.metrics, () => this.#facts());
   }
@@ -160,8 +187,18 @@ export class Member {
     return this.#stopping || this.#failed;
   }
 
+  /** It lost part of its log and gets it back from others: until then it does not vote or lead. */
+  get repairing(): boolean {
+    return this.#options.directory.raftLog.repairTerm !== undefined;
+  }
+
   get isLearner(): boolean {
     return this.#node.status().isLearner;
+  }
+
+  /** Hands leadership to `to` if this member leads and the other keeps up. */
+  transferLeader(to: MemberId): void {
+    this.#driver.transferLeader(to);
   }
 
   /**
@@ -187,6 +224,7 @@ export class Member {
     });
     transport.setPeers(this.membership.list().filter(({ id }) => id !== this.id));
     this.#driver.start();
+    this.#repairWatch.start();
   }
 
   /**
@@ -199,6 +237,7 @@ export class Member {
     this.#handOver(() => {
       this.server.stop();
       this.#compaction.stop();
+      this.#repairWatch.stop();
       this.#driver.stop();
       this.#options.transport.stop(() => {
         this.#options.directory.close(done);
@@ -256,6 +295,9 @@ export class Member {
       turn: () => {
         this.server.turn();
       },
+      stepped: () => {
+        this.#options.observer?.stepped(this.#node);
+      },
       failed: (error) => {
         this.#fail(error);
       },
@@ -279,11 +321,13 @@ export class Member {
   }
 
   #apply(entry: Entry): void {
+    this.#options.observer?.applying(entry);
     const applied = this.#applier.apply(entry.data);
     if (applied !== undefined) this.server.applied(applied);
   }
 
   #applyConfChange(entry: Entry): void {
+    this.#options.observer?.applying(entry);
     const confState = this.#node.applyConfChange(decodeConfChange(entry.data));
     this.#options.directory.backend.setConfState(confState);
     this.#options.directory.raftLog.setConfState(confState);
@@ -292,6 +336,7 @@ export class Member {
   #applied(index: number, term: number): void {
     this.#options.directory.backend.applied(index, term);
     this.#metrics.progress(this.#driver.committedIndex, index);
+    this.#options.observer?.applied(index);
     this.server.appliedUpTo(index);
   }
 

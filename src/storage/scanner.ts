@@ -26,8 +26,14 @@ const windowBytes = 1024 * 1024;
 interface Manifest {
   logNumber: number;
   previousLogNumber: number;
-  /** Size of each table by number. */
-  readonly tables: Map<number, number>;
+  readonly tables: Map<number, ManifestTable>;
+}
+
+interface ManifestTable {
+  readonly sizeBytes: number;
+  /** First and last key, with LevelDB's own sequence numbers. */
+  readonly smallest: Buffer;
+  readonly largest: Buffer;
 }
 
 export interface DatabaseCheck {
@@ -39,6 +45,17 @@ export interface DatabaseCheck {
 
 /** Checks all that LevelDB will rely on; throws {@link CorruptionError} with file and offset. */
 export function checkDatabase(location: string): DatabaseCheck {
+  try {
+    return checkFiles(location);
+  } catch (thrown) {
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    // What the disk cannot read back is damage like any other.
+    if (code === 'EIO') throw new CorruptionError(`${location} cannot be read: ${message}`);
+    throw thrown;
+  }
+}
+
+function checkFiles(location: string): DatabaseCheck {
   const names = list(location);
   if (!names.includes('CURRENT')) {
     // A crash in the middle of creating leaves at most a MANIFEST behind.
@@ -51,7 +68,7 @@ export function checkDatabase(location: string): DatabaseCheck {
     throw new CorruptionError(`${join(location, 'CURRENT')} names no file that is there`);
   }
   const manifest = readManifest(join(location, manifestName.trim()));
-  for (const [number, size] of manifest.tables) checkTableFile(location, names, number, size);
+  for (const [number, table] of manifest.tables) checkTableFile(location, names, number, table);
   return { absent: false, torn: checkLogs(location, names, manifest) };
 }
 
@@ -93,9 +110,10 @@ function applyEdit(record: Buffer, manifest: Manifest, path: string): void {
     } else if (tag === manifestTag.newFile) {
       reader.number();
       const number = reader.number();
-      manifest.tables.set(number, reader.number());
-      reader.bytes(reader.number());
-      reader.bytes(reader.number());
+      const sizeBytes = reader.number();
+      const smallest = reader.bytes(reader.number());
+      const largest = reader.bytes(reader.number());
+      manifest.tables.set(number, { sizeBytes, smallest, largest });
     } else {
       throw new CorruptionError(`${path} holds an unknown field ${tag}`);
     }
@@ -106,7 +124,7 @@ function checkTableFile(
   location: string,
   names: readonly string[],
   number: number,
-  sizeBytes: number,
+  { sizeBytes, smallest, largest }: ManifestTable,
 ): void {
   const stem = String(number).padStart(6, '0');
   const name = [`${stem}.ldb`, `${stem}.sst`].find((each) => names.includes(each));
@@ -119,7 +137,10 @@ function checkTableFile(
       throw new CorruptionError(`${path} has ${found} bytes instead of ${sizeBytes}`);
     }
     const read = windowedReader(file, sizeBytes, path);
-    checkTable(read, sizeBytes, path);
+    const { first, last } = checkTable(read, sizeBytes, path);
+    if (!first.equals(smallest) || !last.equals(largest)) {
+      throw new CorruptionError(`${path} does not hold the keys that the MANIFEST says it does`);
+    }
   } finally {
     closeSync(file);
   }

@@ -4,7 +4,7 @@ import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { reach } from '../base/fault-point.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
-import { isOwnKey, type BackendView } from './backend.ts';
+import { isLogMarkKey, isOwnKey, type BackendView } from './backend-view.ts';
 import { stateDirectoryName, type DirectoryStore } from './directory-store.ts';
 import {
   keyAfter,
@@ -79,8 +79,9 @@ export class StateSource {
       const last = entries.at(-1);
       if (last === undefined) this.#readAll = true;
       else this.#after = keyAfter(last[0]);
-      this.#waiting = [...entries];
-      done(undefined, this.#take());
+      this.#waiting = entries.filter(([key]) => !isLogMarkKey(key));
+      if (this.#waiting.length === 0 && !this.#readAll) this.#read(done);
+      else done(undefined, this.#take());
     });
   }
 
