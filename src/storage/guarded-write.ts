@@ -8,7 +8,7 @@ export interface WriteSteps {
   readonly after: FaultPoint;
 }
 
-/** Writes durably. What is made to fail before it is not written; after it, it is written and fails. */
+/** Writes durably. A failure made before it leaves nothing written, one after it everything. */
 export function guardedWrite(
   engine: Engine,
   operations: readonly Operation[],

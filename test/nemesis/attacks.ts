@@ -117,7 +117,7 @@ export const slowLinks: Attack = async (field) => {
   await field.wait(0, 1000);
 };
 
-/** Loss as TCP lets it be felt: nothing comes for a while, then all of it, or the connection ends. */
+/** Loss as TCP shows it: nothing comes for a while, then all of it, or the connection ends. */
 export const lossyLinks: Attack = async (field) => {
   const links = field.shuffled(field.network.links).slice(0, 1 + field.random.below(6));
   field.strike('loss', `loss on ${names(links)}`);

@@ -1,4 +1,4 @@
-/** What clients ask: small requests of all kinds over few keys, each write with a value of its own. */
+/** What clients ask: small requests of all kinds over few keys, each write with its own value. */
 import { fromUtf8, utf8 } from '../../src/base/bytes.ts';
 import type { SeededRandom } from '../../src/base/random.ts';
 import { compare, op } from '../../src/client/index.ts';
