@@ -18,6 +18,7 @@ import {
   flushMarks,
   type FlushRecord,
 } from './flush-record.ts';
+import { guardedWrite } from './guarded-write.ts';
 import { prefixRange, stateKeys, type StringRange } from './keyspace.ts';
 import { decodeLogMark, encodeLogMark, type LogMark } from './log-state.ts';
 import { openValue, sealValue } from './record.ts';
@@ -31,6 +32,7 @@ const flushPendingBytes = 8 * 1024 * 1024;
 const sealedPerTurn = 500;
 const marksPerSlice = 256;
 
+const flushSteps = { before: 'flush-before-write', after: 'flush-after-write' } as const;
 const flushKey = fromLatin1(stateKeys.flush);
 const logMarkKey = fromLatin1(stateKeys.logMark);
 
@@ -347,7 +349,7 @@ export class Backend {
     this.#seal(overlay, (operations) => {
       if (this.#failure !== undefined) return;
       operations.push(...recordsOf(target, logMark));
-      this.#engine.write(operations, true, (error) => this.#completed(error, target));
+      guardedWrite(this.#engine, operations, flushSteps, (error) => this.#completed(error, target));
     });
   }
 

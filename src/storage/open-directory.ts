@@ -1,5 +1,6 @@
 /** A data directory while a member has it. */
 import { assert, present } from '../base/assert.ts';
+import { reach } from '../base/fault-point.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import { Backend, type BackendOptions } from './backend.ts';
 import type { DataDirectoryOptions } from './data-directory.ts';
@@ -141,6 +142,7 @@ export class DataDirectory {
   ): void {
     const sink = present(this.#named, 'a received snapshot');
     assert(this.raftLog.stateDirectory === sink.name, 'the log names another state');
+    reach('snapshot-install-named');
     const options = { engine: sink.engine, ...backendOptions(this.#options, this.raftLog) };
     this.removeReplaced(() => {
       Backend.open(options, (error, backend) => {
@@ -159,6 +161,7 @@ export class DataDirectory {
         this.#stateName = sink.name;
         this.#named = undefined;
         backend.noteLogWrite();
+        reach('snapshot-install-opened');
         done(undefined, backend);
       });
     });
@@ -173,7 +176,10 @@ export class DataDirectory {
       return;
     }
     replaced.backend.discard((error) => {
-      this.#store.remove(replaced.name, (other) => done(error ?? other));
+      this.#store.remove(replaced.name, (other) => {
+        reach('snapshot-install-removed');
+        done(error ?? other);
+      });
     });
   }
 

@@ -1,5 +1,6 @@
 /** How a data directory is opened, step by step, and repaired on the way if it must be. */
 import { present } from '../base/assert.ts';
+import { reach } from '../base/fault-point.ts';
 import type { MemberId } from '../raft/index.ts';
 import { Backend } from './backend.ts';
 import type { DataDirectoryOptions } from './data-directory.ts';
@@ -95,6 +96,7 @@ export class Opening {
   }
 
   #openLog(): void {
+    reach('start-after-identity');
     this.#expect(logDirectory);
     this.#openEngine(logDirectory, (engine) => {
       const { logCacheBytes } = this.#options;
@@ -136,6 +138,7 @@ export class Opening {
   }
 
   #openState(log: RaftLog): void {
+    reach('start-after-log');
     const named = log.stateDirectory;
     const name = named ?? stateDirectoryName(0, 0);
     if (named !== undefined) {
@@ -181,6 +184,7 @@ export class Opening {
       }
       this.#step(() => {
         this.#checkAgreement(log, backend);
+        reach('start-after-state');
         const finish = (): void => {
           this.#removeDamaged(log, () => this.#finish(log, backend, name));
         };

@@ -5,6 +5,7 @@ import { compacted, noMember, unavailable, type MemberId } from '../raft/index.t
 import type { ConfState, Entry, HardState, LogStorage, SnapshotMetadata } from '../raft/index.ts';
 import type { Completion, Engine, Operation } from './engine.ts';
 import { asError, CorruptionError } from './errors.ts';
+import { guardedWrite } from './guarded-write.ts';
 import { logKeys, numberedKey } from './keyspace.ts';
 import { loadLog, type LogAnchor, type LoadedLog } from './log-loader.ts';
 import { chainOver, entryBytes, packEntries, readHeader, unpackEntries } from './log-record.ts';
@@ -25,6 +26,12 @@ export type { LogAnchor } from './log-loader.ts';
 /** Entries of one append beyond this go to several records of one batch. */
 const recordLimitBytes = 4 * 1024 * 1024;
 const defaultLogCacheBytes = 64 * 1024 * 1024;
+
+const persistSteps = { before: 'persist-before-write', after: 'persist-after-write' } as const;
+const compactionSteps = {
+  before: 'log-compaction-before-write',
+  after: 'log-compaction-after-write',
+} as const;
 
 /** A record of entries: its header, and the entries while they are in memory. */
 interface Segment extends RecordHeader {
@@ -266,7 +273,7 @@ export class RaftLog implements LogStorage {
       return;
     }
     const writes = this.#writes;
-    this.#engine.write(operations, true, (error) => {
+    guardedWrite(this.#engine, operations, persistSteps, (error) => {
       if (error === undefined) {
         for (const segment of written) segment.stored = true;
         this.#durableWrites = writes;
@@ -322,7 +329,7 @@ export class RaftLog implements LogStorage {
     }
     this.#segments.splice(0, gone);
     this.#firstCached = Math.max(0, this.#firstCached - gone);
-    this.#engine.write(operations, true, done);
+    guardedWrite(this.#engine, operations, compactionSteps, done);
   }
 
   /** Chain value after the entry of `index`, which is in the log or its anchor. */

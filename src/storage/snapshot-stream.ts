@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
+import { reach } from '../base/fault-point.ts';
 import type { ConfState, MemberId, SnapshotMetadata } from '../raft/index.ts';
 import { isLogMarkKey, isOwnKey, type BackendView } from './backend-view.ts';
 import { stateDirectoryName, type DirectoryStore } from './directory-store.ts';
@@ -13,6 +14,7 @@ import {
   type Operation,
 } from './engine.ts';
 import { asError, CorruptionError } from './errors.ts';
+import { guardedWrite } from './guarded-write.ts';
 import { openValue } from './record.ts';
 import {
   decodeChunk,
@@ -27,6 +29,11 @@ import {
 /** Pairs of one chunk; a larger pair is a chunk of its own. */
 const chunkBytes = 256 * 1024;
 const pairsPerRead = 1000;
+
+const receiveSteps = {
+  before: 'snapshot-receive-before-write',
+  after: 'snapshot-receive-after-write',
+} as const;
 
 /** Contents of a snapshot on its way out; the transport's SnapshotSource. */
 export class StateSource {
@@ -82,10 +89,12 @@ export class StateSource {
     if (this.#stage === 'end') return undefined;
     if (this.#stage === 'begin') {
       this.#stage = 'pairs';
+      reach('snapshot-send-begin');
       return encodeBegin({ metadata: this.metadata, chain: this.#chain });
     }
     if (this.#waiting.length > 0) return this.#takePairs();
     this.#stage = 'end';
+    reach('snapshot-send-end');
     return encodeEnd({ pairs: this.#pairs, digest: this.#digest });
   }
 
@@ -97,6 +106,7 @@ export class StateSource {
       if (count > 0 && bytes > chunkBytes) break;
       count += 1;
     }
+    reach('snapshot-send-chunk');
     const chunk = encodePairs(this.#waiting.splice(0, count));
     this.#pairs += count;
     this.#digest = crc32(chunk, this.#digest);
@@ -173,6 +183,7 @@ export class StateSink {
       return;
     }
     this.#ended = true;
+    reach('snapshot-receive-end');
     this.#onEnd(this, true);
     this.#clock.defer(() => done(undefined));
   }
@@ -206,11 +217,12 @@ export class StateSink {
     if (chunk.kind === 'begin') {
       checkSame(chunk.begin.metadata, this.metadata);
       this.#begin = chunk.begin;
+      reach('snapshot-receive-begin');
       this.#open(done);
     } else if (chunk.kind === 'pairs') {
       this.#digest = crc32(bytes, this.#digest);
       this.#pairs += chunk.pairs.length;
-      this.engine.write(chunk.pairs.map(checkedPut), true, done);
+      guardedWrite(this.engine, chunk.pairs.map(checkedPut), receiveSteps, done);
     } else {
       const { pairs, digest } = chunk.end;
       if (pairs !== this.#pairs || digest !== this.#digest) {
