@@ -62,7 +62,7 @@ const bannedImports = [
 ].map((banned) => ({ ...banned, message: timeAndChance }));
 
 export default defineConfig(
-  globalIgnores(['dist/', 'src/gen/', 'coverage/', 'node_modules/']),
+  globalIgnores(['dist/', 'build/', 'src/gen/', 'coverage/', 'node_modules/']),
   js.configs.recommended,
   {
     files: ['**/*.ts'],

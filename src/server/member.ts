@@ -41,6 +41,19 @@ import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State } from './state.ts';
 
+/**
+ * Sees what a member does, to check what no member can check of itself: simulation compares what
+ * several of them decide.
+ */
+export interface MemberObserver {
+  /** After each input to the core and each batch out of it. */
+  stepped(node: RawNode): void;
+  /** Before a log entry changes the state. */
+  applying(entry: Entry): void;
+  /** The state is that of `index`, complete. */
+  applied(index: number): void;
+}
+
 export interface MemberOptions {
   readonly memberId: MemberId;
   readonly directory: DataDirectory;
@@ -60,6 +73,7 @@ export interface MemberOptions {
   readonly compactionRestMs: number;
   /** Memory for values. */
   readonly cacheBytes?: number;
+  readonly observer?: MemberObserver;
 }
 
 /**
@@ -182,6 +196,11 @@ export class Member {
     return this.#node.status().isLearner;
   }
 
+  /** Hands leadership to `to` if this member leads and the other keeps up. */
+  transferLeader(to: MemberId): void {
+    this.#driver.transferLeader(to);
+  }
+
   /**
    * Begins to talk to the other members and to take requests. `onFailure` is called at most once.
    */
@@ -276,6 +295,9 @@ export class Member {
       turn: () => {
         this.server.turn();
       },
+      stepped: () => {
+        this.#options.observer?.stepped(this.#node);
+      },
       failed: (error) => {
         this.#fail(error);
       },
@@ -299,11 +321,13 @@ export class Member {
   }
 
   #apply(entry: Entry): void {
+    this.#options.observer?.applying(entry);
     const applied = this.#applier.apply(entry.data);
     if (applied !== undefined) this.server.applied(applied);
   }
 
   #applyConfChange(entry: Entry): void {
+    this.#options.observer?.applying(entry);
     const confState = this.#node.applyConfChange(decodeConfChange(entry.data));
     this.#options.directory.backend.setConfState(confState);
     this.#options.directory.raftLog.setConfState(confState);
@@ -312,6 +336,7 @@ export class Member {
   #applied(index: number, term: number): void {
     this.#options.directory.backend.applied(index, term);
     this.#metrics.progress(this.#driver.committedIndex, index);
+    this.#options.observer?.applied(index);
     this.server.appliedUpTo(index);
   }
 

@@ -78,6 +78,8 @@ export interface DriverHost {
   droppedReads(contexts: readonly bigint[]): void;
   /** Called at the start of a turn, so that reads that wait share a round. */
   turn(): void;
+  /** The core has taken an input or given out a batch: for those who check it. */
+  stepped(): void;
   failed(error: Error): void;
 }
 
@@ -189,7 +191,10 @@ export class RaftDriver {
 
   receive(messages: readonly Message[]): void {
     if (this.#stopped) return;
-    for (const message of messages) this.#node.step(message);
+    for (const message of messages) {
+      this.#node.step(message);
+      this.#host.stepped();
+    }
     this.#askTurn();
   }
 
@@ -225,6 +230,7 @@ export class RaftDriver {
       this.#observeTickDelay(Math.max(0, this.#clock.monotonicMs() - dueMs));
       // One tick, however late: a process that was paused must not elect itself for its own pause.
       this.#node.tick();
+      this.#host.stepped();
       this.#scheduleTick();
       this.#askTurn();
     });
@@ -297,6 +303,7 @@ export class RaftDriver {
     for (const entry of ready.committedEntries) this.#toApply.push(entry);
     if (ready.readStates.length > 0) this.#host.readStates(ready.readStates);
     if (ready.droppedReads.length > 0) this.#host.droppedReads(ready.droppedReads);
+    this.#host.stepped();
   }
 
   #observe(hardState: HardState): void {
@@ -373,7 +380,10 @@ export class RaftDriver {
       if (messages.length > 0) this.#host.send(messages);
       acks.push(ack);
     }
-    for (const ack of acks) this.#node.persisted(ack);
+    for (const ack of acks) {
+      this.#node.persisted(ack);
+      this.#host.stepped();
+    }
     this.#askTurn();
   }
 

@@ -95,6 +95,11 @@ export class MemoryDisk {
     this.#engine = undefined;
   }
 
+  /** See {@link MemoryEngine.failNextWrite}; nothing if no engine is open on it. */
+  failNextWrite(error: Error): void {
+    this.#engine?.failNextWrite(error);
+  }
+
   /** Bit rot: replaces a stored value, or removes the pair, behind the engine's back. */
   rot(key: Uint8Array, change: (value: Uint8Array) => Uint8Array | undefined): void {
     const name = latin1(key);

@@ -152,7 +152,9 @@ export class MemoryNetwork {
   }
 
   leave(transport: MemoryTransport): void {
-    if (this.#members.get(transport.self) === transport) this.#members.delete(transport.self);
+    if (this.#members.get(transport.self) !== transport) return;
+    this.#members.delete(transport.self);
+    for (const other of this.#members.values()) other.left(transport.self);
   }
 
   delayMs(): number {
@@ -267,6 +269,11 @@ export class MemoryTransport implements Transport {
     this.#network.leave(this);
     for (const transfer of this.#transfers.values()) transfer.fail();
     this.#network.clock.defer(done);
+  }
+
+  /** Another member has gone, perhaps while it took a chunk, which then never ends. */
+  left(member: MemberId): void {
+    this.#transfers.get(member)?.lose();
   }
 
   knows(member: MemberId): boolean {
@@ -394,6 +401,11 @@ class MemoryTransfer {
   fail(): void {
     if (this.#over || this.#finishing) return;
     if (!this.#busy) this.#abort();
+    this.#end(false);
+  }
+
+  lose(): void {
+    this.#sink = undefined;
     this.#end(false);
   }
 

@@ -78,6 +78,7 @@ function setUp(voters: readonly bigint[]): Fixture {
       readStates: () => undefined,
       droppedReads: () => undefined,
       turn: () => undefined,
+      stepped: () => undefined,
       failed: (error) => {
         failures.push(error);
       },

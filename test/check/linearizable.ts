@@ -1,0 +1,83 @@
+/**
+ * Replay by header revision. Every write says which revision it made, so the one order in which the
+ * history can have happened is known, and a single pass through the model judges every field of
+ * every answer. What revisions do not order, time does.
+ *
+ * Rules: `kv-answer` (an answer is not the model's), `kv-real-time` (older than what had been seen),
+ * `kv-revision` (impossible or given twice), `kv-future` (read of what never was), `kv-durable`
+ * (acknowledged but lost), `kv-event` (the truth's fields are wrong), `kv-truth` (the truth is out
+ * of order), `kv-hole` (a revision without events), `kv-refusal` (refused without reason), and for
+ * events that no operation explains `kv-once`, `kv-before-start`, `kv-refused`, `kv-explained`;
+ * `kv-undecided` if too many ways to place writes of unknown outcome are left.
+ *
+ * A serializable read must be right at the revision it shows. That one member never goes backwards
+ * is not checked: a history does not tell when a member was restarted, and then it may.
+ */
+import type { Violation, History } from './history.ts';
+import { type Facts, gatherFacts } from './facts.ts';
+import type { Model } from './model.ts';
+import { ReplayRun } from './replay-run.ts';
+
+/**
+ * Ways to place writes of unknown outcome that are tried. It takes more than one only without the
+ * truth, or where different requests explain the same events.
+ */
+const runsLimit = 64;
+
+export interface Replay {
+  readonly violations: readonly Violation[];
+  /** Every revision as the replay found it. */
+  readonly model: Model;
+  /** The revisions at which writes of unknown outcome took effect, by operation. */
+  readonly placed: ReadonlyMap<number, number>;
+  readonly facts: Facts;
+}
+
+export function replay(history: History): Replay {
+  const facts = gatherFacts(history);
+  const first = new ReplayRun(facts, []);
+  let run = first;
+  let runs = 1;
+  while (run.findings.length > 0) {
+    const choices = nextChoices(run);
+    if (choices === undefined || runs === runsLimit) {
+      return judged(facts, first, choices !== undefined);
+    }
+    run = new ReplayRun(facts, choices);
+    runs++;
+  }
+  return judged(facts, run, false);
+}
+
+function judged(facts: Facts, run: ReplayRun, undecided: boolean): Replay {
+  const found = run.findings.map(({ violation }) => violation);
+  const [first] = found;
+  const violations = [...facts.violations, ...(undecided ? [] : found)];
+  if (undecided && first !== undefined) {
+    const text =
+      `none of the ${runsLimit} ways tried to place writes of unknown outcome explains it all, ` +
+      `but there are more. In the first: ${first.text}`;
+    violations.push({ ...first, rule: 'kv-undecided', text });
+  }
+  return { violations, model: run.model, placed: run.placed, facts };
+}
+
+/**
+ * The choices of the next run, depth first. A choice after the first finding cannot help.
+ * Undefined if all have been made.
+ */
+function nextChoices(run: ReplayRun): readonly number[] | undefined {
+  const first = Math.min(...run.findings.map(({ revision }) => revision));
+  const made = run.choices.filter(({ revision }) => revision <= first);
+  for (let i = made.length - 1; i >= 0; i--) {
+    const choice = made[i];
+    if (choice === undefined || choice.taken + 1 >= choice.alternatives) continue;
+    return [...made.slice(0, i).map(({ taken }) => taken), choice.taken + 1];
+  }
+  return undefined;
+}
+
+/** Checks operations and, if given, events. */
+export function checkLinearizable(history: History): readonly Violation[] {
+  return replay(history).violations;
+}

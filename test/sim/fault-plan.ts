@@ -1,0 +1,178 @@
+/** The faults of a run: what, when and for how long. */
+import type { Chance } from './chance.ts';
+
+/** A member by position, or by what it is when the fault comes. */
+export type Target = number | 'leader' | 'follower';
+
+export type Fault =
+  /** The process ends at once. With `power`, what was not synced may be lost, any part of it. */
+  | { readonly kind: 'crash'; readonly target: Target; readonly power: boolean }
+  | { readonly kind: 'crash-all'; readonly power: boolean }
+  /** An orderly stop, which hands leadership over. */
+  | { readonly kind: 'stop'; readonly target: Target }
+  /** The process stands still. */
+  | { readonly kind: 'pause'; readonly target: Target }
+  /** Members of two groups do not reach each other; the bits of `group` say which. */
+  | { readonly kind: 'split'; readonly group: number }
+  | { readonly kind: 'isolate'; readonly target: Target }
+  /** Messages from, or to, one member are lost; the other way is open. */
+  | { readonly kind: 'one-way'; readonly target: Target; readonly from: boolean }
+  /** Each member reaches only its neighbours in a ring: majorities differ from member to member. */
+  | { readonly kind: 'ring' }
+  /** Links are cut one by one and mended one by one, in another order. */
+  | { readonly kind: 'swizzle'; readonly share: number }
+  | { readonly kind: 'slow-network'; readonly delayMs: number }
+  | { readonly kind: 'lossy-network'; readonly drop: number }
+  /** Clients do not reach a member. */
+  | { readonly kind: 'cut-clients'; readonly target: Target }
+  | { readonly kind: 'slow-disk'; readonly target: Target; readonly syncMs: number }
+  /** The next write fails, as on a broken or full disk: the member must end. */
+  | { readonly kind: 'failing-disk'; readonly target: Target; readonly code: 'EIO' | 'ENOSPC' }
+  | { readonly kind: 'clock-jump'; readonly target: Target; readonly ms: number }
+  | { readonly kind: 'transfer'; readonly to: number }
+  /** Many requests at once. */
+  | { readonly kind: 'burst'; readonly requests: number }
+  /** A stored value changes behind the member's back, which crashes to find it. */
+  | { readonly kind: 'bit-rot'; readonly target: number; readonly database: 'log' | 'state' }
+  /** A database of a member that is down is gone when it comes back. */
+  | { readonly kind: 'lost-file'; readonly target: number; readonly database: 'log' | 'state' };
+
+export type FaultKind = Fault['kind'];
+
+export interface PlannedFault {
+  readonly atMs: number;
+  /** How long it lasts, or how long what it ended stays away. */
+  readonly forMs: number;
+  readonly fault: Fault;
+}
+
+interface Frame {
+  readonly members: number;
+  readonly chaosMs: number;
+  readonly electionMs: number;
+}
+
+const kinds: readonly FaultKind[] = [
+  'crash',
+  'crash-all',
+  'stop',
+  'pause',
+  'split',
+  'isolate',
+  'one-way',
+  'ring',
+  'swizzle',
+  'slow-network',
+  'lossy-network',
+  'cut-clients',
+  'slow-disk',
+  'failing-disk',
+  'clock-jump',
+  'transfer',
+  'burst',
+];
+
+/** Time before the first fault: a leader is there and has been written to. */
+const calmMs = 2_000;
+
+export function drawFaults(chance: Chance, frame: Frame): PlannedFault[] {
+  const count = 12 + chance.below(14);
+  const weights = drawWeights(chance);
+  const faults: PlannedFault[] = [];
+  for (let i = 0; i < count; i++) {
+    const atMs = chance.between(calmMs, frame.chaosMs);
+    const kind = i < 2 ? electing(chance) : chance.weighted(weights);
+    const fault = i < 2 ? againstLeader(kind) : drawFault(kind, chance, frame);
+    faults.push({ atMs, forMs: drawLength(kind, chance, frame), fault });
+  }
+  faults.push(...drawDamage(chance, frame));
+  return faults.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** Each seed has some kinds often, some rarely and many not at all. */
+function drawWeights(chance: Chance): Record<FaultKind, number> {
+  const share = chance.between(0.2, 1);
+  const weights = Object.fromEntries(
+    kinds.map((kind) => [kind, chance.chance(share) ? chance.octaves(1, 16) : 0]),
+  );
+  weights['crash'] ||= 1;
+  return weights as Record<FaultKind, number>;
+}
+
+/** Every run loses its leader, so that an election happens under load. */
+function electing(chance: Chance): FaultKind {
+  return chance.pick(['crash', 'pause', 'isolate'] as const);
+}
+
+function againstLeader(kind: FaultKind): Fault {
+  if (kind === 'pause') return { kind, target: 'leader' };
+  if (kind === 'isolate') return { kind, target: 'leader' };
+  return { kind: 'crash', target: 'leader', power: true };
+}
+
+function drawLength(kind: FaultKind, chance: Chance, { electionMs }: Frame): number {
+  if (kind === 'crash' && chance.chance(0.3)) return chance.between(10, 300);
+  // A pause of less than an election goes unnoticed; one of ten is the end of a leadership.
+  return chance.octaves(electionMs / 4, electionMs * 8);
+}
+
+function drawTarget(chance: Chance, { members }: Frame): Target {
+  return chance.pick(['leader', 'leader', 'follower', chance.below(members)] as const);
+}
+
+function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
+  const target = drawTarget(chance, frame);
+  switch (kind) {
+    case 'crash':
+      return { kind, target, power: chance.chance(0.7) };
+    case 'crash-all':
+      return { kind, power: chance.chance(0.8) };
+    case 'split':
+      return { kind, group: 1 + chance.below(2 ** frame.members - 2) };
+    case 'one-way':
+      return { kind, target, from: chance.chance(0.5) };
+    case 'ring':
+      return { kind };
+    case 'swizzle':
+      return { kind, share: chance.between(0.2, 0.9) };
+    case 'slow-network':
+      return { kind, delayMs: chance.octaves(20, 1_000) };
+    case 'lossy-network':
+      return { kind, drop: chance.between(0.05, 0.6) };
+    case 'slow-disk':
+      return { kind, target, syncMs: chance.octaves(100, 5_000) };
+    case 'failing-disk':
+      return { kind, target, code: chance.pick(['EIO', 'ENOSPC'] as const) };
+    case 'clock-jump':
+      return { kind, target, ms: chance.between(-3_600_000, 3_600_000) };
+    case 'transfer':
+      return { kind, to: chance.below(frame.members) };
+    case 'burst':
+      return { kind, requests: 20 + chance.below(100) };
+    case 'stop':
+    case 'pause':
+    case 'isolate':
+    case 'cut-clients':
+      return { kind, target };
+    case 'bit-rot':
+    case 'lost-file':
+      return { kind, target: chance.below(frame.members), database: 'log' };
+  }
+}
+
+/** Damage that only other members can make good: in fewer of them than would lose a quorum. */
+function drawDamage(chance: Chance, { members, chaosMs }: Frame): PlannedFault[] {
+  if (!chance.chance(0.25)) return [];
+  const victims = chance
+    .shuffled(Array.from({ length: members }, (_, i) => i))
+    .slice(0, 1 + chance.below((members - 1) / 2));
+  return victims.map((target) => ({
+    atMs: chance.between(calmMs, chaosMs),
+    forMs: chance.between(100, 3_000),
+    fault: {
+      kind: chance.pick(['bit-rot', 'lost-file'] as const),
+      target,
+      database: chance.pick(['log', 'state'] as const),
+    },
+  }));
+}

@@ -1,0 +1,293 @@
+/**
+ * A member of the simulated cluster over all its lives: what it keeps, and the process that comes
+ * and goes. A life is put together as the daemon does it; what it stands on is virtual.
+ */
+import { silentLogger, type Logger } from '../../src/base/logger.ts';
+import { silentMetrics } from '../../src/base/metrics.ts';
+import { KvService } from '../../src/api/kv.ts';
+import { WatchService } from '../../src/api/watch.ts';
+import { announce } from '../../src/daemon/announce.ts';
+import { apiBackend } from '../../src/daemon/api-backend.ts';
+import { joinedHash } from '../../src/mvcc/state-digest.ts';
+import { Member, type MemberOptions } from '../../src/server/member.ts';
+import { foundCluster } from '../../src/server/state.ts';
+import { type DataDirectory, openDataDirectory } from '../../src/storage/data-directory.ts';
+import { DataDirectoryError } from '../../src/storage/errors.ts';
+import { MemoryDirectory } from '../../src/storage/memory-directory.ts';
+import { type Chance, streamOf } from './chance.ts';
+import type { Cluster } from './cluster.ts';
+import type { Plug } from './network.ts';
+import { OracleFailure, Witness } from './oracle.ts';
+import { Process } from './process.ts';
+import { defaultConfig } from './settings.ts';
+
+/** A process that ended by itself is started again, as by its supervisor. */
+const restartMs = { least: 200, most: 1_500 };
+/** The longest value that a progress interval may have, so that notices are seen in a run. */
+const progressIntervalMs = 400;
+
+/** What clients reach of one life. */
+export interface Life {
+  readonly number: number;
+  readonly process: Process;
+  readonly member: Member;
+  readonly kv: KvService;
+  readonly watch: WatchService;
+}
+
+type Disk = 'sound' | 'failing' | 'damaged';
+
+export class SimMember {
+  readonly id: bigint;
+  readonly name: string;
+  readonly position: number;
+  readonly directory = new MemoryDirectory();
+  readonly #cluster: Cluster;
+  #process: Process | undefined;
+  #plug: Plug | undefined;
+  #life: Life | undefined;
+  #lives = 0;
+  /** Until when it stays down. */
+  #downUntilMs = 0;
+  readonly #deaths = new Set<() => void>();
+  /** What was done to its disk: it excuses an end that nothing else would. */
+  disk: Disk = 'sound';
+  /** Why it does not start any more: it says that its data is damaged. */
+  refusal: string | undefined;
+  syncMs: number | undefined;
+
+  constructor(cluster: Cluster, position: number) {
+    this.#cluster = cluster;
+    this.position = position;
+    this.id = BigInt(position + 1);
+    this.name = `m${position + 1}`;
+  }
+
+  /** Up and serving. */
+  get life(): Life | undefined {
+    return this.#life;
+  }
+
+  get running(): Member | undefined {
+    return this.#life?.member;
+  }
+
+  get process(): Process | undefined {
+    return this.#process;
+  }
+
+  start(): void {
+    if (this.#process !== undefined || this.refusal !== undefined) return;
+    const { scheduler, plan, network } = this.#cluster;
+    const number = ++this.#lives;
+    this.#say(`starts, life ${number}`);
+    const process = new Process({
+      scheduler,
+      owner: this.position + 1,
+      rate: plan.clockRates[this.position] ?? 1,
+      onThrow: (thrown) => this.#threw(thrown),
+    });
+    this.#process = process;
+    const chance = streamOf(plan.seed, `${this.name} life ${number}`);
+    const plug: Plug = {
+      id: this.id,
+      cluster: this.#cluster.id,
+      process,
+      chance,
+      logger: this.#logger(),
+    };
+    this.#plug = plug;
+    const transport = network.transport(plug);
+    process.run(() => {
+      this.#openDirectory(process, chance, (directory) => {
+        const options = this.#options(directory, transport, process, chance);
+        Member.open(options, (error, member) => {
+          if (member === undefined) throw error ?? new Error('no member');
+          this.#serve(number, process, chance, member);
+        });
+      });
+    });
+  }
+
+  #openDirectory(process: Process, chance: Chance, next: (directory: DataDirectory) => void): void {
+    const { plan, founders, id: clusterId } = this.#cluster;
+    const { flushIntervalMs, logCacheBytes } = plan.server;
+    openDataDirectory(
+      {
+        memory: this.directory,
+        clock: process,
+        logger: this.#logger(),
+        identity: { memberId: this.id, clusterId },
+        flushIntervalMs,
+        logCacheBytes,
+        memoryWriteDelayMs: (sync) => this.#writeMs(sync, chance),
+      },
+      (error, directory) => {
+        if (directory === undefined) throw error ?? new Error('no directory');
+        if (!directory.fresh) next(directory);
+        else {
+          foundCluster(directory.backend, founders, (failure) => {
+            if (failure !== undefined) throw failure;
+            next(directory);
+          });
+        }
+      },
+    );
+  }
+
+  #writeMs(sync: boolean, chance: Chance): number {
+    const { syncMs } = this.#cluster.plan.disk;
+    if (this.syncMs !== undefined) return sync ? this.syncMs * chance.between(0.5, 1) : 1;
+    return sync ? chance.between(syncMs.least, syncMs.most) : 0;
+  }
+
+  #options(
+    directory: DataDirectory,
+    transport: MemberOptions['transport'],
+    process: Process,
+    chance: Chance,
+  ): MemberOptions {
+    const { plan, oracle } = this.#cluster;
+    const witness = new Witness(oracle, this.name);
+    return {
+      ...plan.server,
+      memberId: this.id,
+      directory,
+      transport,
+      clock: process,
+      random: chance,
+      logger: this.#logger(),
+      metrics: silentMetrics,
+      requestLimitBytes: defaultConfig.maxRequestBytes,
+      compactionRestMs: 10,
+      observer: {
+        stepped: (node) => witness.stepped(node),
+        applying: (entry) => witness.applying(entry),
+        applied: (index) => {
+          const { running } = this;
+          // While a member is put together nothing has been applied that was not flushed.
+          if (running !== undefined) witness.applied(index, stateHash(running));
+        },
+      },
+    };
+  }
+
+  #serve(number: number, process: Process, chance: Chance, member: Member): void {
+    const config = { ...defaultConfig, watchProgressNotifyIntervalMs: progressIntervalMs };
+    const { id: clusterId } = this.#cluster;
+    const backend = apiBackend({ member, clusterId, config, clock: process, random: chance });
+    this.#life = {
+      number,
+      process,
+      member,
+      kv: new KvService(backend),
+      watch: new WatchService(backend),
+    };
+    member.start((failure) => this.#failed(failure));
+    const clientUrls = [`http://${this.name}:2379`];
+    announce(
+      member,
+      { name: this.name, clientUrls },
+      { clock: process, logger: silentLogger },
+    ).catch((thrown: unknown) => this.#threw(thrown));
+  }
+
+  /** The end of the process, as the kernel sees it: everything open breaks. */
+  #end(downForMs: number): void {
+    this.#process?.kill();
+    this.#process = undefined;
+    this.#life = undefined;
+    if (this.#plug !== undefined) this.#cluster.network.unplug(this.#plug);
+    this.#plug = undefined;
+    for (const death of [...this.#deaths]) death();
+    this.#deaths.clear();
+    const { scheduler } = this.#cluster;
+    this.#downUntilMs = Math.max(this.#downUntilMs, scheduler.nowMs + downForMs);
+    scheduler.after(downForMs, 0, () => {
+      if (scheduler.nowMs >= this.#downUntilMs) this.start();
+    });
+  }
+
+  /** The process dies; with `power`, any part of what was not synced dies with it. */
+  crash(downForMs: number, power: boolean): void {
+    const { chance } = this.#cluster;
+    this.#say(power ? 'loses power' : 'is killed');
+    this.directory.crash(() => !power || chance.chance(0.5));
+    this.#end(downForMs);
+  }
+
+  /** An orderly stop. */
+  stop(downForMs: number): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.#say('is told to stop');
+    life.process.run(() => {
+      life.member.stop((error) => {
+        if (error !== undefined) this.#cluster.broken('stop', `${this.name}: ${error.message}`);
+        this.#say('has stopped');
+        this.#end(downForMs);
+      });
+    });
+  }
+
+  /** Calls `listener` when this life ends; returns how to stop that. */
+  onDeath(listener: () => void): () => void {
+    this.#deaths.add(listener);
+    return () => this.#deaths.delete(listener);
+  }
+
+  /** The member gave up, as it must after a failed write. */
+  #failed(error: Error): void {
+    this.#say(`gives up: ${error.message}`);
+    if (this.disk === 'sound') this.#cluster.broken('gave-up', `${this.name}: ${error.message}`);
+    this.#die();
+  }
+
+  #threw(thrown: unknown): void {
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const damaged = error instanceof DataDirectoryError || error.name === 'CorruptionError';
+    if (error instanceof OracleFailure) this.#cluster.broken(error.rule, error.message);
+    else if (damaged && this.disk === 'damaged') {
+      this.#say(`finds damage: ${error.message}`);
+      if (this.#life === undefined) this.refusal = error.message;
+    } else if (this.disk !== 'failing') {
+      this.#cluster.broken('crashed', `${this.name}: ${error.stack ?? error.message}`);
+    }
+    this.#die();
+  }
+
+  /** Ends by its own fault: the machine stays up, so what was written survives. */
+  #die(): void {
+    if (this.disk === 'failing') this.disk = 'sound';
+    this.directory.crash(() => true);
+    this.#end(this.#cluster.chance.between(restartMs.least, restartMs.most));
+  }
+
+  #say(what: string): void {
+    this.#cluster.trace.say(this.name, what);
+  }
+
+  /** Lines of the server's own log go into the timeline, for readers only. */
+  #logger(): Logger {
+    const { trace } = this.#cluster;
+    if (!trace.detailed) return silentLogger;
+    const line =
+      (level: string) =>
+      (fields: object, message: string): void => {
+        trace.detail(this.name, () => `${level} ${message} ${JSON.stringify(fields)}`);
+      };
+    const logger: Logger = {
+      debug: line('debug'),
+      info: line('info'),
+      warn: line('warn'),
+      error: line('error'),
+      child: () => logger,
+    };
+    return logger;
+  }
+}
+
+/** Hash of the whole logical state of a member. */
+export function stateHash({ store, membership }: Member): bigint {
+  return joinedHash([store.stateHash, membership.stateHash]);
+}

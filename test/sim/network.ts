@@ -1,0 +1,161 @@
+/** The network between members, in two kinds; faults are those that Raft and TCP must stand. */
+import type { Clock } from '../../src/base/clock.ts';
+import type { Logger } from '../../src/base/logger.ts';
+import type { MemberId } from '../../src/raft/index.ts';
+import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
+import { PeerTransport } from '../../src/transport/peer-transport.ts';
+import type { Transport, TransportHandlers } from '../../src/transport/transport.ts';
+import type { Chance } from './chance.ts';
+import type { NetworkSettings } from './plan.ts';
+import type { Process } from './process.ts';
+import type { Scheduler } from './scheduler.ts';
+import { StreamNetwork } from './stream-network.ts';
+
+/** What changes while a run goes on. */
+export interface LinkFaults {
+  readonly delayMs: NetworkSettings['delayMs'];
+  readonly drop: number;
+}
+
+export interface Plug {
+  readonly id: MemberId;
+  readonly cluster: bigint;
+  readonly process: Process;
+  readonly chance: Chance;
+  readonly logger: Logger;
+}
+
+export interface Network {
+  /** A transport for one life of a member. */
+  transport(plug: Plug): Transport;
+  /** The life is over, without a word to anybody. */
+  unplug(plug: Plug): void;
+  setCut(from: MemberId, to: MemberId, cut: boolean): void;
+  setFaults(faults: LinkFaults): void;
+  /** Messages and frames that arrived. */
+  readonly delivered: number;
+}
+
+export interface NetworkOptions {
+  readonly scheduler: Scheduler;
+  readonly chance: Chance;
+  readonly settings: NetworkSettings;
+}
+
+export function createNetwork(options: NetworkOptions): Network {
+  return options.settings.kind === 'messages'
+    ? new MessageLinks(options)
+    : new StreamLinks(options);
+}
+
+/** The simulation's own view of time, for what belongs to no member. */
+export function worldClock(scheduler: Scheduler): Clock {
+  return {
+    monotonicMs: () => scheduler.nowMs,
+    wallMs: () => scheduler.nowMs,
+    after(delayMs, callback) {
+      const event = scheduler.after(delayMs, 0, callback);
+      return { cancel: () => scheduler.cancel(event) };
+    },
+    defer: (callback) => void scheduler.after(0, 0, callback),
+  };
+}
+
+/** Messages by themselves: lost, doubled, late, out of order, and no connection that would tell. */
+class MessageLinks implements Network {
+  readonly #network: MemoryNetwork;
+  readonly #transports = new Map<Plug, Transport>();
+  delivered = 0;
+
+  constructor({ scheduler, chance, settings }: NetworkOptions) {
+    this.#network = new MemoryNetwork(worldClock(scheduler), chance, {
+      delayMs: settings.delayMs,
+      drop: settings.drop,
+      duplicate: settings.duplicate,
+      reorder: settings.reorder,
+      breakSnapshot: settings.breakSnapshot,
+    });
+  }
+
+  transport(plug: Plug): Transport {
+    const transport = this.#network.transport(plug.id, plug.cluster);
+    const start = transport.start.bind(transport);
+    transport.start = (handlers) => {
+      start(this.#behindProcess(handlers, plug.process));
+    };
+    this.#transports.set(plug, transport);
+    return transport;
+  }
+
+  unplug(plug: Plug): void {
+    this.#transports.get(plug)?.stop(() => {});
+    this.#transports.delete(plug);
+  }
+
+  setCut(from: MemberId, to: MemberId, cut: boolean): void {
+    this.#network.setCut(from, to, cut);
+  }
+
+  setFaults(faults: LinkFaults): void {
+    this.#network.setFaults(faults);
+  }
+
+  /** What arrives is taken when the process runs; a paused one accepts no snapshot. */
+  #behindProcess(handlers: TransportHandlers, process: Process): TransportHandlers {
+    return {
+      receive: (messages) => {
+        this.delivered++;
+        process.deliver(() => handlers.receive(messages));
+      },
+      unreachable: (member) => process.deliver(() => handlers.unreachable(member)),
+      snapshotStatus: (member, ok) => process.deliver(() => handlers.snapshotStatus(member, ok)),
+      openSnapshot: (member) =>
+        process.paused || !process.alive ? undefined : handlers.openSnapshot(member),
+      receiveSnapshot: (member, metadata) =>
+        process.paused || !process.alive ? undefined : handlers.receiveSnapshot(member, metadata),
+    };
+  }
+}
+
+/** The transport of production, over connections that stall, break and come back. */
+class StreamLinks implements Network {
+  readonly #network: StreamNetwork;
+
+  constructor(options: NetworkOptions) {
+    this.#network = new StreamNetwork(options);
+  }
+
+  get delivered(): number {
+    return this.#network.delivered;
+  }
+
+  transport(plug: Plug): Transport {
+    const transport = new PeerTransport(this.#network.carrier(plug), {
+      self: plug.id,
+      cluster: plug.cluster,
+      clock: plug.process,
+      random: plug.chance,
+      logger: plug.logger,
+      limits: { pingMs: 500, silenceMs: 2_000, redialLongestMs: 500, chunkBytes: 1_024 },
+    });
+    transport.listen(() => {});
+    return transport;
+  }
+
+  unplug(plug: Plug): void {
+    this.#network.unplug(plug);
+  }
+
+  setCut(from: MemberId, to: MemberId, cut: boolean): void {
+    this.#network.setCut(from, to, cut);
+  }
+
+  setFaults(faults: LinkFaults): void {
+    this.#network.setFaults(faults);
+  }
+}
+
+/** Where a member is dialled. */
+export function peerUrl(id: MemberId): string {
+  return `http://m${id}:2380`;
+}

@@ -1,0 +1,173 @@
+/**
+ * What a run will do, as data: everything that is chosen before it starts. A seed makes a plan; the
+ * shrinker makes smaller ones of it.
+ *
+ * Plans differ in character (swarm testing): each seed draws which kinds of fault it has at all and
+ * how hard they hit, so that rare combinations of few kinds come up as well as everything at once.
+ */
+import { type Chance, streamOf } from './chance.ts';
+import { drawFaults, type FaultKind, type PlannedFault } from './fault-plan.ts';
+
+export interface ServerSettings {
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly preVote: boolean;
+  /** Applied entries after which the log is compacted. */
+  readonly snapshotCount: number;
+  readonly catchUpEntries: number;
+  readonly flushIntervalMs: number;
+  /** Memory for values, small enough that some are read from disk. */
+  readonly cacheBytes: number;
+  readonly logCacheBytes: number;
+}
+
+/** How the network is when nothing is wrong with it. */
+export interface NetworkSettings {
+  /** Messages by themselves, or the real transport over streams. */
+  readonly kind: 'messages' | 'streams';
+  readonly delayMs: { readonly least: number; readonly most: number };
+  readonly drop: number;
+  readonly duplicate: number;
+  readonly reorder: number;
+  readonly breakSnapshot: number;
+}
+
+export interface DiskSettings {
+  readonly syncMs: { readonly least: number; readonly most: number };
+}
+
+export interface ClientPlan {
+  readonly name: string;
+  /** Position of the member that it always asks; undefined: any, another one after a failure. */
+  readonly member: number | undefined;
+  readonly thinkMs: number;
+  readonly timeoutMs: number;
+}
+
+export interface WatcherPlan {
+  readonly name: string;
+  readonly member: number | undefined;
+  readonly key: string;
+  /** Undefined: the one key. */
+  readonly rangeEnd: string | undefined;
+  readonly startRevision: number;
+  readonly prevKv: boolean;
+  readonly progressNotify: boolean;
+  readonly fragment: boolean;
+  readonly noPut: boolean;
+  readonly noDelete: boolean;
+  /** Time that the client takes over each answer. */
+  readonly readMs: number;
+  /** Mean time between requests for progress; 0: none. */
+  readonly askMs: number;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly members: number;
+  readonly server: ServerSettings;
+  readonly network: NetworkSettings;
+  readonly disk: DiskSettings;
+  /** Speed of each member's clock. */
+  readonly clockRates: readonly number[];
+  readonly keys: number;
+  readonly valueBytes: number;
+  readonly clients: readonly ClientPlan[];
+  readonly watchers: readonly WatcherPlan[];
+  readonly faults: readonly PlannedFault[];
+  /** Least length of the first phase; it goes on until enough has happened. */
+  readonly chaosMs: number;
+}
+
+export function drawPlan(seed: number): Plan {
+  const chance = streamOf(seed, 'plan');
+  const members = chance.pick([3, 3, 3, 5]);
+  const heartbeatMs = chance.pick([50, 100]);
+  const server: ServerSettings = {
+    heartbeatMs,
+    electionMs: heartbeatMs * (5 + chance.below(6)),
+    preVote: chance.chance(0.8),
+    snapshotCount: chance.pick([10, 40, 150, 10_000]),
+    catchUpEntries: chance.pick([0, 5, 30, 200]),
+    flushIntervalMs: chance.pick([20, 100, 400]),
+    cacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
+    logCacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
+  };
+  const keys = chance.pick([2, 5, 12, 30]);
+  const chaosMs = chance.between(9_000, 15_000);
+  return {
+    seed,
+    members,
+    server,
+    network: drawNetwork(chance),
+    disk: { syncMs: { least: 0.2, most: chance.octaves(1, 16) } },
+    clockRates: Array.from({ length: members }, () =>
+      chance.chance(0.3) ? chance.between(0.9, 1.1) : 1,
+    ),
+    keys,
+    valueBytes: chance.pick([0, 0, 0, 100, 3_000]),
+    clients: drawClients(chance, members),
+    watchers: drawWatchers(chance, members, keys),
+    faults: drawFaults(streamOf(seed, 'faults'), {
+      members,
+      chaosMs,
+      electionMs: server.electionMs,
+    }),
+    chaosMs,
+  };
+}
+
+function drawNetwork(chance: Chance): NetworkSettings {
+  const rare = (most: number): number => (chance.chance(0.4) ? chance.next() * most : 0);
+  return {
+    kind: chance.pick(['messages', 'streams']),
+    delayMs: { least: 0.1, most: chance.octaves(0.5, 20) },
+    drop: rare(0.05),
+    duplicate: rare(0.1),
+    reorder: rare(0.3),
+    breakSnapshot: rare(0.3),
+  };
+}
+
+function drawClients(chance: Chance, members: number): ClientPlan[] {
+  const timeoutMs = chance.pick([1_000, 3_000, 8_000]);
+  const count = 4 + chance.below(6);
+  return Array.from({ length: count }, (_, i) => ({
+    name: `c${i + 1}`,
+    member: chance.chance(0.7) ? i % members : undefined,
+    thinkMs: chance.octaves(40, 320),
+    timeoutMs,
+  }));
+}
+
+function drawWatchers(chance: Chance, members: number, keys: number): WatcherPlan[] {
+  return Array.from({ length: 1 + chance.below(4) }, (_, i) => {
+    const one = chance.chance(0.3);
+    const filtered = chance.chance(0.25);
+    const noPut = filtered && chance.chance(0.5);
+    return {
+      name: `w${i + 1}`,
+      member: chance.chance(0.7) ? chance.below(members) : undefined,
+      key: one ? keyName(chance.below(keys)) : chance.pick(['', keyName(0), keyName(keys >> 1)]),
+      rangeEnd: one ? undefined : chance.pick(['\0', '\0', keyName(keys)]),
+      startRevision: chance.pick([0, 0, 1, 5, 30]),
+      prevKv: chance.chance(0.5),
+      progressNotify: chance.chance(0.5),
+      fragment: chance.chance(0.3),
+      noPut,
+      noDelete: filtered && !noPut,
+      readMs: chance.pick([0, 0, 1, 40]),
+      askMs: chance.pick([0, 0, 150, 1_000]),
+    };
+  });
+}
+
+/** Keys of the workload in byte order. */
+export function keyName(number: number): string {
+  return `k${String(number).padStart(2, '0')}`;
+}
+
+/** The kinds of fault that a plan has. */
+export function faultKinds(plan: Plan): readonly FaultKind[] {
+  return [...new Set(plan.faults.map(({ fault }) => fault.kind))].sort();
+}

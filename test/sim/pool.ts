@@ -1,0 +1,64 @@
+/** Runs seeds on all cores: a process for each, given a seed at a time. */
+import { type ChildProcess, fork } from 'node:child_process';
+import type { Summary } from './summary.ts';
+import type { WorkerAnswer } from './worker.ts';
+
+export interface PoolOptions {
+  readonly jobs: number;
+  /** The next seed; undefined when there are no more. */
+  readonly next: () => number | undefined;
+  readonly done: (summary: Summary) => void;
+}
+
+const workerPath = new URL('./worker.js', import.meta.url);
+
+/** Resolves when all seeds have been run; a worker that dies is a failure of its seed. */
+export async function runPool({ jobs, next, done }: PoolOptions): Promise<void> {
+  await Promise.all(Array.from({ length: jobs }, () => work(next, done)));
+}
+
+async function work(next: PoolOptions['next'], done: PoolOptions['done']): Promise<void> {
+  let child: ChildProcess | undefined;
+  for (let seed = next(); seed !== undefined; seed = next()) {
+    child ??= fork(workerPath);
+    const summary = await runOn(child, seed);
+    if (summary.virtualMs < 0) child = undefined;
+    done(summary);
+  }
+  child?.disconnect();
+}
+
+function runOn(child: ChildProcess, seed: number): Promise<Summary> {
+  return new Promise((resolve) => {
+    const ended = (code: number | null, signal: string | null): void => {
+      child.off('message', answered);
+      resolve(deadSummary(seed, `the worker ended with ${signal ?? String(code)}`));
+    };
+    const answered = ({ summary }: WorkerAnswer): void => {
+      child.off('exit', ended);
+      resolve(summary);
+    };
+    child.once('exit', ended);
+    child.once('message', answered);
+    child.send(seed);
+  });
+}
+
+/** For a run that has no report. */
+function deadSummary(seed: number, text: string): Summary {
+  return {
+    seed,
+    hash: '',
+    counts: false,
+    breaches: [{ rule: 'simulator', text, atMs: 0 }],
+    virtualMs: -1,
+    events: 0,
+    messages: 0,
+    operations: 0,
+    answered: 0,
+    watchRecords: 0,
+    elections: 0,
+    statesCompared: 0,
+    faults: {},
+  };
+}

@@ -1,0 +1,116 @@
+/** Writes down what clients asked and were told. */
+import type {
+  Answer,
+  Call,
+  Operation,
+  Outcome,
+  StateObservation,
+  WatchLog,
+  WatchRecord,
+} from '../check/history.ts';
+import type { WatchCreateRequest } from '../../src/gen/rpc.ts';
+import type { Trace } from './trace.ts';
+
+/** A watch log that still grows. */
+export interface OpenWatchLog extends WatchLog {
+  readonly position: number;
+  readonly records: WatchRecord[];
+}
+
+export class Recorder {
+  readonly operations: Operation[] = [];
+  readonly watches: OpenWatchLog[] = [];
+  readonly states: StateObservation[] = [];
+  readonly #trace: Trace;
+  readonly #now: () => number;
+  #started = 0;
+  answered = 0;
+
+  constructor(trace: Trace, now: () => number) {
+    this.#trace = trace;
+    this.#now = now;
+  }
+
+  /** Begins an operation; the result ends it. */
+  begin(client: string, member: string, call: Call): (outcome: Outcome) => void {
+    const id = this.#started++;
+    const startMs = this.#now();
+    this.#trace.detail(client, () => `#${id} asks ${member}: ${callText(call)}`);
+    return (outcome) => {
+      const endMs = this.#now();
+      this.operations.push({ id, client, member, call, startMs, endMs, outcome });
+      if (outcome.kind === 'answered') this.answered++;
+      this.#trace.number(id);
+      this.#trace.say(client, `#${id} ${outcomeText(outcome)}`);
+    };
+  }
+
+  watch(
+    client: string,
+    member: string,
+    request: WatchCreateRequest,
+    resumes: number | undefined,
+  ): OpenWatchLog {
+    const position = this.watches.length;
+    const log = { client, member, request, records: [], resumes, position };
+    this.watches.push(log);
+    this.#trace.say(client, `watches at ${member} from ${request.startRevision}`);
+    return log;
+  }
+
+  add(log: OpenWatchLog, record: WatchRecord): void {
+    log.records.push(record);
+    this.#trace.say(log.client, recordText(record));
+  }
+}
+
+export function callText(call: Call): string {
+  const text = (bytes: Uint8Array): string => JSON.stringify(Buffer.from(bytes).toString());
+  switch (call.kind) {
+    case 'put':
+      return `put ${text(call.request.key)} = ${text(call.request.value.subarray(0, 24))}`;
+    case 'range': {
+      const { key, rangeEnd, revision, serializable } = call.request;
+      const at = revision > 0 ? ` at ${revision}` : '';
+      return `range ${text(key)} ${text(rangeEnd)}${at}${serializable ? ' serializable' : ''}`;
+    }
+    case 'deleteRange':
+      return `delete ${text(call.request.key)} ${text(call.request.rangeEnd)}`;
+    case 'txn':
+      return `txn of ${call.request.compare.length} compares`;
+    case 'compact':
+      return `compact ${call.request.revision}`;
+  }
+}
+
+export function outcomeText(outcome: Outcome): string {
+  switch (outcome.kind) {
+    case 'answered':
+      return `answered at revision ${revisionOf(outcome.answer)}`;
+    case 'refused':
+      return `refused: ${outcome.message}`;
+    case 'unknown':
+      return `unknown: ${outcome.reason}`;
+  }
+}
+
+function revisionOf(answer: Answer): number {
+  return answer.header?.revision ?? 0;
+}
+
+function recordText(record: WatchRecord): string {
+  switch (record.kind) {
+    case 'created':
+      return `watch created at ${record.revision}`;
+    case 'events': {
+      const revisions = record.events.map(({ kv }) => kv?.modRevision ?? 0);
+      return `events ${revisions.join(' ')}${record.fragment ? ' and more' : ''}`;
+    }
+    case 'progress':
+      return `progress to ${record.revision}`;
+    case 'compacted':
+      return `watch compacted at ${record.compactRevision}`;
+    case 'ended':
+      return `watch ended: ${record.reason}`;
+  }
+}

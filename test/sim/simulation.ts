@@ -1,0 +1,259 @@
+/**
+ * Runs a plan: first everything that can go wrong, while promises must hold; then the faults end
+ * for a quorum, which must make progress, and for all, who must come to the same state.
+ */
+import { checkHistory } from '../check/index.ts';
+import type { History } from '../check/history.ts';
+import { Client, type Workload } from './client.ts';
+import { type Breach, Cluster } from './cluster.ts';
+import { streamOf } from './chance.ts';
+import { Faults } from './faults.ts';
+import type { Fault, FaultKind } from './fault-plan.ts';
+import { stateHash } from './member.ts';
+import type { Plan } from './plan.ts';
+import { Port } from './port.ts';
+import { Recorder } from './recorder.ts';
+import { Scheduler } from './scheduler.ts';
+import { Trace } from './trace.ts';
+import { truthOf } from './truth.ts';
+import { Watcher } from './watcher.ts';
+
+/** A run that saw less proves little, and does not count. */
+export const enough = { operations: 300, faults: 10, elections: 2 } as const;
+/** The first phase ends here even if too little happened. */
+const chaosLimitMs = 40_000;
+/** Time in which a healthy quorum must have a leader and answer, and all must agree. */
+const progressLimitMs = 60_000;
+/** Answers that a healthy quorum must give. */
+const progressOperations = 20;
+const sliceMs = 1_000;
+const leaderFalls: Fault = { kind: 'crash', target: 'leader', power: true };
+
+export interface RunOptions {
+  /** Takes the timeline, a line at a time. */
+  readonly line?: (text: string) => void;
+  /** Ends the run at this time, without the second phase. */
+  readonly untilMs?: number;
+}
+
+export interface RunReport {
+  readonly seed: number;
+  readonly hash: string;
+  readonly breaches: readonly Breach[];
+  /** It saw enough to count. */
+  readonly counts: boolean;
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly operations: number;
+  readonly answered: number;
+  readonly watchRecords: number;
+  readonly elections: number;
+  readonly statesCompared: number;
+  readonly messages: number;
+  readonly faults: Readonly<Partial<Record<FaultKind, number>>>;
+  readonly history: History;
+}
+
+export async function simulate(plan: Plan, options: RunOptions = {}): Promise<RunReport> {
+  const run = new Run(plan, options);
+  return run.run();
+}
+
+class Run {
+  readonly #plan: Plan;
+  readonly #options: RunOptions;
+  readonly #trace: Trace;
+  readonly #scheduler: Scheduler;
+  readonly #cluster: Cluster;
+  readonly #recorder: Recorder;
+  readonly #faults: Faults;
+  readonly #workload: Workload;
+  readonly #clients: Client[];
+  readonly #watchers: Watcher[];
+  #bursts = 0;
+
+  constructor(plan: Plan, options: RunOptions) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#trace = new Trace(options.line);
+    this.#scheduler = new Scheduler(this.#trace);
+    this.#trace.useClock(() => this.#scheduler.nowMs);
+    this.#cluster = new Cluster(plan, this.#scheduler, this.#trace);
+    this.#recorder = new Recorder(this.#trace, () => this.#scheduler.nowMs);
+    this.#faults = new Faults(this.#cluster, (requests) => this.#burst(requests));
+    const port = new Port({
+      cluster: this.#cluster,
+      chance: streamOf(plan.seed, 'port'),
+      reaches: (position) => this.#faults.clientsReach(position),
+    });
+    this.#workload = { plan, port, recorder: this.#recorder };
+    this.#clients = plan.clients.map((each) => new Client(each, this.#workload));
+    this.#watchers = plan.watchers.map((each) => new Watcher(each, this.#workload));
+  }
+
+  async run(): Promise<RunReport> {
+    this.#cluster.start();
+    for (const client of this.#clients) client.start();
+    for (const watcher of this.#watchers) watcher.start();
+    this.#faults.schedule(this.#plan.faults);
+    const { untilMs } = this.#options;
+    if (untilMs !== undefined) await this.#pass(untilMs);
+    else await this.#phases();
+    return this.#report(untilMs === undefined);
+  }
+
+  get #broken(): boolean {
+    return this.#cluster.breaches.length > 0;
+  }
+
+  async #phases(): Promise<void> {
+    await this.#pass(this.#plan.chaosMs);
+    while (!this.#broken && !this.#sawEnough() && this.#scheduler.nowMs < chaosLimitMs) {
+      // Faults that found no victim leave a run too quiet: the leader falls until it is not.
+      this.#faults.schedule([{ atMs: 0, forMs: sliceMs / 2, fault: leaderFalls }]);
+      await this.#pass(this.#scheduler.nowMs + 2 * sliceMs);
+    }
+    if (!this.#broken) await this.#quorumHeals();
+    if (!this.#broken) await this.#allHeal();
+  }
+
+  async #pass(untilMs: number): Promise<void> {
+    await this.#scheduler.run(untilMs, () => this.#broken);
+  }
+
+  #sawEnough(): boolean {
+    return (
+      this.#recorder.answered >= enough.operations &&
+      this.#faults.count >= enough.faults &&
+      this.#cluster.oracle.elections >= enough.elections
+    );
+  }
+
+  /** The rest stays away: a quorum must do without it. */
+  async #quorumHeals(): Promise<void> {
+    const { members, wanted, chance } = this.#cluster;
+    const quorum = Math.floor(members.length / 2) + 1;
+    // What is damaged may turn out to be lost once it starts.
+    const sound = wanted.filter(({ disk }) => disk !== 'damaged');
+    if (sound.length < quorum) {
+      this.#cluster.broken('quorum', 'more members are lost than faults were planned for');
+      return;
+    }
+    this.#trace.say('run', 'a quorum heals');
+    this.#faults.heal();
+    const stays = chance.shuffled(sound).slice(0, quorum);
+    const away = wanted.filter((member) => !stays.includes(member));
+    for (const member of away) if (member.process !== undefined) member.crash(1e9, true);
+    for (const member of wanted) if (!away.includes(member)) member.start();
+    const before = this.#recorder.answered;
+    await this.#until(
+      'progress',
+      () => this.#recorder.answered >= before + progressOperations,
+      () => `a healthy quorum gave ${this.#recorder.answered - before} answers`,
+    );
+    for (const member of away) member.start();
+  }
+
+  async #allHeal(): Promise<void> {
+    this.#trace.say('run', 'all heal');
+    for (const client of this.#clients) client.stop();
+    await this.#until(
+      'convergence',
+      () => !this.#clients.some(({ busy }) => busy) && this.#converged(),
+      () => this.#differences(),
+    );
+    if (this.#broken) return;
+    const revision = this.#cluster.leader?.running?.store.revision ?? 0;
+    await this.#until(
+      'watch-progress',
+      () => this.#watchers.every((watcher) => watcher.knowsUpTo(revision)),
+      () => 'a watcher has not been sent all events',
+    );
+    for (const watcher of this.#watchers) watcher.stop();
+  }
+
+  async #until(rule: string, holds: () => boolean, otherwise: () => string): Promise<void> {
+    const limitMs = this.#scheduler.nowMs + progressLimitMs;
+    while (!this.#broken && !holds()) {
+      if (this.#scheduler.nowMs >= limitMs) {
+        this.#cluster.broken(rule, `${otherwise()} within ${progressLimitMs / 1000} s`);
+        return;
+      }
+      await this.#pass(this.#scheduler.nowMs + sliceMs / 10);
+    }
+  }
+
+  #converged(): boolean {
+    const states = new Set<string>();
+    for (const member of this.#cluster.wanted) {
+      const { running } = member;
+      if (running === undefined) return false;
+      const { appliedIndex, committedIndex } = running.server;
+      if (appliedIndex !== committedIndex) return false;
+      states.add(`${appliedIndex} ${stateHash(running)}`);
+    }
+    return states.size === 1;
+  }
+
+  #differences(): string {
+    const states = this.#cluster.wanted.map(({ name, running }) => {
+      if (running === undefined) return `${name} is down`;
+      const { appliedIndex, committedIndex } = running.server;
+      return `${name} has applied ${appliedIndex} of ${committedIndex}`;
+    });
+    return `the members did not come to one state: ${states.join(', ')}`;
+  }
+
+  /** Clients that ask once, all at the same time. */
+  #burst(requests: number): void {
+    const number = ++this.#bursts;
+    for (let i = 0; i < requests; i++) {
+      const name = `b${number}.${i + 1}`;
+      const member = i % this.#plan.members;
+      const client = new Client({ name, member, thinkMs: 0, timeoutMs: 3_000 }, this.#workload);
+      client.putOnce();
+    }
+  }
+
+  #report(complete: boolean): RunReport {
+    const { oracle, breaches, network } = this.#cluster;
+    const { operations, watches, answered } = this.#recorder;
+    for (const { name, running } of this.#cluster.wanted) {
+      if (running === undefined) continue;
+      this.#recorder.states.push({
+        member: name,
+        index: running.server.appliedIndex,
+        revision: running.store.revision,
+        hash: stateHash(running).toString(16),
+      });
+    }
+    const history: History = {
+      operations,
+      watches,
+      states: this.#recorder.states,
+      events: truthOf(oracle.entries),
+    };
+    const found: Breach[] = [...breaches];
+    if (complete || breaches.length > 0) {
+      for (const { rule, text } of checkHistory(history)) {
+        found.push({ rule, text, atMs: this.#scheduler.nowMs });
+      }
+    }
+    return {
+      seed: this.#plan.seed,
+      hash: this.#trace.hash,
+      breaches: found,
+      counts: this.#sawEnough(),
+      virtualMs: this.#scheduler.nowMs,
+      events: this.#scheduler.count,
+      operations: operations.length,
+      answered,
+      watchRecords: watches.reduce((sum, { records }) => sum + records.length, 0),
+      elections: oracle.elections,
+      statesCompared: oracle.statesCompared,
+      messages: network.delivered,
+      faults: this.#faults.injected,
+      history,
+    };
+  }
+}

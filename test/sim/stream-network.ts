@@ -1,0 +1,241 @@
+/**
+ * Connections between members as TCP gives them: frames arrive whole and in order or not at all. A
+ * cut link says nothing: what is under way waits, and comes after all if the link is mended before
+ * either end has given up. A dead process resets what it had open, where the reset gets through.
+ */
+import type { MemberId } from '../../src/raft/index.ts';
+import type { Carrier, FrameStream, FrameStreamEvents } from '../../src/transport/stream.ts';
+import type { Chance } from './chance.ts';
+import { type LinkFaults, type NetworkOptions, peerUrl, type Plug } from './network.ts';
+import type { NetworkSettings } from './plan.ts';
+import type { Scheduler } from './scheduler.ts';
+
+/** Bytes under way on a stream past which a writer has to wait. */
+const windowBytes = 64 * 1024;
+/** How often frames that wait behind a cut link are tried again, as TCP sends again. */
+const resendMs = 100;
+/** A connection that nobody answers. */
+const dialTimeoutMs = 1_000;
+
+type Accept = (stream: FrameStream) => FrameStreamEvents;
+
+interface Life {
+  readonly plug: Plug;
+  accept: Accept | undefined;
+  readonly ends: Set<End>;
+}
+
+export class StreamNetwork {
+  readonly scheduler: Scheduler;
+  readonly chance: Chance;
+  readonly settings: NetworkSettings;
+  #faults: LinkFaults;
+  readonly #lives = new Map<MemberId, Life>();
+  readonly #cuts = new Set<string>();
+  delivered = 0;
+
+  constructor({ scheduler, chance, settings }: NetworkOptions) {
+    this.scheduler = scheduler;
+    this.chance = chance;
+    this.settings = settings;
+    this.#faults = settings;
+  }
+
+  carrier(plug: Plug): Carrier {
+    const life: Life = { plug, accept: undefined, ends: new Set() };
+    this.#lives.set(plug.id, life);
+    return {
+      listen: (accept, done) => {
+        life.accept = accept;
+        plug.process.defer(() => done(undefined, [peerUrl(plug.id)]));
+      },
+      dial: (url, _channel, events) => this.#dial(life, url, events),
+      stop: (done) => {
+        this.#end(life);
+        plug.process.defer(done);
+      },
+    };
+  }
+
+  unplug(plug: Plug): void {
+    const life = this.#lives.get(plug.id);
+    if (life?.plug === plug) this.#end(life);
+  }
+
+  setCut(from: MemberId, to: MemberId, cut: boolean): void {
+    if (cut) this.#cuts.add(`${from}>${to}`);
+    else this.#cuts.delete(`${from}>${to}`);
+  }
+
+  setFaults(faults: LinkFaults): void {
+    this.#faults = faults;
+  }
+
+  isCut(from: MemberId, to: MemberId): boolean {
+    return this.#cuts.has(`${from}>${to}`);
+  }
+
+  delayMs(): number {
+    const { least, most } = this.#faults.delayMs;
+    return this.chance.between(least, most);
+  }
+
+  /** Whether a frame breaks the connection it travels on: a stream loses nothing else. */
+  breaks(): boolean {
+    return this.#faults.drop > 0 && this.chance.chance(this.#faults.drop / 10);
+  }
+
+  #end(life: Life): void {
+    if (this.#lives.get(life.plug.id) === life) this.#lives.delete(life.plug.id);
+    for (const end of [...life.ends]) end.close();
+  }
+
+  #dial(from: Life, url: string, events: FrameStreamEvents): FrameStream {
+    const near = new End(this, from, events);
+    this.scheduler.after(this.delayMs(), 0, () => {
+      const to = [...this.#lives.values()].find(({ plug }) => peerUrl(plug.id) === url);
+      const { id } = from.plug;
+      const target = to?.plug.id ?? id;
+      if (this.isCut(id, target) || this.isCut(target, id)) near.fail('no route', dialTimeoutMs);
+      else if (to?.accept === undefined) near.fail('connection refused', 0);
+      else this.#connect(near, to, to.accept);
+    });
+    return near;
+  }
+
+  #connect(near: End, to: Life, accept: Accept): void {
+    if (near.isClosed) return;
+    const far = new End(this, to, undefined);
+    far.other = near;
+    near.other = far;
+    to.plug.process.deliver(() => {
+      far.events = accept(far);
+    });
+    near.flush();
+  }
+}
+
+interface Waiting {
+  readonly frame: Uint8Array | undefined;
+  readonly done: (() => void) | undefined;
+}
+
+/** One end of a connection. */
+class End implements FrameStream {
+  readonly #network: StreamNetwork;
+  readonly #life: Life;
+  events: FrameStreamEvents | undefined;
+  other: End | undefined;
+  #closed = false;
+  /** Written before the connection was there. */
+  #early: Waiting[] = [];
+  /** Sent and not arrived, in order. */
+  #underWay: Waiting[] = [];
+  #underWayBytes = 0;
+  #paused = false;
+  /** Arrived while reading was paused. */
+  #unread: Uint8Array[] = [];
+
+  constructor(network: StreamNetwork, life: Life, events: FrameStreamEvents | undefined) {
+    this.#network = network;
+    this.#life = life;
+    this.events = events;
+    life.ends.add(this);
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  get id(): MemberId {
+    return this.#life.plug.id;
+  }
+
+  write(frame: Uint8Array, done: () => void): void {
+    if (this.#closed) return;
+    const copy = Uint8Array.from(frame);
+    if (this.other === undefined) {
+      this.#early.push({ frame: copy, done });
+      return;
+    }
+    const full = this.#underWayBytes > windowBytes;
+    if (!full) this.#life.plug.process.defer(done);
+    this.#send({ frame: copy, done: full ? done : undefined });
+  }
+
+  /** The connection is there: sends what was written before. */
+  flush(): void {
+    for (const { frame, done } of this.#early.splice(0)) {
+      if (frame !== undefined) this.write(frame, done ?? (() => {}));
+    }
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#life.plug.process.defer(() => this.#read());
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#life.ends.delete(this);
+    // The other end learns of it as it learns of data: after what was sent before.
+    if (this.other !== undefined) this.#send({ frame: undefined, done: undefined });
+  }
+
+  /** Ends from this side, told after a while. */
+  fail(reason: string, delayMs: number): void {
+    this.#network.scheduler.after(delayMs, 0, () => this.#closedBy(reason));
+  }
+
+  #closedBy(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#life.ends.delete(this);
+    this.#life.plug.process.deliver(() => this.events?.closed(reason));
+  }
+
+  #send(waiting: Waiting): void {
+    this.#underWay.push(waiting);
+    this.#underWayBytes += waiting.frame?.length ?? 0;
+    this.#network.scheduler.after(this.#network.delayMs(), 0, () => this.#arrive());
+  }
+
+  /** Whichever delay ends first is that of the oldest frame: order is kept. */
+  #arrive(): void {
+    const { other } = this;
+    const [first] = this.#underWay;
+    if (other === undefined || first === undefined) return;
+    if (this.#network.isCut(this.id, other.id)) {
+      if (!other.isClosed) this.#network.scheduler.after(resendMs, 0, () => this.#arrive());
+      return;
+    }
+    this.#underWay.shift();
+    this.#underWayBytes -= first.frame?.length ?? 0;
+    if (first.done !== undefined) this.#life.plug.process.deliver(first.done);
+    if (first.frame === undefined) other.#closedBy('closed by the other end');
+    else if (this.#network.breaks()) {
+      other.#closedBy('connection reset');
+      this.#closedBy('connection reset');
+    } else other.#take(first.frame);
+  }
+
+  #take(frame: Uint8Array): void {
+    if (this.#closed) return;
+    this.#network.delivered++;
+    this.#unread.push(frame);
+    this.#life.plug.process.deliver(() => this.#read());
+  }
+
+  #read(): void {
+    while (!this.#paused && !this.#closed) {
+      const frame = this.#unread.shift();
+      if (frame === undefined) return;
+      this.events?.frame(frame);
+    }
+  }
+}
