@@ -146,7 +146,7 @@ export function contentsOf({ store }: State): string {
   const pairs = store
     .range(range)
     .kvs.map(({ key, value }): [string, string] => [
-      Buffer.from(key as Uint8Array).toString('latin1'),
+      Buffer.from(key).toString('latin1'),
       Buffer.from(value).toString('latin1'),
     ]);
   return describe(new Map(pairs));
