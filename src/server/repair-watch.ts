@@ -53,7 +53,7 @@ export class RepairWatch {
     if (this.#looks % looksPerReport === 0) {
       const fields = { 'last-index': lastIndex(), 'awaited-term': term };
       const waits = hasLeader()
-        ? 'this member lost part of its log and gets it from the leader; until then it does not vote'
+        ? 'this member lost part of its log and gets it from the leader; it does not vote yet'
         : 'this member lost part of its log and does not vote; it waits for a leader that a ' +
           'majority elects without it';
       logger.warn(fields, waits);

@@ -52,6 +52,20 @@ export class MemoryDirectory {
     this.#holder = undefined;
   }
 
+  /** What a crash would leave now; `survives` is asked for each batch that is not synced. */
+  afterCrash(survives: (database: string) => boolean): MemoryDirectory {
+    const left = new MemoryDirectory();
+    for (const [name, disk] of this.#disks) {
+      left.#disks.set(
+        name,
+        disk.afterCrash(() => survives(name)),
+      );
+    }
+    left.identity = this.identity;
+    left.termBound = this.termBound;
+    return left;
+  }
+
   hold(holder: MemoryDirectoryStore): boolean {
     if (this.#holder !== undefined) return false;
     this.#holder = holder;

@@ -2,7 +2,8 @@
  * Damage to the files of members on disk: whatever it is, the cluster converges with all that was
  * acknowledged, or the members concerned refuse or wait and say why. Never is an answer wrong.
  *
- * `DAMAGE_CASES=all` runs every case there is; `DAMAGE_REPORT` names a file for the outcomes as JSON.
+ * `DAMAGE_CASES=all` runs every case there is; `DAMAGE_REPORT` names a file for the outcomes, as
+ * JSON.
  */
 import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
