@@ -9,6 +9,7 @@ import { WatchService } from '../../src/api/watch.ts';
 import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
 import { joinedHash } from '../../src/mvcc/state-digest.ts';
+import type { WatchStreamOptions } from '../../src/mvcc/watch-stream.ts';
 import { Member, type MemberOptions } from '../../src/server/member.ts';
 import { foundCluster } from '../../src/server/state.ts';
 import { type DataDirectory, openDataDirectory } from '../../src/storage/data-directory.ts';
@@ -175,7 +176,13 @@ export class SimMember {
   #serve(number: number, process: Process, chance: Chance, member: Member): void {
     const config = { ...defaultConfig, watchProgressNotifyIntervalMs: progressIntervalMs };
     const { id: clusterId } = this.#cluster;
-    const backend = apiBackend({ member, clusterId, config, clock: process, random: chance });
+    const { unsentDeliveries, unsentBytes, fragmentBytes } = this.#cluster.plan.watch;
+    const sound = apiBackend({ member, clusterId, config, clock: process, random: chance });
+    const backend = Object.assign(sound, {
+      fragmentBytes,
+      openWatchStream: (options: WatchStreamOptions) =>
+        member.watchable.openStream({ ...options, unsentDeliveries, unsentBytes }),
+    });
     this.#life = {
       number,
       process,

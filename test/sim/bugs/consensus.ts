@@ -28,11 +28,11 @@ const elections: readonly PlantedBug[] = [
       },
       {
         file: 'src/storage/raft-log.ts',
-        find: 'for (const segment of written) segment.stored = true;',
+        find: 'done(error);\n    });\n  }\n',
         replace:
-          'for (const segment of written) segment.stored = true;\n' +
+          'done(error);\n    });\n' +
           'const vote = put(logKeys.hardState, encodeHardState(this.#hardState));\n' +
-          'this.#engine.write([vote], false, () => {});',
+          'this.#engine.write([vote], false, () => {});\n  }\n',
       },
     ],
   },
