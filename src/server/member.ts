@@ -36,7 +36,7 @@ import {
   type StateFacts,
 } from './metrics.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
-import { raftConfig } from './raft-options.ts';
+import { raftConfig, type RaftLimits } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State } from './state.ts';
@@ -73,6 +73,7 @@ export interface MemberOptions {
   readonly compactionRestMs: number;
   /** Memory for values. */
   readonly cacheBytes?: number;
+  readonly limits?: RaftLimits;
   readonly observer?: MemberObserver;
 }
 

@@ -13,7 +13,14 @@ const uncommittedSizeLimitBytes = 256 * 1024 * 1024;
 const inflightMessagesLimit = 512;
 const inflightBytesLimit = 64 * 1024 * 1024;
 
+/** Limits that a simulation makes small enough to be reached. */
+export interface RaftLimits {
+  readonly appendSizeLimitBytes?: number;
+  readonly uncommittedSizeLimitBytes?: number;
+}
+
 export interface RaftSettings {
+  readonly limits?: RaftLimits;
   readonly memberId: MemberId;
   readonly storage: LogStorage;
   readonly applied: number;
@@ -39,6 +46,7 @@ export function raftConfig(settings: RaftSettings): RaftConfig {
     uncommittedSizeLimitBytes,
     inflightMessagesLimit,
     inflightBytesLimit,
+    ...settings.limits,
     preVote,
     checkQuorum: true,
     leaseReads: false,

@@ -199,7 +199,9 @@ export class Client {
       targetUnion: { case: 'modRevision', value: seen },
     });
     const put = PutRequest.create({ key, value: this.#value() });
-    const range = RangeRequest.create({ key });
+    // A past that may be compacted by then: the txn is refused, on all members or on none.
+    const past = Math.max(1, this.#revision - this.#chance.below(30));
+    const range = RangeRequest.create({ key, revision: this.#chance.chance(0.2) ? past : 0 });
     return TxnRequest.create({
       compare: [compare],
       success: [RequestOp.create({ request: { case: 'requestPut', value: put } })],

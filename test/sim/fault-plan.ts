@@ -128,7 +128,7 @@ function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
     case 'crash-all':
       return { kind, power: chance.chance(0.8) };
     case 'split':
-      return { kind, group: 1 + chance.below(2 ** frame.members - 2) };
+      return { kind, group: chance.below(2 ** frame.members) };
     case 'one-way':
       return { kind, target, from: chance.chance(0.5) };
     case 'ring':
@@ -162,7 +162,7 @@ function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
 
 /** Damage that only other members can make good: in fewer of them than would lose a quorum. */
 function drawDamage(chance: Chance, { members, chaosMs }: Frame): PlannedFault[] {
-  if (!chance.chance(0.25)) return [];
+  if (members < 3 || !chance.chance(0.25)) return [];
   const victims = chance
     .shuffled(Array.from({ length: members }, (_, i) => i))
     .slice(0, 1 + chance.below((members - 1) / 2));

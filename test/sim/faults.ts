@@ -80,10 +80,11 @@ export class Faults {
       case 'pause':
         return this.#pause(fault.target);
       case 'split':
-      case 'isolate':
       case 'one-way':
       case 'ring':
         return this.#cut(this.#links(fault));
+      case 'isolate':
+        return this.#isolate(fault);
       case 'swizzle':
         return this.#swizzle(fault.share, forMs, number);
       case 'slow-network':
@@ -144,6 +145,18 @@ export class Faults {
     const position = this.#cluster.member(fault.target)?.position;
     if (fault.kind === 'isolate') return all.filter((link) => link.some((end) => end === position));
     return all.filter(([from, to]) => (fault.from ? from : to) === position);
+  }
+
+  /** Cuts a member off, and looks at it before it comes back. */
+  #isolate(fault: Extract<Fault, { kind: 'isolate' }>): Undo | undefined {
+    const member = this.#cluster.member(fault.target);
+    const mend = this.#cut(this.#links(fault));
+    if (mend === undefined || member === undefined) return mend;
+    const look = watchIsolated(member, this.#cluster);
+    return () => {
+      look();
+      mend();
+    };
   }
 
   #cut(links: readonly (readonly [number, number])[]): Undo | undefined {
@@ -262,4 +275,32 @@ function failDisk(member: SimMember, code: string): void {
   if (disk === undefined) return;
   member.disk = 'failing';
   disk.failNextWrite(new Error(`${code}: simulated`));
+}
+
+/** What was under way when a member was cut off arrives within so long, or never. */
+const arrivalMs = 1_500;
+
+/**
+ * A member that hears nobody must stop leading (dissertation 6.2), and, where pre-votes are asked,
+ * must not raise its term, or it would depose the leader when it comes back (9.6).
+ */
+function watchIsolated(member: SimMember, cluster: Cluster): () => void {
+  const { life } = member;
+  const startMs = cluster.scheduler.nowMs;
+  const { electionMs, preVote } = cluster.plan.server;
+  const { term, isLeader } = life?.member.server ?? { term: 0, isLeader: false };
+  const pauses = life?.process.pauses;
+  return () => {
+    const lasted = cluster.scheduler.nowMs - startMs;
+    if (life === undefined || member.life !== life || life.process.pauses !== pauses) return;
+    if (lasted < arrivalMs + 3 * electionMs || life.process.paused) return;
+    const { server } = life.member;
+    if (isLeader && server.isLeader && server.term === term) {
+      cluster.broken('check-quorum', `${member.name} led for ${lasted} ms and heard nobody`);
+    }
+    // An election that had begun already may raise it once.
+    if (preVote && server.term > term + 1) {
+      cluster.broken('pre-vote', `${member.name} went from term ${term} to ${server.term} alone`);
+    }
+  };
 }

@@ -9,6 +9,7 @@ import { WatchService } from '../../src/api/watch.ts';
 import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
 import { joinedHash } from '../../src/mvcc/state-digest.ts';
+import type { WatchStreamOptions } from '../../src/mvcc/watch-stream.ts';
 import type { Member, MemberOptions } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
 import { DataDirectoryError } from '../../src/storage/errors.ts';
@@ -178,7 +179,13 @@ export class SimMember {
   #serve(number: number, process: Process, chance: Chance, member: Member): void {
     const config = { ...defaultConfig, watchProgressNotifyIntervalMs: progressIntervalMs };
     const { id: clusterId } = this.#cluster;
-    const backend = apiBackend({ member, clusterId, config, clock: process, random: chance });
+    const { unsentDeliveries, unsentBytes, fragmentBytes } = this.#cluster.plan.watch;
+    const sound = apiBackend({ member, clusterId, config, clock: process, random: chance });
+    const backend = Object.assign(sound, {
+      fragmentBytes,
+      openWatchStream: (options: WatchStreamOptions) =>
+        member.watchable.openStream({ ...options, unsentDeliveries, unsentBytes }),
+    });
     const life: Life = {
       number,
       process,

@@ -30,6 +30,7 @@ export class Witness {
   #committed = 0;
   #ledTerm = 0;
   #lastApplied: number | undefined;
+  #uncommittedBytes = 0;
 
   constructor(oracle: Oracle, member: string) {
     this.#oracle = oracle;
@@ -42,12 +43,25 @@ export class Witness {
     const { core } = node;
     if (core.role === 'leader' && core.term !== this.#ledTerm) {
       this.#ledTerm = core.term;
-      this.#oracle.leads(this.member, node);
+      this.#oracle.leads(this, node);
     }
+    this.#checkUncommitted(node);
     if (core.log.committed > this.#committed) {
       this.#oracle.commits(this.member, node, this.#committed);
       this.#committed = core.log.committed;
     }
+  }
+
+  /** Only what comes to an empty tail may exceed the limit: anything could be larger. */
+  #checkUncommitted({ core }: RawNode): void {
+    const { uncommittedBytes, config } = core;
+    const grew = this.#uncommittedBytes > 0 && uncommittedBytes > this.#uncommittedBytes;
+    this.#uncommittedBytes = uncommittedBytes;
+    if (!grew || uncommittedBytes <= config.uncommittedSizeLimitBytes) return;
+    throw new OracleFailure(
+      'uncommitted-limit',
+      `${this.member} holds ${uncommittedBytes} bytes that no quorum has`,
+    );
   }
 
   applying(entry: Entry): void {
@@ -67,7 +81,8 @@ export class Witness {
 }
 
 export class Oracle {
-  readonly #leaders = new Map<number, string>();
+  /** A life leads in its term: another one of the same member may not. */
+  readonly #leaders = new Map<number, Witness>();
   /** By index, from 1 on. */
   readonly #committed: (Committed | undefined)[] = [];
   readonly #states = new Map<number, { readonly member: string; readonly hash: bigint }>();
@@ -92,16 +107,17 @@ export class Oracle {
   }
 
   /** Election safety and leader completeness. */
-  leads(member: string, { core }: RawNode): void {
+  leads(witness: Witness, { core }: RawNode): void {
+    const { member } = witness;
     const other = this.#leaders.get(core.term);
-    if (other !== undefined && other !== member) {
+    if (other !== undefined && other !== witness) {
       throw new OracleFailure(
         'election-safety',
-        `${member} and ${other} both lead in term ${core.term}`,
+        `${member} leads in term ${core.term}, in which ${other.member} has led`,
       );
     }
     if (other === undefined) this.elections++;
-    this.#leaders.set(core.term, member);
+    this.#leaders.set(core.term, witness);
     this.maxTerm = Math.max(this.maxTerm, core.term);
     for (let index = this.highestCommit; index >= core.log.firstIndex(); index--) {
       const known = this.#committed[index];

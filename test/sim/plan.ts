@@ -19,6 +19,18 @@ export interface ServerSettings {
   /** Memory for values, small enough that some are read from disk. */
   readonly cacheBytes: number;
   readonly logCacheBytes: number;
+  /** Small enough that logs travel in pieces and that leaders refuse proposals. */
+  readonly limits: {
+    readonly appendSizeLimitBytes: number;
+    readonly uncommittedSizeLimitBytes: number;
+  };
+}
+
+/** What a member keeps for watchers and sends them at a time: little, so that some fall behind. */
+export interface WatchSettings {
+  readonly unsentDeliveries: number;
+  readonly unsentBytes: number;
+  readonly fragmentBytes: number;
 }
 
 /** How the network is when nothing is wrong with it. */
@@ -66,6 +78,7 @@ export interface Plan {
   readonly seed: number;
   readonly members: number;
   readonly server: ServerSettings;
+  readonly watch: WatchSettings;
   readonly network: NetworkSettings;
   readonly disk: DiskSettings;
   /** Members of a program that speaks a newer protocol to the others too, by position. */
@@ -83,7 +96,7 @@ export interface Plan {
 
 export function drawPlan(seed: number): Plan {
   const chance = streamOf(seed, 'plan');
-  const members = chance.pick([3, 3, 3, 5]);
+  const members = chance.pick([1, 3, 3, 3, 3, 3, 5, 5]);
   const heartbeatMs = chance.pick([50, 100]);
   const server: ServerSettings = {
     heartbeatMs,
@@ -94,6 +107,15 @@ export function drawPlan(seed: number): Plan {
     flushIntervalMs: chance.pick([20, 100, 400]),
     cacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
     logCacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
+    limits: {
+      appendSizeLimitBytes: chance.pick([1, 500, 1_000_000]),
+      uncommittedSizeLimitBytes: chance.pick([2_000, 20_000, 1_000_000]),
+    },
+  };
+  const watch: WatchSettings = {
+    unsentDeliveries: chance.pick([1, 3, 4_000]),
+    unsentBytes: chance.pick([500, 1_000_000]),
+    fragmentBytes: chance.pick([300, 1_000, 1_000_000]),
   };
   const keys = chance.pick([2, 5, 12, 30]);
   const chaosMs = chance.between(9_000, 15_000);
@@ -101,6 +123,7 @@ export function drawPlan(seed: number): Plan {
     seed,
     members,
     server,
+    watch,
     network: drawNetwork(chance),
     disk: { syncMs: { least: 0.2, most: chance.octaves(1, 16) } },
     newer: Array.from({ length: members }, (_, i) => i).filter(() => chance.chance(0.15)),

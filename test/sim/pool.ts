@@ -8,19 +8,23 @@ export interface PoolOptions {
   /** The next seed; undefined when there are no more. */
   readonly next: () => number | undefined;
   readonly done: (summary: Summary) => void;
+  /** What runs the seeds: this simulator by default. */
+  readonly worker?: string | URL;
 }
 
-const workerPath = new URL('./worker.js', import.meta.url);
+const ownWorker = new URL('./worker.js', import.meta.url);
+/** A run takes well below a second; one that takes so long never ends. */
+const runLimitMs = 60_000;
 
 /** Resolves when all seeds have been run; a worker that dies is a failure of its seed. */
-export async function runPool({ jobs, next, done }: PoolOptions): Promise<void> {
-  await Promise.all(Array.from({ length: jobs }, () => work(next, done)));
+export async function runPool(options: PoolOptions): Promise<void> {
+  await Promise.all(Array.from({ length: options.jobs }, () => work(options)));
 }
 
-async function work(next: PoolOptions['next'], done: PoolOptions['done']): Promise<void> {
+async function work({ next, done, worker = ownWorker }: PoolOptions): Promise<void> {
   let child: ChildProcess | undefined;
   for (let seed = next(); seed !== undefined; seed = next()) {
-    child ??= fork(workerPath);
+    child ??= fork(worker);
     const summary = await runOn(child, seed);
     if (summary.virtualMs < 0) child = undefined;
     done(summary);
@@ -30,11 +34,19 @@ async function work(next: PoolOptions['next'], done: PoolOptions['done']): Promi
 
 function runOn(child: ChildProcess, seed: number): Promise<Summary> {
   return new Promise((resolve) => {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill('SIGKILL');
+    }, runLimitMs);
     const ended = (code: number | null, signal: string | null): void => {
+      clearTimeout(timer);
       child.off('message', answered);
-      resolve(deadSummary(seed, `the worker ended with ${signal ?? String(code)}`));
+      const text = `the worker ended with ${signal ?? String(code)}`;
+      resolve(deadSummary(seed, late ? `no end within ${runLimitMs / 1000} s` : text));
     };
     const answered = ({ summary }: WorkerAnswer): void => {
+      clearTimeout(timer);
       child.off('exit', ended);
       resolve(summary);
     };

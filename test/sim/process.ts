@@ -23,6 +23,8 @@ export class Process implements Clock {
   #wallOffsetMs = 0;
   #dead = false;
   #paused: (() => void)[] | undefined;
+  /** How often it was paused. */
+  pauses = 0;
 
   constructor(options: ProcessOptions) {
     this.#options = options;
@@ -94,6 +96,7 @@ export class Process implements Clock {
 
   pause(): void {
     this.#paused ??= [];
+    this.pauses++;
   }
 
   /** What was due while the process stood still happens now, in the order in which it was due. */

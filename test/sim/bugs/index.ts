@@ -1,0 +1,53 @@
+/** All planted bugs, and the classic mistakes that cannot be made yet. */
+import type { LaterBug, PlantedBug } from './bug.ts';
+import { consensusBugs } from './consensus.ts';
+import { readBugs } from './reads.ts';
+import { stateBugs } from './state.ts';
+import { storageBugs } from './storage.ts';
+import { watchBugs } from './watch.ts';
+
+export const plantedBugs: readonly PlantedBug[] = [
+  ...consensusBugs,
+  ...storageBugs,
+  ...readBugs,
+  ...stateBugs,
+  ...watchBugs,
+];
+
+export const laterBugs: readonly LaterBug[] = [
+  {
+    mistake: 2,
+    title: 'a change of membership before an entry of the own term is committed',
+    comesWith: 'membership changes',
+  },
+  {
+    mistake: 3,
+    title: 'a campaign with a committed change of membership that is not applied',
+    comesWith: 'membership changes',
+  },
+  {
+    mistake: 11,
+    title: 'an old leader revokes leases; checkpoints stop after a change of leader',
+    comesWith: 'leases',
+  },
+  {
+    mistake: 12,
+    title: 'a lock is given out after its lease has died',
+    comesWith: 'locks',
+  },
+  {
+    mistake: 16,
+    title: 'membership is kept in two stores that come to differ',
+    comesWith: 'membership changes',
+  },
+  {
+    mistake: 19,
+    title: 'an update promotes a learner; an addition is refused while a member is down',
+    comesWith: 'membership changes',
+  },
+  {
+    mistake: 23,
+    title: 'a voter that became a learner refuses the snapshot that it needs',
+    comesWith: 'membership changes',
+  },
+];
