@@ -16,7 +16,15 @@ import {
 import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import { isStateDirectory, logDirectory, type DirectoryStore } from './directory-store.ts';
+import type { MemberId } from '../raft/index.ts';
+import {
+  buildingLogDirectory,
+  isDamaged,
+  isStateDirectory,
+  logDirectory,
+  repairedLogDirectory,
+  type DirectoryStore,
+} from './directory-store.ts';
 import type { Completion, Engine } from './engine.ts';
 import { asError, DataDirectoryError } from './errors.ts';
 import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.ts';
@@ -24,8 +32,10 @@ import { isLockedError, LevelEngine } from './level-engine.ts';
 import { mendDatabase } from './mend.ts';
 import { checkDatabase, type Mend } from './scanner.ts';
 import { syncDirectory, syncDirectoryNow } from './sync-directory.ts';
+import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
 const identityFile = 'identity.json';
+const termFile = 'term.json';
 /** An empty database whose lock, which the kernel releases with the process, is the directory's. */
 const lockDirectory = 'lock';
 const directoryMode = 0o700;
@@ -121,17 +131,46 @@ export class LevelDirectoryStore implements DirectoryStore {
   writeIdentity(identity: StoredIdentity, done: Completion): void {
     let error: Error | undefined;
     try {
-      const path = join(this.#path, identityFile);
-      const file = openSync(`${path}.new`, 'w', fileMode);
-      writeSync(file, encodeIdentity(identity));
-      fsyncSync(file);
-      closeSync(file);
-      renameSync(`${path}.new`, path);
+      this.#replaceFile(identityFile, encodeIdentity(identity));
     } catch (thrown) {
-      error = unusable(this.#path, thrown);
+      error = asError(thrown);
     }
-    if (error === undefined) syncDirectory(this.#path, done);
-    else this.#clock.defer(() => done(error));
+    this.#clock.defer(() => done(error));
+  }
+
+  reservedTerm(memberId: MemberId): number | undefined {
+    let text: string;
+    try {
+      text = readFileSync(join(this.#path, termFile), 'utf8');
+    } catch (thrown) {
+      if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'EIO') return undefined;
+      throw unusable(this.#path, thrown);
+    }
+    return decodeTermBound(text, memberId);
+  }
+
+  reserveTerm(memberId: MemberId, term: number): void {
+    this.#replaceFile(termFile, encodeTermBound(memberId, term));
+  }
+
+  /** Afterwards the file has either the old text or the new one, whenever the power goes. */
+  #replaceFile(name: string, text: string): void {
+    const path = join(this.#path, name);
+    try {
+      const file = openSync(`${path}.new`, 'w', fileMode);
+      try {
+        writeSync(file, text);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(`${path}.new`, path);
+      const directory = openSync(this.#path, 'r');
+      fsyncSync(directory);
+      closeSync(directory);
+    } catch (thrown) {
+      throw unusable(this.#path, thrown);
+    }
   }
 
   check(name: string): boolean {
@@ -159,11 +198,11 @@ export class LevelDirectoryStore implements DirectoryStore {
       this.#clock.defer(() => done(unusable(this.#path, thrown), undefined));
       return;
     }
-    this.#openLevel(name, name === logDirectory ? logBuffers : stateBuffers, done);
+    this.#openLevel(name, isStateDirectory(name) ? stateBuffers : logBuffers, done);
   }
 
-  stateDirectories(): readonly string[] {
-    return readdirSync(this.#path).filter(isStateDirectory);
+  databases(): readonly string[] {
+    return readdirSync(this.#path).filter(isDatabase);
   }
 
   sizeBytes(name: string): number {
@@ -181,6 +220,16 @@ export class LevelDirectoryStore implements DirectoryStore {
       if (error === null) syncDirectory(this.#path, done);
       else done(unusable(this.#path, error));
     });
+  }
+
+  rename(from: string, to: string, done: Completion): void {
+    try {
+      renameSync(join(this.#path, from), join(this.#path, to));
+    } catch (thrown) {
+      this.#clock.defer(() => done(unusable(this.#path, thrown)));
+      return;
+    }
+    syncDirectory(this.#path, done);
   }
 
   close(done: Completion): void {
@@ -205,7 +254,7 @@ export class LevelDirectoryStore implements DirectoryStore {
     const ours = [lockDirectory, `${identityFile}.new`, 'lost+found'];
     const stranger = readdirSync(this.#path).find((name) => !ours.includes(name));
     if (stranger === undefined) return;
-    const lost = stranger === logDirectory || isStateDirectory(stranger);
+    const lost = stranger === termFile || isDatabase(stranger);
     throw lost
       ? new DataDirectoryError('damaged', `${this.#path} has data, but ${identityFile} is missing`)
       : new DataDirectoryError(
@@ -246,6 +295,11 @@ export class LevelDirectoryStore implements DirectoryStore {
     }
     return error.name === 'CorruptionError' ? error : unusable(this.#path, error);
   }
+}
+
+function isDatabase(name: string): boolean {
+  const logs = [logDirectory, buildingLogDirectory, repairedLogDirectory];
+  return logs.includes(name) || isStateDirectory(name) || isDamaged(name);
 }
 
 /**

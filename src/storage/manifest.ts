@@ -19,12 +19,18 @@ const tag = {
 /** Without these LevelDB does not know where to go on. */
 const required = [tag.logNumber, tag.nextFileNumber, tag.lastSequence];
 
+export interface ManifestTable {
+  readonly sizeBytes: number;
+  /** First and last key, with LevelDB's own sequence numbers. */
+  readonly smallest: Buffer;
+  readonly largest: Buffer;
+}
+
 /** What a MANIFEST says is there. */
 export interface Manifest {
   readonly logNumber: number;
   readonly previousLogNumber: number;
-  /** Size of each table by number. */
-  readonly tables: ReadonlyMap<number, number>;
+  readonly tables: ReadonlyMap<number, ManifestTable>;
 }
 
 export interface ManifestFile {
@@ -46,7 +52,7 @@ export function readManifest(path: string): ManifestFile {
 /** The files after all of `edits`; throws if they do not say what LevelDB needs. */
 export function manifestAfter(edits: readonly Buffer[], path: string): Manifest {
   const singles = new Map<number, number>();
-  const tables = new Map<number, number>();
+  const tables = new Map<number, ManifestTable>();
   for (const edit of edits) applyEdit(edit, singles, tables, path);
   if (!required.every((each) => singles.has(each))) {
     throw new CorruptionError(`${path} does not say where the log is`);
@@ -61,7 +67,7 @@ export function manifestAfter(edits: readonly Buffer[], path: string): Manifest 
 function applyEdit(
   edit: Buffer,
   singles: Map<number, number>,
-  tables: Map<number, number>,
+  tables: Map<number, ManifestTable>,
   path: string,
 ): void {
   const reader = new VarintReader(edit);
@@ -88,9 +94,10 @@ function applyEdit(
       case tag.newFile: {
         reader.number();
         const number = reader.number();
-        tables.set(number, reader.number());
-        reader.bytes(reader.number());
-        reader.bytes(reader.number());
+        const sizeBytes = reader.number();
+        const smallest = reader.bytes(reader.number());
+        const largest = reader.bytes(reader.number());
+        tables.set(number, { sizeBytes, smallest, largest });
         break;
       }
       default:

@@ -18,7 +18,7 @@ import {
 import { join } from 'node:path';
 import { asError, CorruptionError } from './errors.ts';
 import { scanLog } from './log-scanner.ts';
-import { type Manifest, manifestAfter, readManifest } from './manifest.ts';
+import { type Manifest, type ManifestTable, manifestAfter, readManifest } from './manifest.ts';
 import { checkTable, type ReadAt } from './table-scanner.ts';
 
 const windowBytes = 1024 * 1024;
@@ -43,6 +43,17 @@ export interface DatabaseCheck {
 
 /** Checks all that LevelDB will rely on; throws {@link CorruptionError} with file and offset. */
 export function checkDatabase(location: string): DatabaseCheck {
+  try {
+    return checkLocation(location);
+  } catch (thrown) {
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    // What the disk cannot read back is damage like any other.
+    if (code === 'EIO') throw new CorruptionError(`${location} cannot be read: ${message}`);
+    throw thrown;
+  }
+}
+
+function checkLocation(location: string): DatabaseCheck {
   const names = list(location);
   let current: string | undefined;
   try {
@@ -112,7 +123,7 @@ function withoutLast(
 
 /** Throws unless all that a MANIFEST names is there and whole; whether the last write is torn. */
 function checkFiles(location: string, names: readonly string[], manifest: Manifest): boolean {
-  for (const [number, size] of manifest.tables) checkTableFile(location, names, number, size);
+  for (const [number, table] of manifest.tables) checkTableFile(location, names, number, table);
   return checkLogs(location, names, manifest);
 }
 
@@ -180,7 +191,7 @@ function checkTableFile(
   location: string,
   names: readonly string[],
   number: number,
-  sizeBytes: number,
+  { sizeBytes, smallest, largest }: ManifestTable,
 ): void {
   const stem = String(number).padStart(6, '0');
   const name = [`${stem}.ldb`, `${stem}.sst`].find((each) => names.includes(each));
@@ -193,7 +204,10 @@ function checkTableFile(
       throw new CorruptionError(`${path} has ${found} bytes instead of ${sizeBytes}`);
     }
     const read = windowedReader(file, sizeBytes, path);
-    checkTable(read, sizeBytes, path);
+    const { first, last } = checkTable(read, sizeBytes, path);
+    if (!first.equals(smallest) || !last.equals(largest)) {
+      throw new CorruptionError(`${path} does not hold the keys that the MANIFEST says it does`);
+    }
   } finally {
     closeSync(file);
   }

@@ -2,8 +2,8 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
-import type { SnapshotMetadata } from '../raft/index.ts';
-import { isOwnKey, type BackendView } from './backend.ts';
+import type { ConfState, MemberId, SnapshotMetadata } from '../raft/index.ts';
+import { isLogMarkKey, isOwnKey, type BackendView } from './backend-view.ts';
 import { stateDirectoryName, type DirectoryStore } from './directory-store.ts';
 import {
   keyAfter,
@@ -72,8 +72,9 @@ export class StateSource {
       const last = entries.at(-1);
       if (last === undefined) this.#readAll = true;
       else this.#after = keyAfter(last[0]);
-      this.#waiting = [...entries];
-      done(undefined, this.#take());
+      this.#waiting = entries.filter(([key]) => !isLogMarkKey(key));
+      if (this.#waiting.length === 0 && !this.#readAll) this.#read(done);
+      else done(undefined, this.#take());
     });
   }
 
@@ -203,12 +204,7 @@ export class StateSink {
       throw new CorruptionError('the snapshot does not begin with its beginning');
     }
     if (chunk.kind === 'begin') {
-      const { index, term } = chunk.begin.metadata;
-      if (index !== this.metadata.index || term !== this.metadata.term) {
-        throw new CorruptionError(
-          `the snapshot is of index ${index} instead of ${this.metadata.index}`,
-        );
-      }
+      checkSame(chunk.begin.metadata, this.metadata);
       this.#begin = chunk.begin;
       this.#open(done);
     } else if (chunk.kind === 'pairs') {
@@ -238,6 +234,29 @@ export class StateSink {
       });
     });
   }
+}
+
+/** What was announced has no checksum, and decides which members the log's next part counts. */
+function checkSame(found: SnapshotMetadata, announced: SnapshotMetadata): void {
+  const { index, term, confState } = found;
+  if (index !== announced.index || term !== announced.term) {
+    throw new CorruptionError(`the snapshot is of index ${index} instead of ${announced.index}`);
+  }
+  if (!sameConfState(confState, announced.confState)) {
+    throw new CorruptionError('the snapshot is of other members than were announced');
+  }
+}
+
+function sameConfState(a: ConfState, b: ConfState): boolean {
+  const same = (left: readonly MemberId[], right: readonly MemberId[]): boolean =>
+    left.length === right.length && left.every((member, position) => member === right[position]);
+  return (
+    same(a.voters, b.voters) &&
+    same(a.votersOutgoing, b.votersOutgoing) &&
+    same(a.learners, b.learners) &&
+    same(a.learnersNext, b.learnersNext) &&
+    a.autoLeave === b.autoLeave
+  );
 }
 
 function checkedPut([key, value]: EngineEntry): Operation {
