@@ -1,7 +1,7 @@
 /**
  * LevelDB begins a new log when its write buffer is full, and syncs what it writes there, but not
- * the directory: POSIX does not promise that the file still has a name after a power cut. So whoever
- * writes makes the name durable before a write counts as done.
+ * the directory: POSIX does not promise that the file still has a name after a power cut. So the
+ * name is made durable before a write counts as done.
  */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -98,7 +98,8 @@ function checkAsOf(location: string, names: readonly string[], name: string): Da
   } catch (thrown) {
     // LevelDB writes the record, then syncs the directory for the names in it, then the record.
     // Before all three are done it deletes nothing that the record replaces: if that is all there,
-    // the data is as well.
+    // the data is as well. Once the next record was begun, they were done.
+    if (cut) throw thrown;
     const sizeBytes = starts.at(-1) ?? 0;
     const torn = withoutLast(location, names, edits, path);
     if (torn === undefined) throw thrown;

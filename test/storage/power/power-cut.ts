@@ -6,7 +6,8 @@
  *   call, and the size that is needed to read it. It says nothing of the file's name.
  * - fsync of a directory that returned makes durable the names made, changed and removed in it
  *   before the call. It says nothing of what the files hold.
- * - A rename happens as a whole or not at all. A sector of 512 bytes is old or new, never a mixture.
+ * - A rename happens as a whole or not at all.
+ * - A sector of 512 bytes is old or new, never a mixture.
  *
  * Everything else is left to chance, each thing for itself, whatever came earlier or later: names
  * that were not synced; of each file the pieces that were not synced, and its size, which may have

@@ -1,4 +1,4 @@
-/** Recorded programs of a few lines: those that forget a sync are caught, those that do not pass. */
+/** Recorded programs of a few lines: those that forget a sync are caught, the others pass. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,11 @@ const records = 4;
 const root = join(import.meta.dirname, '..', '..', '..');
 
 let directory: string;
+
+/** A module of the server as built, quoted for an import. */
+function built(name: string): string {
+  return JSON.stringify(join(root, 'dist', `${name}.js`));
+}
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'quorate-program-'));
@@ -121,13 +126,16 @@ describe.skipIf(cannotRecord !== undefined)(`programs${recordingMissing}`, () =>
 
   test('a write is done when the name of the log that it is in is durable', async () => {
     const disk = await recordProgram(`
-      const { LevelEngine } = await import(${JSON.stringify(`${root}/dist/storage/level-engine.js`)});
-      const { systemClock } = await import(${JSON.stringify(`${root}/dist/daemon/system-clock.js`)});
+      const { LevelEngine } = await import(${built('storage/level-engine')});
+      const { systemClock } = await import(${built('daemon/system-clock')});
       const options = {
         clock: systemClock, logger: undefined, writeBufferBytes: 64 * 1024, cacheBytes: 64 * 1024,
       };
       const engine = await new Promise((resolve, reject) => {
-        LevelEngine.open(root + '/db', options, (error, opened) => error ? reject(error) : resolve(opened));
+        LevelEngine.open(root + '/db', options, (error, opened) => {
+          if (error) reject(error);
+          else resolve(opened);
+        });
       });
       const parent = fs.openSync(root, 'r');
       fs.fsyncSync(parent);
@@ -165,9 +173,8 @@ describe.skipIf(cannotRecord !== undefined)(`programs${recordingMissing}`, () =>
 
   test('a data directory stays, with all those above it that were made', async () => {
     const disk = await recordProgram(`
-      const { openDataDirectory } = await import(
-        ${JSON.stringify(`${root}/dist/storage/data-directory.js`)});
-      const { systemClock } = await import(${JSON.stringify(`${root}/dist/daemon/system-clock.js`)});
+      const { openDataDirectory } = await import(${built('storage/data-directory')});
+      const { systemClock } = await import(${built('daemon/system-clock')});
       const logger = { info() {}, warn() {}, error() {}, debug() {}, child: () => logger };
       const identity = { memberId: 1n, clusterId: 2n };
       const options = { path: root + '/a/b/c', clock: systemClock, logger, identity };
