@@ -3,7 +3,7 @@ import { assert, present } from '../base/assert.ts';
 import { reach } from '../base/fault-point.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import { Backend, type BackendOptions } from './backend.ts';
-import type { DataDirectoryOptions } from './data-directory.ts';
+import type { DataDirectoryOptions } from './directory-options.ts';
 import { logDirectory, stateDirectoryName, type DirectoryStore } from './directory-store.ts';
 import type { Completion } from './engine.ts';
 import { CorruptionError } from './errors.ts';

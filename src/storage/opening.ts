@@ -3,7 +3,7 @@ import { present } from '../base/assert.ts';
 import { reach } from '../base/fault-point.ts';
 import type { MemberId } from '../raft/index.ts';
 import { Backend } from './backend.ts';
-import type { DataDirectoryOptions } from './data-directory.ts';
+import type { DataDirectoryOptions } from './directory-options.ts';
 import {
   isDamaged,
   isStateDirectory,
