@@ -160,7 +160,6 @@ export class SimMember {
       logger: this.#logger(),
       metrics: silentMetrics,
       requestLimitBytes: defaultConfig.maxRequestBytes,
-      compactionRestMs: 10,
       observer: {
         stepped: (node) => witness.stepped(node),
         applying: (entry) => witness.applying(entry),

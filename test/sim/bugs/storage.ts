@@ -24,7 +24,8 @@ export const storageBugs: readonly PlantedBug[] = [
       {
         file: 'src/storage/backend.ts',
         find: 'this.#engine.write(operations, true, (error) => this.#completed(error, target));',
-        replace: 'this.#engine.write(operations, false, (error) => this.#completed(error, target));',
+        replace:
+          'this.#engine.write(operations, false, (error) => this.#completed(error, target));',
       },
     ],
   },
@@ -62,7 +63,9 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/storage/backend.ts',
-        find: 'operations.push(...recordsOf(target));\n      this.#engine.write(operations, true, (error) =>',
+        find:
+          'operations.push(...recordsOf(target));\n' +
+          '      this.#engine.write(operations, true, (error) =>',
         replace:
           'this.#engine.write(operations, true, () => {});\n' +
           'this.#engine.write(recordsOf(target), true, (error) =>',
@@ -77,7 +80,9 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/storage/backend.ts',
-        find: 'operations.push(...recordsOf(target));\n      this.#engine.write(operations, true, (error) =>',
+        find:
+          'operations.push(...recordsOf(target));\n' +
+          '      this.#engine.write(operations, true, (error) =>',
         replace:
           'this.#engine.write(recordsOf(target), true, () => {});\n' +
           'this.#engine.write(operations, true, (error) =>',
@@ -185,8 +190,8 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/server/member.ts',
-        find: 'this.#node.pendingSnapshot === undefined ? directory.receiveSnapshot(metadata) : undefined',
-        replace: 'directory.receiveSnapshot(metadata)',
+        find: 'this.#node.pendingSnapshot === undefined ? directory.receiveSnapshot(',
+        replace: 'true ? directory.receiveSnapshot(',
       },
       {
         file: 'src/storage/data-directory.ts',
