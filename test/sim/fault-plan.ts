@@ -32,7 +32,7 @@ export type Fault =
   | { readonly kind: 'transfer'; readonly to: number }
   /**
    * Leadership is handed over while an outsider is cut off; at the election the new leader is cut
-   * off instead and those who voted, or it, lose power: somebody may ask them for the same term again.
+   * off instead and those who voted, or it, lose power: they may be asked for the same term again.
    */
   | {
       readonly kind: 'coup';
