@@ -27,11 +27,11 @@ export function parseDurationMs(text: string): Parsed<number> {
   const sign = match?.[1] === '-' ? -1 : 1;
   const body = match?.[2] ?? '';
   if (body === '0') return { value: 0 };
-  if (!/^((\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/.test(body)) {
+  if (!/^((\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/.test(body)) {
     return { error: PARSE_ERROR };
   }
   let nanoseconds = 0;
-  for (const [, amount, unit] of body.matchAll(/(\d+\.?\d*|\.\d+)([a-z\u00b5\u03bc]+)/g)) {
+  for (const [, amount, unit] of body.matchAll(/(\d+(?:\.\d*)?|\.\d+)([a-z\u00b5\u03bc]+)/g)) {
     nanoseconds += Number(amount) * (nanosecondsPerUnit[unit ?? ''] ?? NaN);
   }
   const milliseconds = nanoseconds / 1e6;
@@ -61,12 +61,18 @@ export function parseBoolean(text: string): Parsed<boolean> {
   return { error: PARSE_ERROR };
 }
 
+/** A sign, and digits of one of four bases; `_` only between digits and behind a prefix. */
+const integerPattern = new RegExp(
+  '^([+-]?)' +
+    '(0[xX](?:_?[\\da-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?\\d)*)$',
+);
+
 /**
  * Parses an integer in Go's base-0 notation: decimal, 0x, 0o or 0b, with `_` between digits.
  * Values beyond 2^53-1 are clamped when `max` allows them: no limit of ours is that large.
  */
 export function parseInteger(text: string, min: bigint, max: bigint): Parsed<number> {
-  const match = /^([+-]?)(0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]*|[1-9][\d_]*)$/.exec(text);
+  const match = integerPattern.exec(text);
   const digits = match?.[2]?.replaceAll('_', '');
   if (match === null || digits === undefined || (match[1] !== '' && min >= 0n)) {
     return { error: PARSE_ERROR };

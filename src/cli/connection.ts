@@ -47,12 +47,20 @@ function readFile(path: string): Uint8Array | undefined {
   }
 }
 
+/** Servers that DNS named answer for its domain, unless DNS may name just any. */
+function serverNameFrom(flags: FlagValues): string {
+  return flags.boolean('insecure-discovery') ? '' : flags.text('discovery-srv');
+}
+
 function tlsFrom(flags: FlagValues): ClientOptions['tls'] {
+  const serverName = serverNameFrom(flags);
   const files = ['cert', 'key', 'cacert'].map((name) => flags.text(name));
   const [certPath = '', keyPath = '', caPath = ''] = files;
   const skipsVerify = flags.boolean('insecure-skip-tls-verify');
   const isWanted =
-    files.some((path) => path !== '') || skipsVerify || !flags.boolean('insecure-transport');
+    [...files, serverName].some((text) => text !== '') ||
+    skipsVerify ||
+    !flags.boolean('insecure-transport');
   if (!isWanted) return undefined;
   if ((certPath === '') !== (keyPath === '')) {
     throw badArguments(
@@ -64,6 +72,7 @@ function tlsFrom(flags: FlagValues): ClientOptions['tls'] {
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
     ...(ca === undefined ? {} : { ca }),
+    ...(serverName === '' ? {} : { serverName }),
     insecureSkipVerify: skipsVerify,
   };
 }
@@ -80,13 +89,31 @@ export function endpointsFrom(flags: FlagValues): readonly string[] {
   return flags.list('endpoints').map((endpoint) => endpoint.trim());
 }
 
+/** What --discovery-srv finds; where that is nothing, and without it, what --endpoints says. */
+async function discoveredEndpoints(
+  flags: FlagValues,
+  { nameServers, warn }: Terminal,
+): Promise<readonly string[]> {
+  const domain = flags.text('discovery-srv');
+  if (domain === '') return endpointsFrom(flags);
+  const { discoverEndpoints } = await import('./discovery.ts');
+  const query = {
+    domain,
+    serviceName: flags.text('discovery-srv-name'),
+    acceptsInsecure: flags.boolean('insecure-discovery'),
+  };
+  const found = await discoverEndpoints(query, nameServers, warn);
+  return found.length > 0 ? found : endpointsFrom(flags);
+}
+
 /** @throws ExitError in etcdctl's words and order */
 export async function clientOptions(flags: FlagValues, terminal: Terminal): Promise<ClientOptions> {
+  const endpoints = await discoveredEndpoints(flags, terminal);
   checkFiles(flags);
   const auth = await authFrom(flags, terminal);
   const tls = tlsFrom(flags);
   return {
-    endpoints: endpointsFrom(flags),
+    endpoints,
     ...timeouts(flags),
     ...positive('keepaliveTimeMs', flags.number('keepalive-time')),
     ...positive('keepaliveTimeoutMs', flags.number('keepalive-timeout')),

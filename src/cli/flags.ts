@@ -32,8 +32,10 @@ const int64Max = 2n ** 63n - 1n;
 const int64Min = -(2n ** 63n);
 
 function durationError(text: string): string {
-  if (/^[+-]?(\d+\.?\d*|\.\d+)$/.test(text)) return `time: missing unit in duration ${quote(text)}`;
-  const unit = /^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|[smh]))*(?:\d+\.?\d*|\.\d+)([^\d.]+)/;
+  if (/^[+-]?(\d+(?:\.\d*)?|\.\d+)$/.test(text))
+    return `time: missing unit in duration ${quote(text)}`;
+  const unit =
+    /^[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|[smh]))*(?:\d+(?:\.\d*)?|\.\d+)([^\d.]+)/;
   const unknown = unit.exec(text)?.[1];
   return unknown === undefined
     ? `time: invalid duration ${quote(text)}`

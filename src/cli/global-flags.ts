@@ -16,6 +16,25 @@ export const globalFlags: readonly FlagDefinition[] = [
     help: 'servers: host:port, http://, https:// or unix://, separated by commas',
   },
   {
+    name: 'discovery-srv',
+    short: 'd',
+    type: 'string',
+    fallback: '',
+    help: 'domain whose DNS records (SRV) name the servers, instead of --endpoints',
+  },
+  {
+    name: 'discovery-srv-name',
+    type: 'string',
+    fallback: '',
+    help: 'service to look for in --discovery-srv, if the domain has several',
+  },
+  {
+    name: 'insecure-discovery',
+    type: 'boolean',
+    fallback: 'true',
+    help: 'take servers without TLS too from --discovery-srv',
+  },
+  {
     name: 'write-out',
     short: 'w',
     type: 'string',

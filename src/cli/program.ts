@@ -77,7 +77,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     }
   } catch (error) {
     await terminal.flush();
-    code = tellFailure(error, terminal, session?.flags.list('endpoints') ?? []);
+    code = tellFailure(error, terminal, session?.endpoints ?? []);
   }
   await session?.close();
   await terminal.flush();

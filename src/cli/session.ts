@@ -12,11 +12,17 @@ export class Session {
   readonly terminal: Terminal;
   readonly flags: FlagValues;
   readonly #clients: Client[] = [];
+  #endpoints: readonly string[] | undefined;
   #options: Promise<{ options: ClientOptions; printer: Printer }> | undefined;
 
   constructor(terminal: Terminal, flags: FlagValues) {
     this.terminal = terminal;
     this.flags = flags;
+  }
+
+  /** Servers that are meant, as far as that is known yet. */
+  get endpoints(): readonly string[] {
+    return this.#endpoints ?? this.flags.list('endpoints');
   }
 
   /** Reads environment and global flags; refuses in etcdctl's order what is wrong with them. */
@@ -38,7 +44,9 @@ export class Session {
         'Formats are fields, json, protobuf, simple and table.',
       );
     }
-    return { options: await clientOptions(this.flags, this.terminal), printer };
+    const options = await clientOptions(this.flags, this.terminal);
+    this.#endpoints = options.endpoints as readonly string[];
+    return { options, printer };
   }
 
   /** A client of the named endpoints, or of all. */

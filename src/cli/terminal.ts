@@ -18,6 +18,8 @@ class InputTooLarge extends Error {
 
 export class Terminal {
   readonly environment: Environment;
+  /** Name servers to ask, as `address:port`; those of the system if undefined. */
+  readonly nameServers: readonly string[] | undefined;
   readonly #input: AsyncIterable<Uint8Array>;
   readonly #write: Write;
   readonly #warn: (text: string) => void;
@@ -27,11 +29,13 @@ export class Terminal {
 
   constructor(parts: {
     readonly environment: Environment;
+    readonly nameServers?: readonly string[];
     readonly input: AsyncIterable<Uint8Array>;
     readonly write: Write;
     readonly warn: (text: string) => void;
   }) {
     this.environment = parts.environment;
+    this.nameServers = parts.nameServers;
     this.#input = parts.input;
     this.#write = parts.write;
     this.#warn = parts.warn;

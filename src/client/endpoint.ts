@@ -36,13 +36,15 @@ function credentialsOf(address: Address, { tls }: Settings): ChannelCredentials 
   if (address.tls === 'never' || (address.tls === 'configured' && tls === undefined)) {
     return credentials.createInsecure();
   }
-  const verify = verifyOptionsOf(address, tls?.insecureSkipVerify === true);
+  const verify = verifyOptionsOf(address, tls);
   return credentials.createSsl(buffered(tls?.ca), buffered(tls?.key), buffered(tls?.cert), verify);
 }
 
-function verifyOptionsOf({ ip }: Address, skip: boolean): VerifyOptions {
-  if (skip) return { rejectUnauthorized: false, checkServerIdentity: () => undefined };
-  if (ip === undefined) return {};
+function verifyOptionsOf({ ip }: Address, tls: Settings['tls']): VerifyOptions {
+  if (tls?.insecureSkipVerify === true) {
+    return { rejectUnauthorized: false, checkServerIdentity: () => undefined };
+  }
+  if (ip === undefined || tls?.serverName !== undefined) return {};
   return { checkServerIdentity: (_name, certificate) => checkServerIdentity(ip, certificate) };
 }
 
@@ -58,7 +60,7 @@ export class Endpoint {
   constructor(name: string, settings: Settings) {
     this.name = name;
     const address = parseAddress(name);
-    const { serverName } = address;
+    const serverName = settings.tls?.serverName ?? address.serverName;
     this.#client = new GrpcClient(address.target, credentialsOf(address, settings), {
       'grpc.keepalive_time_ms': settings.keepaliveTimeMs,
       'grpc.keepalive_timeout_ms': settings.keepaliveTimeoutMs,

@@ -6,6 +6,8 @@ export interface TlsOptions {
   /** The client's own certificate chain and key, PEM; both or neither. */
   readonly cert?: Uint8Array;
   readonly key?: Uint8Array;
+  /** The name that certificates of all servers must be for, whatever their endpoints say. */
+  readonly serverName?: string;
   /** Accepts any certificate of the server. For tests: whoever is in between can read along. */
   readonly insecureSkipVerify?: boolean;
 }

@@ -130,7 +130,8 @@ function readFileEntries(
   notices: Notice[],
 ): string | undefined {
   for (const [key, value] of Object.entries(entries)) {
-    const block = prefix === '' ? securityBlocks[key] : undefined;
+    const isBlock = prefix === '' && Object.hasOwn(securityBlocks, key);
+    const block = isBlock ? securityBlocks[key] : undefined;
     if (block !== undefined) {
       if (value === null) continue;
       if (typeof value !== 'object' || Array.isArray(value)) return `invalid ${key}`;
@@ -177,7 +178,12 @@ function readFile(path: string, values: FlagValues, notices: Notice[]): string |
   try {
     const text = readFileSync(path);
     if (text.length > MAX_FILE_BYTES) return `${path}: larger than ${MAX_FILE_BYTES} bytes`;
-    document = parseYaml(text.toString('utf8'), { maxAliasCount: 0, intAsBigInt: false });
+    document = parseYaml(text.toString('utf8'), {
+      maxAliasCount: 0,
+      intAsBigInt: false,
+      // Warnings would be written past our log.
+      logLevel: 'error',
+    });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return `cannot read configuration file ${path}: ${reason.split('\n')[0] ?? ''}`;

@@ -67,6 +67,8 @@ export function parseFlag(flag: FlagDefinition, text: string): Parsed<FlagValue>
   return parseText(flag.type, text);
 }
 
+const scalarTypes: readonly string[] = ['string', 'number', 'bigint', 'boolean'];
+
 /**
  * Reads a value from a YAML file, where types come from the file: durations are numbers of
  * nanoseconds, lists may be lists.
@@ -79,7 +81,13 @@ export function parseFileValue(flag: FlagDefinition, value: unknown): Parsed<Fla
     if (typeof value === 'number' && Number.isSafeInteger(value)) return { value: value / 1e6 };
     return { error: 'expected a whole number of nanoseconds' };
   }
-  if (Array.isArray(value)) return parseFlag(flag, value.map(String).join(','));
+  if (Array.isArray(value)) {
+    // What else a list can hold has no text, or one that nobody wrote.
+    if (!value.every((item) => scalarTypes.includes(typeof item))) {
+      return { error: 'expected a list of plain values' };
+    }
+    return parseFlag(flag, value.map(String).join(','));
+  }
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint') {
     const parsed = parseFlag(flag, String(value));
     const isNumber = flag.type === 'unsigned' || flag.type === 'integer' || flag.type === 'uint32';

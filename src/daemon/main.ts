@@ -1,5 +1,6 @@
 /** The server's main program: settings, log and metrics, one member, and how it ends. */
 import { randomBytes } from 'node:crypto';
+import { armFaultPoints } from '../base/fault-point.ts';
 import type { Logger } from '../base/logger.ts';
 import { SeededRandom, type Random } from '../base/random.ts';
 import { ETCD_VERSION, QUORATE_VERSION } from '../base/versions.ts';
@@ -9,6 +10,7 @@ import type { Notice } from '../config/validate.ts';
 import { watchEventLoop } from '../telemetry/event-loop.ts';
 import { createLogger, type ClosableLogger } from '../telemetry/log.ts';
 import { PrometheusMetrics } from '../telemetry/metrics.ts';
+import { faultHandler, faultVariable, parseFaults } from './fault-injection.ts';
 import type { Member, Start } from './member.ts';
 import { systemClock } from './system-clock.ts';
 
@@ -47,15 +49,32 @@ export async function run(
       logger.error({ error: result.message }, 'failed to verify flags');
       return 1;
     }
-    case 'start':
-      return await serve(result.config, result.notices, start);
+    case 'start': {
+      const logger = openLog(result.config);
+      if (logger === undefined) return 1;
+      log(logger, result.notices);
+      return armFaults(environment[faultVariable], logger)
+        ? await serve(result.config, logger, start)
+        : 1;
+    }
   }
 }
 
-async function serve(config: Config, notices: readonly Notice[], start: Start): Promise<number> {
-  const logger = openLog(config);
-  if (logger === undefined) return 1;
-  log(logger, notices);
+/** False if what tests may ask for is not understood. */
+function armFaults(text: string | undefined, logger: ClosableLogger): boolean {
+  if (text === undefined || text === '') return true;
+  try {
+    armFaultPoints(faultHandler(parseFaults(text)));
+  } catch (error) {
+    logger.error({ error: messageOf(error) }, 'failed to verify the environment');
+    logger.close();
+    return false;
+  }
+  logger.warn({ faults: text }, 'this member will fail where it was told to: for tests only');
+  return true;
+}
+
+async function serve(config: Config, logger: ClosableLogger, start: Start): Promise<number> {
   logger.info(
     { version: QUORATE_VERSION, 'etcd-version': ETCD_VERSION, node: process.version, ...config },
     'starting',

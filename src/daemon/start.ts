@@ -15,13 +15,13 @@ import { WatchService } from '../api/watch.ts';
 import { idToString } from '../cluster/identity.ts';
 import type { Config } from '../config/schema.ts';
 import { Cluster, Health, KV, Maintenance, Watch } from '../gen/services.ts';
-import { Member as ServerMember } from '../server/member.ts';
-import { foundCluster } from '../server/state.ts';
-import { type DataDirectory, openDataDirectory, readIdentity } from '../storage/data-directory.ts';
+import type { Member as ServerMember } from '../server/member.ts';
+import { openMember } from '../server/open-member.ts';
+import { readIdentity } from '../storage/data-directory.ts';
 import { GrpcTransport } from '../transport/grpc-transport.ts';
 import { announce } from './announce.ts';
 import { apiBackend, serverHealth } from './api-backend.ts';
-import { checkIdentity, foundersFor, foundersOf, type Identity } from './founders.ts';
+import { checkIdentity, founderIds, foundersFor, foundersOf, type Identity } from './founders.ts';
 import type { Member, MemberDependencies } from './member.ts';
 
 /**
@@ -29,6 +29,8 @@ import type { Member, MemberDependencies } from './member.ts';
  * wait-cluster-ready-timeout).
  */
 const clusterReadyTimeoutMs = 5000;
+/** How often it is looked whether a damaged member is repaired: a start may take so much more. */
+const repairPollMs = 100;
 /** How long calls under way may take when the member stops. */
 const stopGraceMs = 2000;
 
@@ -66,42 +68,33 @@ async function open(
   closing.push(() => callback((done) => transport.stop(() => done(undefined))));
   await callback((done) => transport.listen(done));
 
-  const directory = await result<DataDirectory>((done) =>
-    openDataDirectory(
-      {
-        path: config.dataDir,
-        clock,
-        logger: logger.child({ module: 'storage' }),
-        identity: { memberId: identity.memberId, clusterId: identity.clusterId },
-        flushIntervalMs: config.backendBatchIntervalMs,
-      },
-      done,
-    ),
-  );
-  closing.push(() => callback((done) => directory.close(done)));
-  // The directory alone does not tell: a crash may have come between its making and this.
-  if (directory.fresh) {
-    const { members } = foundersFor(identity, config);
-    await callback((done) => foundCluster(directory.backend, members, done));
-  }
-
   const member = await result<ServerMember>((done) =>
-    ServerMember.open(
+    openMember(
       {
-        memberId: identity.memberId,
-        directory,
-        transport,
-        clock,
-        random,
-        logger,
-        metrics,
-        heartbeatMs: config.heartbeatMs,
-        electionMs: config.electionMs,
-        preVote: config.preVote,
-        snapshotCount: config.snapshotCount,
-        catchUpEntries: config.catchUpEntries,
-        requestLimitBytes: config.maxRequestBytes,
-        compactionRestMs: config.compactionSleepIntervalMs,
+        directory: {
+          path: config.dataDir,
+          clock,
+          logger: logger.child({ module: 'storage' }),
+          identity: { memberId: identity.memberId, clusterId: identity.clusterId },
+          founders: founderIds(config),
+          flushIntervalMs: config.backendBatchIntervalMs,
+        },
+        founders: () => foundersFor(identity, config).members,
+        member: {
+          memberId: identity.memberId,
+          transport,
+          clock,
+          random,
+          logger,
+          metrics,
+          heartbeatMs: config.heartbeatMs,
+          electionMs: config.electionMs,
+          preVote: config.preVote,
+          snapshotCount: config.snapshotCount,
+          catchUpEntries: config.catchUpEntries,
+          requestLimitBytes: config.maxRequestBytes,
+          compactionRestMs: config.compactionSleepIntervalMs,
+        },
       },
       done,
     ),
@@ -124,6 +117,7 @@ async function serve(
     fail = resolve;
   });
   member.start((error) => fail(error));
+  await repaired(member, dependencies, failed);
   await announced(config, dependencies, member, failed);
 
   const backend = apiBackend({ member, clusterId: identity.clusterId, config, clock, random });
@@ -201,6 +195,27 @@ function httpRouter(
     corsOrigins: config.corsOrigins,
     hostWhitelist: config.hostWhitelist,
   });
+}
+
+/**
+ * Waits until a member that lost part of its data has it back, however long that takes: what it
+ * could answer meanwhile would be far behind what it answered before.
+ */
+async function repaired(
+  member: ServerMember,
+  { clock, stopping }: MemberDependencies,
+  failed: Promise<Error>,
+): Promise<void> {
+  let waiting = member.repairing;
+  const end = (): void => {
+    waiting = false;
+  };
+  void Promise.race([stopping, failed]).then(end);
+  while (waiting && member.repairing) {
+    await new Promise<void>((resolve) => {
+      clock.after(repairPollMs, resolve);
+    });
+  }
 }
 
 /**

@@ -7,6 +7,12 @@ export interface RaftConfig {
   readonly storage: LogStorage;
   /** Last index the host has applied; entries up to it are not handed out again. */
   readonly applied: number;
+  /**
+   * Set by a host that lost entries which it may have acknowledged: a term above all that the
+   * member was ever in, and at most the one that it starts with. Until its last entry is of this
+   * term or a later one, it abstains: it neither votes nor stands for election (`abstention.ts`).
+   */
+  readonly abstainBelowTerm?: number | undefined;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   /** Limit of one append message. A single larger entry still travels. */

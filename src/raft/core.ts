@@ -1,6 +1,7 @@
 /**
  * The state of one member, and the transitions between roles. Roles act on it from their own files.
  */
+import { abstains } from './abstention.ts';
 import { check, fail } from './check.ts';
 import { restore } from './confchange/restore.ts';
 import type { RaftConfig } from './config.ts';
@@ -79,6 +80,10 @@ export class Core {
     const { hardState, confState } = config.storage.initialState();
     this.config = config;
     this.id = config.id;
+    check(
+      (config.abstainBelowTerm ?? 0) <= hardState.term,
+      'a member that lost entries starts in a term of its own',
+    );
     this.term = hardState.term;
     this.vote = hardState.vote;
     // The commit index is written without a sync, so what was applied may be ahead of it.
@@ -106,7 +111,13 @@ export class Core {
 
   /** Whether this member may stand for election. */
   promotable(): boolean {
-    return this.tracker.isVoter(this.id) && this.log.tail.snapshot === undefined;
+    const complete = this.log.tail.snapshot === undefined && !this.abstains();
+    return complete && this.tracker.isVoter(this.id);
+  }
+
+  /** Whether this member lost entries and has not got them back: it may not vote or lead. */
+  abstains(): boolean {
+    return abstains(this.log, this.config.abstainBelowTerm);
   }
 
   /** Whether this member has reason to believe in a live leader (dissertation 4.2.3). */

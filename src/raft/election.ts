@@ -77,7 +77,8 @@ export function handleVote(core: Core, message: VoteMessage): void {
     core.vote === message.from ||
     (core.vote === noMember && core.leader === noMember) ||
     (pre && message.term > core.term);
-  const granted = free && core.log.isUpToDate({ index: message.index, term: message.logTerm });
+  const complete = core.log.isUpToDate({ index: message.index, term: message.logTerm });
+  const granted = free && complete && !core.abstains();
   core.config.trace('voteAnswered', {
     kind: message.type,
     candidate: message.from,

@@ -101,6 +101,7 @@ function checkRole(core: Core): void {
   const { role, leader, id, term, vote, tracker, config } = core;
   if (role === 'leader') check(leader === id, () => 'a leader follows somebody');
   else check(leader !== id, () => `a ${role} believes to lead`);
+  if (core.abstains()) check(role === 'follower', () => `a ${role} that abstains`);
   if (role === 'candidate' || role === 'preCandidate') {
     check(leader === noMember, () => 'a candidate with a leader');
     check(tracker.isVoter(id), () => 'a candidate that is no voter');

@@ -165,6 +165,7 @@ export class RawNode {
       leader: core.leader,
       role: core.role,
       isLearner: core.isSelfLearner(),
+      abstains: core.abstains(),
       lastIndex: core.log.lastIndex,
       durable: core.log.durable,
       committed: core.log.committed,

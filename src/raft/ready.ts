@@ -106,6 +106,8 @@ export interface RaftStatus {
   readonly leader: MemberId;
   readonly role: Role;
   readonly isLearner: boolean;
+  /** It lost entries and does not vote or lead until it has them again. */
+  readonly abstains: boolean;
   readonly lastIndex: number;
   readonly durable: number;
   readonly committed: number;

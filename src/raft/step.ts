@@ -65,7 +65,8 @@ function handleOlderTerm(core: Core, message: Message): void {
   if (message.type === 'append' || message.type === 'heartbeat') {
     // A leader with an older term may be all there is: this member's own campaigns are ignored by
     // voters in their lease, so it must show its term to be taken back in.
-    if (!checkQuorum && !preVote) return;
+    // One that abstains has no campaigns by which its term would become known otherwise.
+    if (!checkQuorum && !preVote && !core.abstains()) return;
     acknowledge(core, message.from, 0);
   } else if (message.type === 'preVote') {
     // Silence could leave a pre-candidate of an older term stuck for ever.

@@ -1,5 +1,6 @@
 /** Removes what compactions have made unreachable, a little at a time beside everything else. */
 import type { Clock } from '../base/clock.ts';
+import { reach } from '../base/fault-point.ts';
 
 /** The store as this file needs it. */
 export interface CompactedStore {
@@ -69,7 +70,9 @@ export class CompactionRunner {
       this.#run();
       return;
     }
+    reach('store-compaction-before-step');
     const progress = store.compactionStep();
+    reach('store-compaction-after-step');
     this.#options.changed();
     if (progress === 'more') this.#run();
     this.#settle();

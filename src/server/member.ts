@@ -37,6 +37,7 @@ import {
 } from './metrics.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
 import { raftConfig, type RaftLimits } from './raft-options.ts';
+import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State } from './state.ts';
 
@@ -95,6 +96,7 @@ export class Member {
   readonly #driver: RaftDriver;
   readonly #applier: Applier;
   readonly #logCompaction: LogCompaction;
+  readonly #repairWatch: RepairWatch;
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
@@ -128,7 +130,12 @@ export class Member {
     this.#logCompaction = new LogCompaction({ ...options, log: raftLog });
     raftLog.setConfState(backend.confState);
     this.#node = new RawNode(
-      raftConfig({ ...options, storage: raftLog, applied: backend.flushedIndex }),
+      raftConfig({
+        ...options,
+        storage: raftLog,
+        applied: backend.flushedIndex,
+        abstainBelowTerm: raftLog.repairTerm,
+      }),
     );
     this.#driver = new RaftDriver({
       node: this.#node,
@@ -153,6 +160,12 @@ export class Member {
       connected: (member) => options.transport.connected(member),
       driver: this.#driver,
     });
+    this.#repairWatch = new RepairWatch({
+      ...options,
+      repairTerm: () => raftLog.repairTerm,
+      lastIndex: () => raftLog.lastIndex(),
+      hasLeader: () => this.#node.status().leader !== noMember,
+    });
     this.#watchBackend();
     exportStateFacts(options.metrics, () => this.#facts());
   }
@@ -173,6 +186,11 @@ export class Member {
   /** Told to stop, or unable to go on: nothing more comes of a request. */
   get ended(): boolean {
     return this.#stopping || this.#failed;
+  }
+
+  /** It lost part of its log and gets it back from others: until then it does not vote or lead. */
+  get repairing(): boolean {
+    return this.#options.directory.raftLog.repairTerm !== undefined;
   }
 
   get isLearner(): boolean {
@@ -207,6 +225,7 @@ export class Member {
     });
     transport.setPeers(this.membership.list().filter(({ id }) => id !== this.id));
     this.#driver.start();
+    this.#repairWatch.start();
   }
 
   /**
@@ -219,6 +238,7 @@ export class Member {
     this.#handOver(() => {
       this.server.stop();
       this.#compaction.stop();
+      this.#repairWatch.stop();
       this.#driver.stop();
       this.#options.transport.stop(() => {
         this.#options.directory.close(done);

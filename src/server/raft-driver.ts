@@ -9,6 +9,7 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { reach } from '../base/fault-point.ts';
 import type { Logger } from '../base/logger.ts';
 import {
   type Entry,
@@ -390,6 +391,7 @@ export class RaftDriver {
   #applySlice(): void {
     if (this.#installing || this.#nextToApply >= this.#toApply.length) return;
     if (!this.#host.mayApply()) return;
+    reach('apply-before-batch');
     const endMs = this.#clock.monotonicMs() + applySliceMs;
     let last: Entry | undefined;
     while (this.#nextToApply < this.#toApply.length) {
@@ -403,6 +405,7 @@ export class RaftDriver {
       this.#nextToApply = 0;
     }
     if (last === undefined) return;
+    reach('apply-after-batch');
     this.#node.applied(last.index);
     this.#host.applied(last.index, last.term);
     this.#askTurn();

@@ -24,6 +24,7 @@ export interface RaftSettings {
   readonly memberId: MemberId;
   readonly storage: LogStorage;
   readonly applied: number;
+  readonly abstainBelowTerm?: number | undefined;
   readonly heartbeatMs: number;
   readonly electionMs: number;
   readonly preVote: boolean;
@@ -32,11 +33,12 @@ export interface RaftSettings {
 }
 
 export function raftConfig(settings: RaftSettings): RaftConfig {
-  const { memberId, storage, applied, preVote, random, logger } = settings;
+  const { memberId, storage, applied, abstainBelowTerm, preVote, random, logger } = settings;
   return {
     id: memberId,
     storage,
     applied,
+    abstainBelowTerm,
     electionTicks: Math.ceil(settings.electionMs / settings.heartbeatMs),
     heartbeatTicks: 1,
     appendSizeLimitBytes,

@@ -1,11 +1,12 @@
 /** The state database with an overlay of what is not on disk yet. */
 import { assert } from '../base/assert.ts';
-import { fromLatin1, latin1 } from '../base/bytes.ts';
+import { fromLatin1 } from '../base/bytes.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import type { ConfState, SnapshotMetadata } from '../raft/index.ts';
+import type { ConfState } from '../raft/index.ts';
+import { FlushedView, highOf, type BackendEntry, type BackendView } from './backend-view.ts';
 import { keyAfter } from './engine.ts';
-import type { Completion, Engine, EngineEntry, EngineView, Operation } from './engine.ts';
+import type { Completion, Engine, EngineView, Operation } from './engine.ts';
 import { asError } from './errors.ts';
 import {
   decodeFlushRecord,
@@ -17,8 +18,12 @@ import {
   flushMarks,
   type FlushRecord,
 } from './flush-record.ts';
+import { guardedWrite } from './guarded-write.ts';
 import { prefixRange, stateKeys, type StringRange } from './keyspace.ts';
+import { decodeLogMark, encodeLogMark, type LogMark } from './log-state.ts';
 import { openValue, sealValue } from './record.ts';
+
+export { isOwnKey, type BackendEntry, type BackendView } from './backend-view.ts';
 
 const defaultFlushIntervalMs = 100;
 /** A flush starts early once this much is pending. */
@@ -27,10 +32,18 @@ const flushPendingBytes = 8 * 1024 * 1024;
 const sealedPerTurn = 500;
 const marksPerSlice = 256;
 
+const flushSteps = { before: 'flush-before-write', after: 'flush-after-write' } as const;
 const flushKey = fromLatin1(stateKeys.flush);
+const logMarkKey = fromLatin1(stateKeys.logMark);
 
 /** Changes by key; undefined deletes. */
 type Overlay = Map<string, Uint8Array | undefined>;
+
+/** The member's log, of which each flush notes how far it has got. */
+export interface MarkedLog {
+  readonly durableWrites: number;
+  markAt(index: number): LogMark | undefined;
+}
 
 export interface BackendOptions {
   readonly engine: Engine;
@@ -38,24 +51,13 @@ export interface BackendOptions {
   readonly logger: Logger;
   /** How long a change may stay in memory only. */
   readonly flushIntervalMs?: number;
+  readonly log?: MarkedLog;
 }
 
-export type BackendEntry = readonly [key: string, value: Uint8Array];
-
-/** The state as of one flush; later flushes do not change it. Must be closed. */
-export interface BackendView {
-  /** The state that the view holds. */
-  readonly metadata: SnapshotMetadata;
-  /** Pairs as stored: each value ends in its checksum, and the flush's own records are there. */
-  readonly raw: EngineView;
-  get(key: string): Uint8Array | undefined;
-  /** Reads up to `limit` pairs; an empty array is the end. */
-  read(
-    range: StringRange,
-    limit: number,
-    done: (error: Error | undefined, entries: readonly BackendEntry[]) => void,
-  ): void;
-  close(): void;
+/** What the newest flush left. */
+interface Newest {
+  readonly record: FlushRecord;
+  readonly logMark: LogMark | undefined;
 }
 
 /**
@@ -70,6 +72,11 @@ export class Backend {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #flushIntervalMs: number;
+  readonly #log: MarkedLog | undefined;
+  /** What the newest flush says of the log, as of the start. */
+  readonly logMark: LogMark | undefined;
+  /** The writes of the log that the newest mark counts, or the flush under way will. */
+  #markedWrites: number;
   /** Changes for the next flush. */
   #pending: Overlay = new Map();
   /** Changes of the flush under way; undefined if none is. */
@@ -90,11 +97,14 @@ export class Backend {
   readonly #flushedListeners: ((index: number) => void)[] = [];
   readonly #failureListeners: ((error: Error) => void)[] = [];
 
-  private constructor(options: BackendOptions, newest: FlushRecord) {
+  private constructor(options: BackendOptions, { record: newest, logMark }: Newest) {
     this.#engine = options.engine;
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#flushIntervalMs = options.flushIntervalMs ?? defaultFlushIntervalMs;
+    this.#log = options.log;
+    this.logMark = logMark;
+    this.#markedWrites = logMark?.writes ?? 0;
     this.#flushed = newest;
     this.#appliedIndex = newest.index;
     this.#appliedTerm = newest.term;
@@ -182,6 +192,11 @@ export class Backend {
     this.#appliedTerm = term;
     if (this.#pendingBytes >= flushPendingBytes) this.flush();
     else this.#schedule();
+  }
+
+  /** The log has taken a write: a flush will note it, if need be one without changes. */
+  noteLogWrite(): void {
+    if (this.#closing === undefined && this.#dirty()) this.#schedule();
   }
 
   /**
@@ -292,7 +307,8 @@ export class Backend {
   #dirty(): boolean {
     return (
       this.#appliedIndex > (this.#flushTarget?.index ?? this.#flushed.index) ||
-      this.#pending.size > 0
+      this.#pending.size > 0 ||
+      (this.#log?.durableWrites ?? 0) > this.#markedWrites
     );
   }
 
@@ -315,6 +331,15 @@ export class Backend {
       term: this.#appliedTerm,
       confState: this.#confState,
     };
+    let logMark: LogMark | undefined;
+    try {
+      logMark = this.#log?.markAt(this.#appliedIndex);
+    } catch (thrown) {
+      // The log is damaged where it is read for the mark.
+      this.#fail(asError(thrown), []);
+      return;
+    }
+    this.#markedWrites = this.#log?.durableWrites ?? 0;
     this.#pending = new Map();
     this.#pendingBytes = 0;
     this.#flushing = overlay;
@@ -323,8 +348,8 @@ export class Backend {
     this.#waitingNext = [];
     this.#seal(overlay, (operations) => {
       if (this.#failure !== undefined) return;
-      operations.push(...recordsOf(target));
-      this.#engine.write(operations, true, (error) => this.#completed(error, target));
+      operations.push(...recordsOf(target, logMark));
+      guardedWrite(this.#engine, operations, flushSteps, (error) => this.#completed(error, target));
     });
   }
 
@@ -379,7 +404,7 @@ export class Backend {
   }
 }
 
-function recordsOf(target: FlushRecord): Operation[] {
+function recordsOf(target: FlushRecord, logMark: LogMark | undefined): Operation[] {
   const operations: Operation[] = [
     { type: 'put', key: flushKey, value: encodeFlushRecord(target) },
     { type: 'put', key: flushMarkKey(target.number), value: encodeFlushMark(target) },
@@ -387,29 +412,30 @@ function recordsOf(target: FlushRecord): Operation[] {
   if (target.number > flushMarks) {
     operations.push({ type: 'delete', key: flushMarkKey(target.number - flushMarks) });
   }
+  if (logMark !== undefined) {
+    operations.push({ type: 'put', key: logMarkKey, value: encodeLogMark(logMark) });
+  }
   return operations;
-}
-
-function highOf(range: StringRange): { readonly high?: string } {
-  return range.high === undefined ? {} : { high: range.high };
 }
 
 /** Reads the newest flush record and checks the marks of those before it. */
 function readNewest(
   view: EngineView,
-  done: (error: Error | undefined, newest: FlushRecord | undefined) => void,
+  done: (error: Error | undefined, newest: Newest | undefined) => void,
 ): void {
   const range = prefixRange(stateKeys.flushMark);
   const high = fromLatin1(range.high ?? '');
-  let newest: FlushRecord;
+  let newest: Newest;
   try {
     const stored = view.getSync(flushKey);
-    newest = stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored);
+    const record = stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored);
+    const mark = view.getSync(logMarkKey);
+    newest = { record, logMark: mark === undefined ? undefined : decodeLogMark(mark) };
   } catch (thrown) {
     done(asError(thrown), undefined);
     return;
   }
-  const checker = new FlushMarkChecker(newest);
+  const checker = new FlushMarkChecker(newest.record);
   const next = (low: Uint8Array): void => {
     view.read({ low, high }, marksPerSlice, (error, entries) => {
       const last = entries.at(-1);
@@ -426,66 +452,4 @@ function readNewest(
     });
   };
   next(fromLatin1(stateKeys.flushMark));
-}
-
-/** Keys of the backend itself: their values are records of their own, without a seal. */
-export function isOwnKey(key: Uint8Array): boolean {
-  const prefix = key[0];
-  return prefix === stateKeys.flush.charCodeAt(0) || prefix === stateKeys.flushMark.charCodeAt(0);
-}
-
-class FlushedView implements BackendView {
-  readonly metadata: SnapshotMetadata;
-  readonly raw: EngineView;
-
-  constructor(raw: EngineView, flushed: FlushRecord) {
-    this.raw = raw;
-    const { index, term, confState } = flushed;
-    this.metadata = { index, term, confState };
-  }
-
-  get(key: string): Uint8Array | undefined {
-    const bytes = fromLatin1(key);
-    const stored = this.raw.getSync(bytes);
-    return stored === undefined ? undefined : openValue(bytes, stored);
-  }
-
-  read(
-    range: StringRange,
-    limit: number,
-    done: (error: Error | undefined, entries: readonly BackendEntry[]) => void,
-  ): void {
-    const bounds = {
-      ...(range.low === undefined ? {} : { low: fromLatin1(range.low) }),
-      ...(range.high === undefined ? {} : { high: fromLatin1(range.high) }),
-    };
-    this.raw.read(bounds, limit, (error, entries) => {
-      let opened: BackendEntry[] = [];
-      let failure = error;
-      try {
-        opened = openEntries(entries);
-      } catch (thrown) {
-        failure ??= asError(thrown);
-      }
-      if (failure === undefined && opened.length === 0 && entries.length > 0) {
-        // Only the backend's own records were in this slice: the end is further on.
-        const last = entries.at(-1)?.[0] ?? new Uint8Array(0);
-        this.read({ low: latin1(keyAfter(last)), ...highOf(range) }, limit, done);
-        return;
-      }
-      done(failure, failure === undefined ? opened : []);
-    });
-  }
-
-  close(): void {
-    this.raw.close();
-  }
-}
-
-function openEntries(entries: readonly EngineEntry[]): BackendEntry[] {
-  const opened: BackendEntry[] = [];
-  for (const [key, value] of entries) {
-    if (!isOwnKey(key)) opened.push([latin1(key), openValue(key, value)]);
-  }
-  return opened;
 }

@@ -1,9 +1,15 @@
 /** What a data directory stands on: a file system with LevelDB, or memory in tests. */
 import type { Completion, Engine } from './engine.ts';
 import type { StoredIdentity } from './identity.ts';
+import type { MemberId } from '../raft/index.ts';
 
 /** Name of the log database. */
 export const logDirectory = 'log';
+/** A new log in the making, and one that only waits for the damaged one to be set aside. */
+export const buildingLogDirectory = 'log-building';
+export const repairedLogDirectory = 'log-repaired';
+/** Before the name of a database that was damaged and has been set aside. */
+const damagedPrefix = 'damaged-';
 const stateDirectoryPattern = /^state-\d+-\d+$/;
 
 /** The state that a snapshot of this index and term becomes. */
@@ -13,6 +19,14 @@ export function stateDirectoryName(index: number, term: number): string {
 
 export function isStateDirectory(name: string): boolean {
   return stateDirectoryPattern.test(name);
+}
+
+export function damagedName(name: string): string {
+  return `${damagedPrefix}${name}`;
+}
+
+export function isDamaged(name: string): boolean {
+  return name.startsWith(damagedPrefix);
 }
 
 export interface DirectoryStore {
@@ -25,6 +39,10 @@ export interface DirectoryStore {
   open(done: (error: Error | undefined, identity: StoredIdentity | undefined) => void): void;
   /** Durable when `done` is called. */
   writeIdentity(identity: StoredIdentity, done: Completion): void;
+  /** The bound on the member's term; undefined if there is none that can be trusted. */
+  reservedTerm(memberId: MemberId): number | undefined;
+  /** Sets the bound on the member's term, durably, or throws. */
+  reserveTerm(memberId: MemberId, term: number): void;
   /** Proves that a database is whole without changing it; false if it is not there. May throw. */
   check(name: string): boolean;
   /** Opens a database, creating it if it is not there. */
@@ -32,12 +50,14 @@ export interface DirectoryStore {
     name: string,
     done: (error: Error | undefined, engine: Engine | undefined) => void,
   ): void;
-  /** Names of the state directories. */
-  stateDirectories(): readonly string[];
+  /** Names of all databases but the directory's lock. */
+  databases(): readonly string[];
   /** Bytes that a database takes up now. */
   sizeBytes(name: string): number;
   /** Deletes a database that is not open; fine if it is not there. */
   remove(name: string, done: Completion): void;
+  /** Renames a database that is not open to a name that is free; durable when `done` is called. */
+  rename(from: string, to: string, done: Completion): void;
   /** Gives the directory back. All engines are closed. */
   close(done: Completion): void;
 }

@@ -13,6 +13,10 @@ export const logKeys = {
   stateDirectory: '\x03',
   /** Index and chain of the last entry, written with each append. */
   tail: '\x04',
+  /** Whose log it is and how many writes it has taken, written with each append. */
+  origin: '\x05',
+  /** Only after entries were lost: the term that the log must reach before the member votes. */
+  repair: '\x06',
   /** Followed by the first index of a packed record of entries, 8 bytes, big end first. */
   entries: '\x10',
 } as const;
@@ -23,6 +27,8 @@ export const stateKeys = {
   flush: '\x01',
   /** Backend: one mark per flush, followed by its number, 8 bytes, big end first. */
   flushMark: '\x02',
+  /** Backend: what the newest flush knows of the log. It is this member's, and never sent. */
+  logMark: '\x03',
   /** Single values by name: consistent hash, compacted revision, current revision and the like. */
   meta: 'M',
   /** mvcc: followed by main and sub revision. */

@@ -1,13 +1,10 @@
 /** A data directory on a file system. */
 import {
   chmodSync,
-  close,
   closeSync,
   existsSync,
-  fsync,
   fsyncSync,
   mkdirSync,
-  open,
   openSync,
   readdirSync,
   readFileSync,
@@ -19,14 +16,26 @@ import {
 import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import { isStateDirectory, logDirectory, type DirectoryStore } from './directory-store.ts';
+import type { MemberId } from '../raft/index.ts';
+import {
+  buildingLogDirectory,
+  isDamaged,
+  isStateDirectory,
+  logDirectory,
+  repairedLogDirectory,
+  type DirectoryStore,
+} from './directory-store.ts';
 import type { Completion, Engine } from './engine.ts';
 import { asError, DataDirectoryError } from './errors.ts';
 import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.ts';
 import { isLockedError, LevelEngine } from './level-engine.ts';
-import { checkDatabase } from './scanner.ts';
+import { mendDatabase } from './mend.ts';
+import { checkDatabase, type Mend } from './scanner.ts';
+import { syncDirectory, syncDirectoryNow } from './sync-directory.ts';
+import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
 const identityFile = 'identity.json';
+const termFile = 'term.json';
 /** An empty database whose lock, which the kernel releases with the process, is the directory's. */
 const lockDirectory = 'lock';
 const directoryMode = 0o700;
@@ -67,6 +76,8 @@ export class LevelDirectoryStore implements DirectoryStore {
   readonly #clock: Clock;
   readonly #logger: Logger;
   #lock: LevelEngine | undefined;
+  /** What checks found that is to be done before a database is opened. */
+  readonly #mends = new Map<string, Mend>();
 
   constructor(options: { readonly path: string; readonly clock: Clock; readonly logger: Logger }) {
     this.#path = options.path;
@@ -120,21 +131,52 @@ export class LevelDirectoryStore implements DirectoryStore {
   writeIdentity(identity: StoredIdentity, done: Completion): void {
     let error: Error | undefined;
     try {
-      const path = join(this.#path, identityFile);
-      const file = openSync(`${path}.new`, 'w', fileMode);
-      writeSync(file, encodeIdentity(identity));
-      fsyncSync(file);
-      closeSync(file);
-      renameSync(`${path}.new`, path);
+      this.#replaceFile(identityFile, encodeIdentity(identity));
     } catch (thrown) {
-      error = unusable(this.#path, thrown);
+      error = asError(thrown);
     }
-    if (error === undefined) syncDirectory(this.#path, done);
-    else this.#clock.defer(() => done(error));
+    this.#clock.defer(() => done(error));
+  }
+
+  reservedTerm(memberId: MemberId): number | undefined {
+    let text: string;
+    try {
+      text = readFileSync(join(this.#path, termFile), 'utf8');
+    } catch (thrown) {
+      if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'EIO') return undefined;
+      throw unusable(this.#path, thrown);
+    }
+    return decodeTermBound(text, memberId);
+  }
+
+  reserveTerm(memberId: MemberId, term: number): void {
+    this.#replaceFile(termFile, encodeTermBound(memberId, term));
+  }
+
+  /** Afterwards the file has either the old text or the new one, whenever the power goes. */
+  #replaceFile(name: string, text: string): void {
+    const path = join(this.#path, name);
+    try {
+      const file = openSync(`${path}.new`, 'w', fileMode);
+      try {
+        writeSync(file, text);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(`${path}.new`, path);
+      const directory = openSync(this.#path, 'r');
+      fsyncSync(directory);
+      closeSync(directory);
+    } catch (thrown) {
+      throw unusable(this.#path, thrown);
+    }
   }
 
   check(name: string): boolean {
-    const { absent, torn } = checkDatabase(join(this.#path, name));
+    const { absent, torn, mend } = checkDatabase(join(this.#path, name));
+    if (mend === undefined) this.#mends.delete(name);
+    else this.#mends.set(name, mend);
     if (torn) {
       this.#logger.info({ database: name }, 'the last write had not completed; it is dropped');
     }
@@ -145,11 +187,22 @@ export class LevelDirectoryStore implements DirectoryStore {
     name: string,
     done: (error: Error | undefined, engine: Engine | undefined) => void,
   ): void {
-    this.#openLevel(name, name === logDirectory ? logBuffers : stateBuffers, done);
+    const mend = this.#mends.get(name);
+    this.#mends.delete(name);
+    try {
+      if (mend !== undefined) {
+        this.#logger.info({ database: name, ...mend }, 'mending what a power cut left');
+        mendDatabase(join(this.#path, name), mend);
+      }
+    } catch (thrown) {
+      this.#clock.defer(() => done(unusable(this.#path, thrown), undefined));
+      return;
+    }
+    this.#openLevel(name, isStateDirectory(name) ? stateBuffers : logBuffers, done);
   }
 
-  stateDirectories(): readonly string[] {
-    return readdirSync(this.#path).filter(isStateDirectory);
+  databases(): readonly string[] {
+    return readdirSync(this.#path).filter(isDatabase);
   }
 
   sizeBytes(name: string): number {
@@ -169,6 +222,16 @@ export class LevelDirectoryStore implements DirectoryStore {
     });
   }
 
+  rename(from: string, to: string, done: Completion): void {
+    try {
+      renameSync(join(this.#path, from), join(this.#path, to));
+    } catch (thrown) {
+      this.#clock.defer(() => done(unusable(this.#path, thrown)));
+      return;
+    }
+    syncDirectory(this.#path, done);
+  }
+
   close(done: Completion): void {
     const lock = this.#lock;
     this.#lock = undefined;
@@ -178,11 +241,7 @@ export class LevelDirectoryStore implements DirectoryStore {
 
   /** Creates the directory, or sees that an existing one is ours and closed to other users. */
   #prepare(): void {
-    if (makeDirectory(this.#path)) {
-      const parent = openSync(dirname(this.#path), 'r');
-      fsyncSync(parent);
-      closeSync(parent);
-    }
+    makeDirectory(this.#path);
     const mode = statSync(this.#path).mode & 0o777;
     if (mode !== directoryMode) {
       this.#logger.warn(
@@ -195,7 +254,7 @@ export class LevelDirectoryStore implements DirectoryStore {
     const ours = [lockDirectory, `${identityFile}.new`, 'lost+found'];
     const stranger = readdirSync(this.#path).find((name) => !ours.includes(name));
     if (stranger === undefined) return;
-    const lost = stranger === logDirectory || isStateDirectory(stranger);
+    const lost = stranger === termFile || isDatabase(stranger);
     throw lost
       ? new DataDirectoryError('damaged', `${this.#path} has data, but ${identityFile} is missing`)
       : new DataDirectoryError(
@@ -238,27 +297,19 @@ export class LevelDirectoryStore implements DirectoryStore {
   }
 }
 
-/** Makes names in a directory durable. */
-function syncDirectory(path: string, done: Completion): void {
-  open(path, 'r', (openError, file) => {
-    if (openError !== null) {
-      done(openError);
-      return;
-    }
-    fsync(file, (syncError) => {
-      close(file, (closeError) => done(syncError ?? closeError ?? undefined));
-    });
-  });
+function isDatabase(name: string): boolean {
+  const logs = [logDirectory, buildingLogDirectory, repairedLogDirectory];
+  return logs.includes(name) || isStateDirectory(name) || isDamaged(name);
 }
 
 /**
- * Creates a directory and those above it; false if it is there. Node's own recursion never ends
- * where a directory can be created nowhere (/proc).
+ * Creates a directory and those above it, durably. Node's own recursion never ends where a
+ * directory can be created nowhere (/proc).
  */
-function makeDirectory(path: string): boolean {
-  if (existsSync(path)) return false;
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
   const parent = dirname(path);
   if (parent !== path) makeDirectory(parent);
   mkdirSync(path, { mode: directoryMode });
-  return true;
+  syncDirectoryNow(parent);
 }

@@ -7,6 +7,7 @@ import type { Logger } from '../base/logger.ts';
 import { operationBytes } from './engine.ts';
 import type { Completion, Engine, EngineEntry, EngineView, KeyRange, Operation } from './engine.ts';
 import { asError, CorruptionError } from './errors.ts';
+import { LogName } from './log-name.ts';
 
 type Database = ClassicLevel<Buffer, Buffer>;
 type Snapshot = ReturnType<Database['snapshot']>;
@@ -71,6 +72,7 @@ export class LevelEngine implements Engine {
   readonly #database: Database;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #logName: LogName;
   readonly #waiting: Waiting[] = [];
   #underWay = false;
   #failure: Error | undefined;
@@ -86,6 +88,7 @@ export class LevelEngine implements Engine {
     this.#database = database;
     this.#clock = options.clock;
     this.#logger = options.logger;
+    this.#logName = new LogName(location);
   }
 
   /** Opens the database in `location`, which LevelDB creates if it is not there. */
@@ -225,12 +228,13 @@ export class LevelEngine implements Engine {
         this.#clock.defer(fill);
         return;
       }
+      const written: Completion = (error) => {
+        this.#failure = error;
+        this.#complete(group, error);
+      };
       batch.write({ sync }).then(
-        () => this.#complete(group, undefined),
-        (thrown: unknown) => {
-          this.#failure = unwrapped(thrown);
-          this.#complete(group, this.#failure);
-        },
+        () => this.#logName.written(written),
+        (thrown: unknown) => written(unwrapped(thrown)),
       );
     };
     fill();

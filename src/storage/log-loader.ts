@@ -6,8 +6,15 @@ import { asError, CorruptionError } from './errors.ts';
 import { logKeys, numberedKey, prefixRange } from './keyspace.ts';
 import { chainOver, firstChain, readHeader, unpackEntries } from './log-record.ts';
 import type { RecordHeader } from './log-record.ts';
-import { decodeAnchor, decodeHardState, decodeStateDirectory, decodeTail } from './log-state.ts';
-import type { LogAnchor } from './log-state.ts';
+import {
+  decodeAnchor,
+  decodeHardState,
+  decodeOrigin,
+  decodeRepairTerm,
+  decodeStateDirectory,
+  decodeTail,
+} from './log-state.ts';
+import type { LogAnchor, LogOrigin } from './log-state.ts';
 
 export type { LogAnchor } from './log-state.ts';
 
@@ -25,6 +32,10 @@ export interface LoadedLog {
   readonly anchor: LogAnchor;
   readonly hardState: HardState;
   readonly stateDirectory: string | undefined;
+  /** Undefined in a log that nothing was appended to. */
+  readonly origin: LogOrigin | undefined;
+  /** See {@link logKeys.repair}. */
+  readonly repairTerm: number | undefined;
   readonly records: readonly LoadedRecord[];
 }
 
@@ -107,6 +118,8 @@ class Loader {
       anchor: this.#anchor,
       hardState: this.#hardState,
       stateDirectory: this.#stateDirectory,
+      origin: this.#single(logKeys.origin, decodeOrigin),
+      repairTerm: this.#single(logKeys.repair, decodeRepairTerm),
       records: this.#records,
     };
   }

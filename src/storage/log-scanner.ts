@@ -16,7 +16,11 @@ const fragmentType = { full: 1, first: 2, middle: 3, last: 4 } as const;
 export interface ScannedLog {
   /** Whole records; parts of `bytes` where a record is in one piece. */
   readonly records: readonly Uint8Array[];
+  /** Where each of them begins. */
+  readonly starts: readonly number[];
   readonly torn: boolean;
+  /** Where the whole records end: what is torn begins here, or behind the padding of a block. */
+  readonly endsAt: number;
 }
 
 interface Fragment {
@@ -88,6 +92,8 @@ function looksTorn(bytes: Buffer, at: number): boolean {
  */
 export function scanLog(bytes: Buffer, name: string): ScannedLog {
   const records: Uint8Array[] = [];
+  const starts: number[] = [];
+  let endsAt = 0;
   let parts: Buffer[] = [];
   let recordStart = 0;
   let at = 0;
@@ -101,7 +107,7 @@ export function scanLog(bytes: Buffer, name: string): ScannedLog {
         damaged(at, 'a record fails its checksum, and valid ones follow');
       }
       if (!looksTorn(bytes, at)) damaged(at, 'the last record is complete but fails its checksum');
-      return { records, torn: true };
+      return { records, starts, torn: true, endsAt };
     }
     const begins = fragment.type === fragmentType.full || fragment.type === fragmentType.first;
     if (begins !== (parts.length === 0)) damaged(at, 'pieces of a record are missing');
@@ -109,10 +115,12 @@ export function scanLog(bytes: Buffer, name: string): ScannedLog {
     parts.push(fragment.data);
     if (fragment.type === fragmentType.full || fragment.type === fragmentType.last) {
       records.push(parts.length === 1 ? fragment.data : Buffer.concat(parts));
+      starts.push(recordStart);
+      endsAt = fragment.end;
       parts = [];
     }
     at = fragment.end;
   }
-  // The file ends between the pieces of a record, which began at recordStart.
-  return { records, torn: parts.length > 0 && recordStart < bytes.length };
+  // The file may end between the pieces of a record.
+  return { records, starts, torn: parts.length > 0, endsAt };
 }

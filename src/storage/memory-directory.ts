@@ -1,6 +1,8 @@
 /** A data directory in memory, for tests and the simulator. */
+import { assert, present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
-import { isStateDirectory, type DirectoryStore } from './directory-store.ts';
+import type { MemberId } from '../raft/index.ts';
+import type { DirectoryStore } from './directory-store.ts';
 import type { Completion, Engine } from './engine.ts';
 import { DataDirectoryError } from './errors.ts';
 import type { StoredIdentity } from './identity.ts';
@@ -12,6 +14,8 @@ export class MemoryDirectory {
   /** The holder of the directory; undefined while nobody has it open. */
   #holder: MemoryDirectoryStore | undefined;
   identity: StoredIdentity | undefined;
+  /** The file with the bound on the term. */
+  termBound: { readonly memberId: MemberId; readonly term: number } | undefined;
 
   get open(): boolean {
     return this.#holder !== undefined;
@@ -35,11 +39,31 @@ export class MemoryDirectory {
     this.#disks.delete(name);
   }
 
+  renameDisk(from: string, to: string): void {
+    assert(!this.#disks.has(to), `${to} is there already`);
+    this.#disks.set(to, present(this.#disks.get(from), from));
+    this.#disks.delete(from);
+  }
+
   /** The power goes: see {@link MemoryDisk.crash}. The directory can be opened anew at once. */
   crash(survives: () => boolean): void {
     for (const disk of this.#disks.values()) disk.crash(survives);
     this.#holder?.abandon();
     this.#holder = undefined;
+  }
+
+  /** What a crash would leave now; `survives` is asked for each batch that is not synced. */
+  afterCrash(survives: (database: string) => boolean): MemoryDirectory {
+    const left = new MemoryDirectory();
+    for (const [name, disk] of this.#disks) {
+      left.#disks.set(
+        name,
+        disk.afterCrash(() => survives(name)),
+      );
+    }
+    left.identity = this.identity;
+    left.termBound = this.termBound;
+    return left;
   }
 
   hold(holder: MemoryDirectoryStore): boolean {
@@ -88,6 +112,15 @@ export class MemoryDirectoryStore implements DirectoryStore {
     this.#later(() => done(undefined));
   }
 
+  reservedTerm(memberId: MemberId): number | undefined {
+    const bound = this.#directory.termBound;
+    return bound?.memberId === memberId ? bound.term : undefined;
+  }
+
+  reserveTerm(memberId: MemberId, term: number): void {
+    if (!this.#dead) this.#directory.termBound = { memberId, term };
+  }
+
   check(name: string): boolean {
     return this.#directory.names.includes(name);
   }
@@ -102,8 +135,8 @@ export class MemoryDirectoryStore implements DirectoryStore {
     this.#later(() => done(undefined, engine));
   }
 
-  stateDirectories(): readonly string[] {
-    return this.#directory.names.filter(isStateDirectory);
+  databases(): readonly string[] {
+    return this.#directory.names;
   }
 
   sizeBytes(name: string): number {
@@ -116,6 +149,11 @@ export class MemoryDirectoryStore implements DirectoryStore {
 
   remove(name: string, done: Completion): void {
     this.#directory.removeDisk(name);
+    this.#later(() => done(undefined));
+  }
+
+  rename(from: string, to: string, done: Completion): void {
+    this.#directory.renameDisk(from, to);
     this.#later(() => done(undefined));
   }
 

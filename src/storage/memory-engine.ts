@@ -100,6 +100,20 @@ export class MemoryDisk {
     this.#engine?.failNextWrite(error);
   }
 
+  /** What {@link crash} would leave now, on a disk of its own; this one goes on. */
+  afterCrash(survives: () => boolean): MemoryDisk {
+    const left = new MemoryDisk();
+    left.#settled = this.#settled.clone();
+    for (const batch of this.#batches) {
+      if (batch.safe || survives()) applyTo(left.#settled, batch.operations);
+    }
+    for (const operations of this.#engine?.underWay ?? []) {
+      if (survives()) applyTo(left.#settled, operations);
+    }
+    left.#current = left.#settled.clone();
+    return left;
+  }
+
   /** Bit rot: replaces a stored value, or removes the pair, behind the engine's back. */
   rot(key: Uint8Array, change: (value: Uint8Array) => Uint8Array | undefined): void {
     const name = latin1(key);
@@ -156,10 +170,15 @@ export class MemoryEngine implements Engine {
   abandon(): readonly (readonly Operation[])[] {
     this.#dead = true;
     this.#crashed = true;
-    const lost = this.#waiting.map((write) => write.operations);
+    const lost = this.underWay;
     this.#waiting = [];
-    // At most one write is under way; the rest has not begun and cannot have reached the disk.
-    return this.#underWay ? lost.slice(0, 1) : [];
+    return lost;
+  }
+
+  /** At most one write is under way; the rest has not begun and cannot have reached the disk. */
+  get underWay(): readonly (readonly Operation[])[] {
+    const [first] = this.#waiting;
+    return this.#underWay && first !== undefined ? [first.operations] : [];
   }
 
   getSync(key: Uint8Array): Uint8Array | undefined {

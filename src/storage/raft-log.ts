@@ -1,15 +1,23 @@
 /** The member's stable log: what Raft must find again after a crash. */
 import { assert, present } from '../base/assert.ts';
 import { fromLatin1 } from '../base/bytes.ts';
-import { compacted, unavailable } from '../raft/index.ts';
+import { compacted, noMember, unavailable, type MemberId } from '../raft/index.ts';
 import type { ConfState, Entry, HardState, LogStorage, SnapshotMetadata } from '../raft/index.ts';
 import type { Completion, Engine, Operation } from './engine.ts';
-import { CorruptionError } from './errors.ts';
+import { asError, CorruptionError } from './errors.ts';
+import { guardedWrite } from './guarded-write.ts';
 import { logKeys, numberedKey } from './keyspace.ts';
 import { loadLog, type LogAnchor, type LoadedLog } from './log-loader.ts';
 import { chainOver, entryBytes, packEntries, readHeader, unpackEntries } from './log-record.ts';
 import type { RecordHeader } from './log-record.ts';
-import { encodeAnchor, encodeHardState, encodeStateDirectory, encodeTail } from './log-state.ts';
+import {
+  encodeAnchor,
+  encodeHardState,
+  encodeOrigin,
+  encodeStateDirectory,
+  encodeTail,
+  type LogMark,
+} from './log-state.ts';
 import { emptyConfState } from './record.ts';
 import { TermRuns } from './term-runs.ts';
 
@@ -18,6 +26,12 @@ export type { LogAnchor } from './log-loader.ts';
 /** Entries of one append beyond this go to several records of one batch. */
 const recordLimitBytes = 4 * 1024 * 1024;
 const defaultLogCacheBytes = 64 * 1024 * 1024;
+
+const persistSteps = { before: 'persist-before-write', after: 'persist-after-write' } as const;
+const compactionSteps = {
+  before: 'log-compaction-before-write',
+  after: 'log-compaction-after-write',
+} as const;
 
 /** A record of entries: its header, and the entries while they are in memory. */
 interface Segment extends RecordHeader {
@@ -43,8 +57,19 @@ export interface LogBatch {
   readonly snapshot?: LogSnapshot | undefined;
 }
 
+/** A bound on the member's term, kept apart from the log: should it be lost, the term is not. */
+export interface TermBound {
+  /** No term above this one may be used yet. */
+  readonly reserved: number;
+  /** Raises the bound to at least `term`, durably, or throws. Seldom needed, so it may block. */
+  reserve(term: number): void;
+}
+
 export interface RaftLogOptions {
   readonly engine: Engine;
+  /** Whose log it must be. */
+  readonly memberId?: MemberId;
+  readonly termBound?: TermBound;
   /** Budget for entries kept in memory; the newest stay. */
   readonly cacheBytes?: number;
 }
@@ -56,6 +81,8 @@ export interface RaftLogOptions {
  */
 export class RaftLog implements LogStorage {
   readonly #engine: Engine;
+  readonly #memberId: MemberId;
+  readonly #termBound: TermBound | undefined;
   readonly #cacheBytes: number;
   readonly #terms = new TermRuns();
   /** Consecutive, none empty. The first may begin below the first index. */
@@ -65,6 +92,11 @@ export class RaftLog implements LogStorage {
   #confState: ConfState = emptyConfState;
   #available: SnapshotMetadata | undefined;
   #stateDirectory: string | undefined;
+  #repairTerm: number | undefined;
+  /** Synced appends so far, and those of them that are durable. */
+  #writes: number;
+  #durableWrites: number;
+  #onWrite: () => void = () => {};
   #cachedBytes = 0;
   /** Segments before this position have no entries in memory. */
   #firstCached = 0;
@@ -75,10 +107,15 @@ export class RaftLog implements LogStorage {
 
   private constructor(options: RaftLogOptions, loaded: LoadedLog) {
     this.#engine = options.engine;
+    this.#memberId = options.memberId ?? noMember;
+    this.#termBound = options.termBound;
     this.#cacheBytes = options.cacheBytes ?? defaultLogCacheBytes;
     this.#anchor = loaded.anchor;
     this.#hardState = loaded.hardState;
     this.#stateDirectory = loaded.stateDirectory;
+    this.#repairTerm = loaded.repairTerm;
+    this.#writes = loaded.origin?.writes ?? 0;
+    this.#durableWrites = this.#writes;
     this.#terms.reset(loaded.anchor.index, loaded.anchor.term);
     for (const { header, bytes, terms } of loaded.records) {
       this.#segments.push({ ...header, entries: undefined, bytes, stored: true });
@@ -93,8 +130,16 @@ export class RaftLog implements LogStorage {
     done: (error: Error | undefined, log: RaftLog | undefined) => void,
   ): void {
     loadLog(options.engine, (error, loaded) => {
-      if (loaded === undefined) done(error, undefined);
-      else done(undefined, new RaftLog(options, loaded));
+      const { memberId } = options;
+      const found = loaded?.origin?.memberId;
+      if (loaded === undefined) {
+        done(error, undefined);
+      } else if (memberId !== undefined && found !== undefined && found !== memberId) {
+        const message = `the log has files of the log of member ${found.toString(16)}`;
+        done(new CorruptionError(message), undefined);
+      } else {
+        done(undefined, new RaftLog(options, loaded));
+      }
     });
   }
 
@@ -110,6 +155,31 @@ export class RaftLog implements LogStorage {
   /** The state directory named last; undefined in a log that was never used. */
   get stateDirectory(): string | undefined {
     return this.#stateDirectory;
+  }
+
+  /**
+   * Set while entries that the member may have acknowledged are lost: it abstains until its last
+   * entry is of this term or a later one (`raft/abstention.ts`).
+   */
+  get repairTerm(): number | undefined {
+    return this.#repairTerm;
+  }
+
+  /** Synced appends that are durable: what the state's mark of the log counts. */
+  get durableWrites(): number {
+    return this.#durableWrites;
+  }
+
+  /** Calls `listener` whenever a synced append has become durable. */
+  onWrite(listener: () => void): void {
+    this.#onWrite = listener;
+  }
+
+  /** What a state that covers `index` notes of this log; undefined if the log begins later. */
+  markAt(index: number): LogMark | undefined {
+    if (index < this.#anchor.index) return undefined;
+    const origin = { memberId: this.#memberId, writes: this.#durableWrites };
+    return { ...origin, index, chain: this.chainAt(index) };
   }
 
   /** Bytes of entries kept in memory. */
@@ -195,17 +265,42 @@ export class RaftLog implements LogStorage {
       this.#engine.write([], false, done);
       return;
     }
+    try {
+      this.#writeState(operations);
+    } catch (thrown) {
+      // The caller must stop, as after any failed write.
+      this.#engine.write([], false, () => done(asError(thrown)));
+      return;
+    }
+    const writes = this.#writes;
+    guardedWrite(this.#engine, operations, persistSteps, (error) => {
+      if (error === undefined) {
+        for (const segment of written) segment.stored = true;
+        this.#durableWrites = writes;
+        this.#evict();
+        this.#onWrite();
+      }
+      done(error);
+    });
+  }
+
+  /** The single records that go with a synced append. */
+  #writeState(operations: Operation[]): void {
+    const { term } = this.#hardState;
+    if (this.#termBound !== undefined && term > this.#termBound.reserved) {
+      this.#termBound.reserve(term);
+    }
     if (this.#hardStatePending) {
       this.#hardStatePending = false;
       operations.push(put(logKeys.hardState, encodeHardState(this.#hardState)));
     }
-    this.#engine.write(operations, true, (error) => {
-      if (error === undefined) {
-        for (const segment of written) segment.stored = true;
-        this.#evict();
-      }
-      done(error);
-    });
+    this.#writes += 1;
+    const origin = { memberId: this.#memberId, writes: this.#writes };
+    operations.push(put(logKeys.origin, encodeOrigin(origin)));
+    if (this.#repairTerm === undefined) return;
+    if (this.#terms.term(this.lastIndex()) < this.#repairTerm) return;
+    this.#repairTerm = undefined;
+    operations.push({ type: 'delete', key: fromLatin1(logKeys.repair) });
   }
 
   /** Names the state directory of a new member, or one that was rebuilt. */
@@ -234,7 +329,7 @@ export class RaftLog implements LogStorage {
     }
     this.#segments.splice(0, gone);
     this.#firstCached = Math.max(0, this.#firstCached - gone);
-    this.#engine.write(operations, true, done);
+    guardedWrite(this.#engine, operations, compactionSteps, done);
   }
 
   /** Chain value after the entry of `index`, which is in the log or its anchor. */

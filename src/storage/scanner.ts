@@ -1,58 +1,181 @@
 /**
  * The check before LevelDB opens a directory. LevelDB rewrites files as it opens them, drops what
  * it cannot read, and does not mind a missing log: so all is read first, and nothing changed.
+ *
+ * A power cut leaves more than torn ends where the file system keeps no order between names and
+ * contents: LevelDB counts on that order in a few places. What it leaves can be told from damage,
+ * as nothing is missing from it, and is mended (see mend.ts) before LevelDB sees it.
  */
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { CorruptionError } from './errors.ts';
+import { asError, CorruptionError } from './errors.ts';
 import { scanLog } from './log-scanner.ts';
-import { checkTable, type ReadAt, VarintReader } from './table-scanner.ts';
-
-/** Fields of a MANIFEST's records (LevelDB: db/version_edit.cc). */
-const manifestTag = {
-  comparator: 1,
-  logNumber: 2,
-  nextFileNumber: 3,
-  lastSequence: 4,
-  compactPointer: 5,
-  deletedFile: 6,
-  newFile: 7,
-  previousLogNumber: 9,
-} as const;
+import { type Manifest, type ManifestTable, manifestAfter, readManifest } from './manifest.ts';
+import { checkTable, type ReadAt } from './table-scanner.ts';
 
 const windowBytes = 1024 * 1024;
 
-/** What a MANIFEST says is there. */
-interface Manifest {
-  logNumber: number;
-  previousLogNumber: number;
-  /** Size of each table by number. */
-  readonly tables: Map<number, number>;
-}
+/** What makes a directory readable for LevelDB again, without loss. */
+export type Mend =
+  /** Creating the database was cut short before anything was written: it is made anew. */
+  | { readonly kind: 'remove' }
+  /** The last record of the MANIFEST is torn, or names files that never became durable. */
+  | { readonly kind: 'cutManifest'; readonly manifest: string; readonly sizeBytes: number }
+  /** The MANIFEST was replaced by one that is whole, but CURRENT still names the old one. */
+  | { readonly kind: 'pointCurrent'; readonly manifest: string };
 
 export interface DatabaseCheck {
   /** There is no database yet. */
   readonly absent: boolean;
   /** The last write had not completed; what it holds was never acknowledged. */
   readonly torn: boolean;
+  /** To be done before LevelDB opens the directory. */
+  readonly mend: Mend | undefined;
 }
 
 /** Checks all that LevelDB will rely on; throws {@link CorruptionError} with file and offset. */
 export function checkDatabase(location: string): DatabaseCheck {
+  try {
+    return checkLocation(location);
+  } catch (thrown) {
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    // What the disk cannot read back is damage like any other.
+    if (code === 'EIO') throw new CorruptionError(`${location} cannot be read: ${message}`);
+    throw thrown;
+  }
+}
+
+function checkLocation(location: string): DatabaseCheck {
   const names = list(location);
+  let current: string | undefined;
+  try {
+    current = readCurrent(location, names);
+    if (current === undefined) return { absent: true, torn: false, mend: undefined };
+    return checkAsOf(location, names, current);
+  } catch (thrown) {
+    const error = asError(thrown);
+    if (error.name !== 'CorruptionError') throw error;
+    if (isUnused(location, names)) return { absent: true, torn: false, mend: { kind: 'remove' } };
+    const replaced = current === undefined ? undefined : checkReplaced(location, names, current);
+    if (replaced === undefined) throw error;
+    return replaced;
+  }
+}
+
+/** The MANIFEST that CURRENT names; undefined if there is no database. */
+function readCurrent(location: string, names: readonly string[]): string | undefined {
   if (!names.includes('CURRENT')) {
-    // A crash in the middle of creating leaves at most a MANIFEST behind.
-    const data = names.find((name) => /\.(log|ldb|sst)$/.test(name));
-    if (data === undefined) return { absent: true, torn: false };
+    const data = names.find((name) => /^MANIFEST|\.(log|ldb|sst)$/.test(name));
+    if (data === undefined) return undefined;
     throw new CorruptionError(`${join(location, 'CURRENT')} is missing, but ${data} is there`);
   }
-  const manifestName = readFileSync(join(location, 'CURRENT'), 'latin1');
-  if (!/^MANIFEST-\d+\n$/.test(manifestName) || !names.includes(manifestName.trim())) {
+  const text = readFileSync(join(location, 'CURRENT'), 'latin1');
+  if (/^MANIFEST-\d+\n$/.test(text)) return text.trim();
+  throw new CorruptionError(`${join(location, 'CURRENT')} names no file that is there`);
+}
+
+/** Checks what one MANIFEST says is there. */
+function checkAsOf(location: string, names: readonly string[], name: string): DatabaseCheck {
+  if (!names.includes(name)) {
     throw new CorruptionError(`${join(location, 'CURRENT')} names no file that is there`);
   }
-  const manifest = readManifest(join(location, manifestName.trim()));
-  for (const [number, size] of manifest.tables) checkTableFile(location, names, number, size);
-  return { absent: false, torn: checkLogs(location, names, manifest) };
+  const path = join(location, name);
+  const { edits, starts, torn: cut, endsAt } = readManifest(path);
+  try {
+    const torn = checkFiles(location, names, manifestAfter(edits, path));
+    const mend = cut
+      ? { kind: 'cutManifest' as const, manifest: name, sizeBytes: endsAt }
+      : undefined;
+    return { absent: false, torn, mend };
+  } catch (thrown) {
+    // LevelDB writes the record, then syncs the directory for the names in it, then the record.
+    // Before all three are done it deletes nothing that the record replaces: if that is all there,
+    // the data is as well. Once the next record was begun, they were done.
+    if (cut) throw thrown;
+    const sizeBytes = starts.at(-1) ?? 0;
+    const torn = withoutLast(location, names, edits, path);
+    if (torn === undefined) throw thrown;
+    return { absent: false, torn, mend: { kind: 'cutManifest', manifest: name, sizeBytes } };
+  }
+}
+
+function withoutLast(
+  location: string,
+  names: readonly string[],
+  edits: readonly Buffer[],
+  path: string,
+): boolean | undefined {
+  try {
+    return checkFiles(location, names, manifestAfter(edits.slice(0, -1), path));
+  } catch (thrown) {
+    if (asError(thrown).name !== 'CorruptionError') throw thrown;
+    return undefined;
+  }
+}
+
+/** Throws unless all that a MANIFEST names is there and whole; whether the last write is torn. */
+function checkFiles(location: string, names: readonly string[], manifest: Manifest): boolean {
+  for (const [number, table] of manifest.tables) checkTableFile(location, names, number, table);
+  return checkLogs(location, names, manifest);
+}
+
+/**
+ * As LevelDB opens a directory it writes a new MANIFEST, makes CURRENT name it, and deletes the old
+ * one and the logs that only that one needs. If the deletions became durable and the new CURRENT
+ * did not, the new MANIFEST is there and whole, with everything that it names.
+ */
+function checkReplaced(
+  location: string,
+  names: readonly string[],
+  current: string,
+): DatabaseCheck | undefined {
+  const number = numberOf(current);
+  const newer = names.filter((name) => /^MANIFEST-\d+$/.test(name) && numberOf(name) > number);
+  const newest = newer.sort((a, b) => numberOf(b) - numberOf(a))[0];
+  if (newest === undefined) return undefined;
+  try {
+    const { torn, mend } = checkAsOf(location, names, newest);
+    // CURRENT is renamed only after the new MANIFEST was synced, so there is nothing to cut off.
+    if (mend !== undefined) return undefined;
+    return { absent: false, torn, mend: { kind: 'pointCurrent', manifest: newest } };
+  } catch (thrown) {
+    if (asError(thrown).name !== 'CorruptionError') throw thrown;
+    return undefined;
+  }
+}
+
+/**
+ * Whether nothing was ever written: no record in a log, no table, and none that a MANIFEST knew.
+ * The caller knows whether something should have been.
+ */
+function isUnused(location: string, names: readonly string[]): boolean {
+  return names.every((name) => {
+    const path = join(location, name);
+    if (name.endsWith('.log')) return statSync(path).size === 0;
+    return name.startsWith('MANIFEST') ? !namesTables(path) : !/\.(ldb|sst)$/.test(name);
+  });
+}
+
+/** Whether a MANIFEST names a table, as far as it can be read: it was not synced at first. */
+function namesTables(path: string): boolean {
+  try {
+    return manifestAfter(readManifest(path).edits, path).tables.size > 0;
+  } catch (thrown) {
+    if (asError(thrown).name !== 'CorruptionError') throw thrown;
+    return false;
+  }
+}
+
+function numberOf(name: string): number {
+  return Number(/\d+/.exec(name)?.[0]);
 }
 
 function list(location: string): readonly string[] {
@@ -64,49 +187,11 @@ function list(location: string): readonly string[] {
   }
 }
 
-function readManifest(path: string): Manifest {
-  const { records } = scanLog(readFileSync(path), path);
-  const manifest: Manifest = { logNumber: 0, previousLogNumber: 0, tables: new Map() };
-  if (records.length === 0) throw new CorruptionError(`${path} is empty`);
-  for (const record of records) applyEdit(Buffer.from(record), manifest, path);
-  return manifest;
-}
-
-function applyEdit(record: Buffer, manifest: Manifest, path: string): void {
-  const reader = new VarintReader(record);
-  while (!reader.ended) {
-    const tag = reader.number();
-    if (tag === manifestTag.comparator) {
-      reader.bytes(reader.number());
-    } else if (tag === manifestTag.logNumber) {
-      manifest.logNumber = reader.number();
-    } else if (tag === manifestTag.previousLogNumber) {
-      manifest.previousLogNumber = reader.number();
-    } else if (tag === manifestTag.nextFileNumber || tag === manifestTag.lastSequence) {
-      reader.number();
-    } else if (tag === manifestTag.compactPointer) {
-      reader.number();
-      reader.bytes(reader.number());
-    } else if (tag === manifestTag.deletedFile) {
-      reader.number();
-      manifest.tables.delete(reader.number());
-    } else if (tag === manifestTag.newFile) {
-      reader.number();
-      const number = reader.number();
-      manifest.tables.set(number, reader.number());
-      reader.bytes(reader.number());
-      reader.bytes(reader.number());
-    } else {
-      throw new CorruptionError(`${path} holds an unknown field ${tag}`);
-    }
-  }
-}
-
 function checkTableFile(
   location: string,
   names: readonly string[],
   number: number,
-  sizeBytes: number,
+  { sizeBytes, smallest, largest }: ManifestTable,
 ): void {
   const stem = String(number).padStart(6, '0');
   const name = [`${stem}.ldb`, `${stem}.sst`].find((each) => names.includes(each));
@@ -119,7 +204,10 @@ function checkTableFile(
       throw new CorruptionError(`${path} has ${found} bytes instead of ${sizeBytes}`);
     }
     const read = windowedReader(file, sizeBytes, path);
-    checkTable(read, sizeBytes, path);
+    const { first, last } = checkTable(read, sizeBytes, path);
+    if (!first.equals(smallest) || !last.equals(largest)) {
+      throw new CorruptionError(`${path} does not hold the keys that the MANIFEST says it does`);
+    }
   } finally {
     closeSync(file);
   }

@@ -2,8 +2,9 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
-import type { SnapshotMetadata } from '../raft/index.ts';
-import { isOwnKey, type BackendView } from './backend.ts';
+import { reach } from '../base/fault-point.ts';
+import type { ConfState, MemberId, SnapshotMetadata } from '../raft/index.ts';
+import { isLogMarkKey, isOwnKey, type BackendView } from './backend-view.ts';
 import { stateDirectoryName, type DirectoryStore } from './directory-store.ts';
 import {
   keyAfter,
@@ -13,6 +14,7 @@ import {
   type Operation,
 } from './engine.ts';
 import { asError, CorruptionError } from './errors.ts';
+import { guardedWrite } from './guarded-write.ts';
 import { openValue } from './record.ts';
 import {
   decodeChunk,
@@ -27,6 +29,11 @@ import {
 /** Pairs of one chunk; a larger pair is a chunk of its own. */
 const chunkBytes = 256 * 1024;
 const pairsPerRead = 1000;
+
+const receiveSteps = {
+  before: 'snapshot-receive-before-write',
+  after: 'snapshot-receive-after-write',
+} as const;
 
 /** Contents of a snapshot on its way out; the transport's SnapshotSource. */
 export class StateSource {
@@ -72,8 +79,9 @@ export class StateSource {
       const last = entries.at(-1);
       if (last === undefined) this.#readAll = true;
       else this.#after = keyAfter(last[0]);
-      this.#waiting = [...entries];
-      done(undefined, this.#take());
+      this.#waiting = entries.filter(([key]) => !isLogMarkKey(key));
+      if (this.#waiting.length === 0 && !this.#readAll) this.#read(done);
+      else done(undefined, this.#take());
     });
   }
 
@@ -81,10 +89,12 @@ export class StateSource {
     if (this.#stage === 'end') return undefined;
     if (this.#stage === 'begin') {
       this.#stage = 'pairs';
+      reach('snapshot-send-begin');
       return encodeBegin({ metadata: this.metadata, chain: this.#chain });
     }
     if (this.#waiting.length > 0) return this.#takePairs();
     this.#stage = 'end';
+    reach('snapshot-send-end');
     return encodeEnd({ pairs: this.#pairs, digest: this.#digest });
   }
 
@@ -96,6 +106,7 @@ export class StateSource {
       if (count > 0 && bytes > chunkBytes) break;
       count += 1;
     }
+    reach('snapshot-send-chunk');
     const chunk = encodePairs(this.#waiting.splice(0, count));
     this.#pairs += count;
     this.#digest = crc32(chunk, this.#digest);
@@ -172,6 +183,7 @@ export class StateSink {
       return;
     }
     this.#ended = true;
+    reach('snapshot-receive-end');
     this.#onEnd(this, true);
     this.#clock.defer(() => done(undefined));
   }
@@ -203,18 +215,14 @@ export class StateSink {
       throw new CorruptionError('the snapshot does not begin with its beginning');
     }
     if (chunk.kind === 'begin') {
-      const { index, term } = chunk.begin.metadata;
-      if (index !== this.metadata.index || term !== this.metadata.term) {
-        throw new CorruptionError(
-          `the snapshot is of index ${index} instead of ${this.metadata.index}`,
-        );
-      }
+      checkSame(chunk.begin.metadata, this.metadata);
       this.#begin = chunk.begin;
+      reach('snapshot-receive-begin');
       this.#open(done);
     } else if (chunk.kind === 'pairs') {
       this.#digest = crc32(bytes, this.#digest);
       this.#pairs += chunk.pairs.length;
-      this.engine.write(chunk.pairs.map(checkedPut), true, done);
+      guardedWrite(this.engine, chunk.pairs.map(checkedPut), receiveSteps, done);
     } else {
       const { pairs, digest } = chunk.end;
       if (pairs !== this.#pairs || digest !== this.#digest) {
@@ -238,6 +246,29 @@ export class StateSink {
       });
     });
   }
+}
+
+/** What was announced has no checksum, and decides which members the log's next part counts. */
+function checkSame(found: SnapshotMetadata, announced: SnapshotMetadata): void {
+  const { index, term, confState } = found;
+  if (index !== announced.index || term !== announced.term) {
+    throw new CorruptionError(`the snapshot is of index ${index} instead of ${announced.index}`);
+  }
+  if (!sameConfState(confState, announced.confState)) {
+    throw new CorruptionError('the snapshot is of other members than were announced');
+  }
+}
+
+function sameConfState(a: ConfState, b: ConfState): boolean {
+  const same = (left: readonly MemberId[], right: readonly MemberId[]): boolean =>
+    left.length === right.length && left.every((member, position) => member === right[position]);
+  return (
+    same(a.voters, b.voters) &&
+    same(a.votersOutgoing, b.votersOutgoing) &&
+    same(a.learners, b.learners) &&
+    same(a.learnersNext, b.learnersNext) &&
+    a.autoLeave === b.autoLeave
+  );
 }
 
 function checkedPut([key, value]: EngineEntry): Operation {

@@ -51,8 +51,14 @@ export class VarintReader {
   }
 }
 
+/** First and last key of a table. */
+export interface TableKeys {
+  readonly first: Buffer;
+  readonly last: Buffer;
+}
+
 /** Throws {@link CorruptionError} with `name` and an offset unless the table is whole. */
-export function checkTable(read: ReadAt, sizeBytes: number, name: string): void {
+export function checkTable(read: ReadAt, sizeBytes: number, name: string): TableKeys {
   const damaged = (offset: number, how: string): never => {
     throw new CorruptionError(`${name} is damaged at offset ${offset}: ${how}`);
   };
@@ -83,9 +89,13 @@ export function checkTable(read: ReadAt, sizeBytes: number, name: string): void 
     covered += handle.size + trailerBytes;
   };
   const entries = checkBlock(index);
+  let first: Buffer | undefined;
+  let last: Buffer = Buffer.alloc(0);
   for (const handle of indexHandles(entries)) {
     cover(handle);
-    checkBlock(handle);
+    const keys = blockKeys(checkBlock(handle));
+    first ??= keys.first;
+    last = keys.last;
   }
   // The bloom filter lies between the data and the index that names it.
   for (const handle of indexHandles(checkBlock(metaIndex))) {
@@ -95,6 +105,31 @@ export function checkTable(read: ReadAt, sizeBytes: number, name: string): void 
   cover(metaIndex);
   cover(index);
   if (covered !== footerAt) damaged(covered, 'bytes that no block covers');
+  return { first: first ?? last, last };
+}
+
+/** A key is stored as the length of what it shares with the one before, and the rest of it. */
+function blockKeys(block: Buffer): TableKeys {
+  const restarts = block.readUInt32LE(block.length - 4);
+  const entriesEnd = block.length - 4 * (restarts + 1);
+  const first = lastKeyFrom(block.subarray(0, entriesEnd), 1);
+  // At a restart a key shares nothing, so the last key can be built from there.
+  const restart = restarts > 0 ? block.readUInt32LE(block.length - 8) : 0;
+  return { first, last: lastKeyFrom(block.subarray(restart, entriesEnd), Infinity) };
+}
+
+/** The last of the first `limit` keys. */
+function lastKeyFrom(bytes: Buffer, limit: number): Buffer {
+  const entries = new VarintReader(bytes);
+  let key: Buffer = Buffer.alloc(0);
+  for (let count = 0; count < limit && !entries.ended; count++) {
+    const sharedBytes = entries.number();
+    const ownBytes = entries.number();
+    const valueBytes = entries.number();
+    key = Buffer.concat([key.subarray(0, sharedBytes), entries.bytes(ownBytes)]);
+    entries.bytes(valueBytes);
+  }
+  return key;
 }
 
 function readHandle(reader: VarintReader): Handle {

@@ -123,6 +123,9 @@ export function readMessage(reader: FrameReader, from: MemberId, to: MemberId): 
   const type = typesByNumber.get(number);
   if (type === undefined) throw new PeerProtocolError(`unknown message type ${number}`);
   const term = reader.integer();
+  if ((term === 0) !== (type === 'propose' || type === 'readIndex')) {
+    throw new PeerProtocolError(`a message of type ${type} in term ${term}`);
+  }
   switch (type) {
     case 'propose':
       return { type, from, to, term, entries: readEntries(reader) };
@@ -130,7 +133,9 @@ export function readMessage(reader: FrameReader, from: MemberId, to: MemberId): 
       const index = reader.integer();
       const logTerm = reader.integer();
       const commit = reader.integer();
-      return { type, from, to, term, index, logTerm, commit, entries: readEntries(reader) };
+      const entries = readEntries(reader);
+      checkOrder(entries, index, logTerm, term);
+      return { type, from, to, term, index, logTerm, commit, entries };
     }
     case 'appendResponse': {
       const index = reader.integer();
@@ -228,6 +233,31 @@ function readEntries(reader: FrameReader): Entry[] {
     entries.push({ index, term, kind: kind as EntryKind, data: reader.bytes() });
   }
   return entries;
+}
+
+/**
+ * The entries of an append follow the one that it names, and their terms rise to the leader's at
+ * most. The core relies on it: a gap would put entries in places that are not theirs.
+ */
+function checkOrder(
+  entries: readonly Entry[],
+  index: number,
+  logTerm: number,
+  leaderTerm: number,
+): void {
+  let lastIndex = index;
+  // Term 0 is that of no entry, only of the place before the first.
+  let lastTerm = Math.max(logTerm, 1);
+  for (const entry of entries) {
+    lastIndex++;
+    if (entry.index !== lastIndex || entry.term < lastTerm || entry.term > leaderTerm) {
+      throw new PeerProtocolError(
+        `entry ${entry.index} of term ${entry.term} in the place of ${lastIndex}, ` +
+          `after one of term ${lastTerm}, from a leader of term ${leaderTerm}`,
+      );
+    }
+    lastTerm = entry.term;
+  }
 }
 
 function writeMembers(writer: FrameWriter, members: readonly MemberId[]): void {

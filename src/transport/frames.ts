@@ -280,7 +280,12 @@ function readFrame(reader: FrameReader, from: MemberId, to: MemberId): Frame {
       return { kind: 'offer', transfer: reader.integer() };
     case frameKinds.begin: {
       const term = reader.integer();
-      return { kind: 'begin', term, metadata: readMetadata(reader) };
+      const metadata = readMetadata(reader);
+      const { index, term: lastTerm } = metadata;
+      if (index < 1 || lastTerm < 1 || lastTerm > term) {
+        throw new PeerProtocolError(`snapshot of ${index} in term ${lastTerm}, sent in ${term}`);
+      }
+      return { kind: 'begin', term, metadata };
     }
     case frameKinds.chunk: {
       const last = reader.flag();

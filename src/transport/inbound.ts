@@ -111,7 +111,7 @@ export class InboundChannel {
       this.#answered(stream, frame);
       return;
     }
-    if (frame.kind === 'batch') this.#batch(frame);
+    if (frame.kind === 'batch') this.#batch(stream, frame);
     else if (frame.kind === 'offer') this.#owner.offered(frame.transfer);
     else this.#fail(stream, `unexpected frame ${frame.kind}`);
   }
@@ -144,7 +144,13 @@ export class InboundChannel {
   }
 
   /** Delivers what is new: a message counts once however often it arrives. */
-  #batch(frame: Batch): void {
+  #batch(stream: LiveStream, frame: Batch): void {
+    // Its message follows the contents, which have a stream of their own: without them the core
+    // would have nothing to install.
+    if (frame.messages.some(({ type }) => type === 'snapshot')) {
+      this.#fail(stream, 'a snapshot without its contents');
+      return;
+    }
     const seen = this.#sequence + 1 - frame.sequence;
     const { messages } = frame;
     this.#sequence = Math.max(this.#sequence, frame.sequence + messages.length - 1);

@@ -362,7 +362,7 @@ export class MemoryTransport implements Transport {
   }
 }
 
-/** One snapshot under way: chunk after chunk, each with the network's delay. */
+/** One snapshot under way, by the rules of SnapshotSender: chunk after chunk, with delays. */
 class MemoryTransfer {
   readonly #network: MemoryNetwork;
   readonly #sender: MemoryTransport;
@@ -389,7 +389,7 @@ class MemoryTransfer {
       this.#source = handlers.openSnapshot(to);
       this.#receiver = this.#network.member(to);
       const metadata = this.#source?.metadata;
-      if (metadata === undefined) this.fail();
+      if (metadata === undefined || metadata.term > this.#message.term) this.fail();
       else {
         this.#sink = this.#receiver?.handlers?.receiveSnapshot(from, metadata);
         if (this.#sink === undefined) this.fail();

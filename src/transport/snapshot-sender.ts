@@ -65,6 +65,13 @@ export class SnapshotSender {
       this.fail('no snapshot to send');
       return false;
     }
+    // Another leader was elected since the message was made. Its entries belong to a term that the
+    // receiver may not have heard of, and the message cannot tell: the new leader sends its own.
+    if (source.metadata.term > this.#message.term) {
+      source.close();
+      this.fail('this member does not lead any more');
+      return false;
+    }
     this.#stream = stream;
     this.#source = source;
     welcome();

@@ -17,9 +17,9 @@ export function bytesText(bytes: Uint8Array): string {
 }
 
 function intervalText({ key, rangeEnd }: { key: Uint8Array; rangeEnd: Uint8Array }): string {
-  return rangeEnd.length === 0
-    ? bytesText(key)
-    : `[${bytesText(key)}, ${rangeEnd.length === 1 && rangeEnd[0] === 0 ? '…' : bytesText(rangeEnd)})`;
+  if (rangeEnd.length === 0) return bytesText(key);
+  const isOpen = rangeEnd.length === 1 && rangeEnd[0] === 0;
+  return `[${bytesText(key)}, ${isOpen ? '…' : bytesText(rangeEnd)})`;
 }
 
 function callText(call: Call): string {
@@ -36,7 +36,8 @@ function callText(call: Call): string {
     case 'txn': {
       const { compare, success, failure } = call.request;
       const list = (ops: readonly RequestOp[]): string => ops.map(opText).join('; ');
-      return `txn if {${compare.map(compareText).join(', ')}} {${list(success)}} else {${list(failure)}}`;
+      const condition = compare.map(compareText).join(', ');
+      return `txn if {${condition}} {${list(success)}} else {${list(failure)}}`;
     }
     case 'compact':
       return `compact ${call.request.revision}`;

@@ -3,8 +3,9 @@
  * what their answers say of it.
  *
  * A write of several keys is projected on each: if the whole happened at one moment, so did its
- * part. Reads of several keys say more than their parts, and compares of other keys cannot be judged
- * by one key; both are left to the replay, and so are serializable reads and reads of the past.
+ * part. Reads of several keys say more than their parts, and compares of other keys cannot be
+ * judged by one key; both are left to the replay, and so are serializable reads and reads of the
+ * past.
  */
 import { emptyBytes, latin1 } from '../../src/base/bytes.ts';
 import type { KeyValue } from '../../src/gen/kv.ts';
@@ -20,7 +21,7 @@ import {
   type TxnRequest,
   type TxnResponse,
 } from '../../src/gen/rpc.ts';
-import type { Operation } from './history.ts';
+import type { Answer, Operation } from './history.ts';
 import { contains, intervalOf } from './interval.ts';
 import { holds } from './model-requests.ts';
 import { isLinearizable } from './operations.ts';
@@ -76,8 +77,14 @@ function txnKeys({ success, failure }: TxnRequest, add: (key: string) => void): 
 /**
  * What an operation can do as seen by a key. Empty if it does not concern the key, or says nothing
  * of it.
+ * @param guess what one of unknown outcome may have been answered: the branches of a txn that it
+ * tells are tried first
  */
-export function alternativesFor(key: string, { call, outcome }: Operation): Alternatives {
+export function alternativesFor(
+  key: string,
+  { call, outcome }: Operation,
+  guess?: Answer,
+): Alternatives {
   if (outcome.kind === 'refused' || call.kind === 'compact' || !isLinearizable(call)) return [];
   const answer = outcome.kind === 'answered' ? outcome.answer : undefined;
   switch (call.kind) {
@@ -92,8 +99,11 @@ export function alternativesFor(key: string, { call, outcome }: Operation): Alte
     case 'deleteRange':
       return one(deleteSteps(key, call.request, answer as DeleteRangeResponse | undefined));
     case 'txn': {
-      if (answer === undefined) return unknownTxn(key, call.request).filter((s) => s.length > 0);
-      return one(txnSteps(key, call.request, answer as TxnResponse));
+      const { request } = call;
+      if (answer !== undefined) return one(txnSteps(key, request, answer as TxnResponse));
+      const others = unknownTxn(key, request).filter((steps) => steps.length > 0);
+      if (guess === undefined || others.length === 0) return others;
+      return [txnSteps(key, request, guess as TxnResponse), ...others];
     }
   }
 }

@@ -3,7 +3,7 @@
  * history can have happened is known, and a single pass through the model judges every field of
  * every answer. What revisions do not order, time does.
  *
- * Rules: `kv-answer` (an answer is not the model's), `kv-real-time` (older than what had been seen),
+ * Rules: `kv-answer` (an answer is not the model's), `kv-real-time` (older than what was seen),
  * `kv-revision` (impossible or given twice), `kv-future` (read of what never was), `kv-durable`
  * (acknowledged but lost), `kv-event` (the truth's fields are wrong), `kv-truth` (the truth is out
  * of order), `kv-hole` (a revision without events), `kv-refusal` (refused without reason), and for
@@ -16,7 +16,8 @@
 import type { Violation, History } from './history.ts';
 import { type Facts, gatherFacts } from './facts.ts';
 import type { Model } from './model.ts';
-import { ReplayRun } from './replay-run.ts';
+import { type Placement, ReplayRun } from './replay-run.ts';
+import { checkWatches } from './watch.ts';
 
 /**
  * Ways to place writes of unknown outcome that are tried. It takes more than one only without the
@@ -28,43 +29,49 @@ export interface Replay {
   readonly violations: readonly Violation[];
   /** Every revision as the replay found it. */
   readonly model: Model;
-  /** The revisions at which writes of unknown outcome took effect, by operation. */
-  readonly placed: ReadonlyMap<number, number>;
+  /** Where writes of unknown outcome took effect, by operation. */
+  readonly placed: ReadonlyMap<number, Placement>;
   readonly facts: Facts;
+  /** Whether the model is only one of many that may be right, and known not to be. */
+  readonly isUndecided: boolean;
 }
 
 export function replay(history: History): Replay {
   const facts = gatherFacts(history);
-  const first = new ReplayRun(facts, []);
-  let run = first;
-  let runs = 1;
-  while (run.findings.length > 0) {
-    const choices = nextChoices(run);
-    if (choices === undefined || runs === runsLimit) {
-      return judged(facts, first, choices !== undefined);
-    }
-    run = new ReplayRun(facts, choices);
-    runs++;
+  let best: ReplayRun | undefined;
+  let choices: readonly number[] | undefined = [];
+  for (let runs = 0; choices !== undefined && runs < runsLimit; runs++) {
+    const run: ReplayRun = new ReplayRun(facts, choices);
+    if (explainsAll(run, facts)) return judged(facts, run, false);
+    if (best === undefined || run.findings.length === 0) best = run;
+    choices = nextChoices(run);
   }
-  return judged(facts, run, false);
+  return judged(facts, best as ReplayRun, choices !== undefined);
 }
 
-function judged(facts: Facts, run: ReplayRun, undecided: boolean): Replay {
+/** Where there was a choice, what watches were not told tells whether it was right. */
+function explainsAll(run: ReplayRun, facts: Facts): boolean {
+  if (run.findings.length > 0) return false;
+  return (
+    run.choices.length === 0 || checkWatches(facts.history, judged(facts, run, false)).length === 0
+  );
+}
+
+function judged(facts: Facts, run: ReplayRun, isUndecided: boolean): Replay {
   const found = run.findings.map(({ violation }) => violation);
-  const [first] = found;
-  const violations = [...facts.violations, ...(undecided ? [] : found)];
-  if (undecided && first !== undefined) {
+  const violations = [...facts.violations, ...(isUndecided ? [] : found)];
+  if (isUndecided) {
     const text =
       `none of the ${runsLimit} ways tried to place writes of unknown outcome explains it all, ` +
-      `but there are more. In the first: ${first.text}`;
-    violations.push({ ...first, rule: 'kv-undecided', text });
+      `but there are more. In one of them: ${found[0]?.text ?? 'watches tell otherwise'}`;
+    violations.push({ rule: 'kv-undecided', text, operations: found[0]?.operations ?? [] });
   }
-  return { violations, model: run.model, placed: run.placed, facts };
+  return { violations, model: run.model, placed: run.placed, facts, isUndecided };
 }
 
 /**
- * The choices of the next run, depth first. A choice after the first finding cannot help.
- * Undefined if all have been made.
+ * The choices of the next run, depth first. A choice after the first finding cannot help; if there
+ * is none, any may. Undefined if all have been made.
  */
 function nextChoices(run: ReplayRun): readonly number[] | undefined {
   const first = Math.min(...run.findings.map(({ revision }) => revision));

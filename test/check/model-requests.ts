@@ -22,25 +22,25 @@ import {
 import { intervalOf } from './interval.ts';
 import type { View } from './model-view.ts';
 
-/** Why a well-formed request is refused: etcd's codes and texts. */
-export const refusals = {
-  compacted: { code: 11, message: 'etcdserver: mvcc: required revision has been compacted' },
-  futureRevision: {
-    code: 11,
-    message: 'etcdserver: mvcc: required revision is a future revision',
-  },
-  keyNotFound: { code: 3, message: 'etcdserver: key not found' },
-} as const;
-
 /** Thrown by the model in place of an answer. */
 export class Refused extends Error {
   readonly code: number;
 
-  constructor({ code, message }: { readonly code: number; readonly message: string }) {
+  constructor(code: number, message: string) {
     super(message);
     this.code = code;
   }
 }
+
+/**
+ * Why a well-formed request is refused: etcd's codes and texts. Made once, because a replay meets
+ * refusals by the thousand and where they were thrown tells nothing.
+ */
+export const refusals = {
+  compacted: new Refused(11, 'etcdserver: mvcc: required revision has been compacted'),
+  futureRevision: new Refused(11, 'etcdserver: mvcc: required revision is a future revision'),
+  keyNotFound: new Refused(3, 'etcdserver: key not found'),
+} as const;
 
 export function header(revision: number): ResponseHeader {
   return { clusterId: 0n, memberId: 0n, revision, raftTerm: 0 };
@@ -49,8 +49,8 @@ export function header(revision: number): ResponseHeader {
 /** @throws Refused */
 export function range(view: View, request: RangeRequest, compacted: number): RangeResponse {
   const { revision } = request;
-  if (revision > view.revision) throw new Refused(refusals.futureRevision);
-  if (revision > 0 && revision < compacted) throw new Refused(refusals.compacted);
+  if (revision > view.revision) throw refusals.futureRevision;
+  if (revision > 0 && revision < compacted) throw refusals.compacted;
   const interval = intervalOf(request);
   const isPast = revision > 0 && revision <= view.base;
   const found = isPast ? view.listAt(interval, revision) : view.list(interval);
@@ -70,7 +70,7 @@ export function range(view: View, request: RangeRequest, compacted: number): Ran
 function arranged(found: readonly KeyValue[], request: RangeRequest): KeyValue[] {
   const within = (n: number, min: number, max: number): boolean =>
     (min === 0 || n >= min) && (max === 0 || n <= max);
-  const passed = found.filter(
+  const passed = reached(found, request).filter(
     (kv) =>
       within(kv.modRevision, request.minModRevision, request.maxModRevision) &&
       within(kv.createRevision, request.minCreateRevision, request.maxCreateRevision),
@@ -80,6 +80,20 @@ function arranged(found: readonly KeyValue[], request: RangeRequest): KeyValue[]
   if (sortTarget === SortTarget.key && sortOrder !== SortOrder.descend) return passed;
   const sign = sortOrder === SortOrder.descend ? -1 : 1;
   return passed.sort((a, b) => sign * orderBy(sortTarget, a, b));
+}
+
+/**
+ * Without an order and filters etcd reads no farther than one key value past the limit, and that is
+ * all that a sort by a target then sees.
+ */
+function reached(found: readonly KeyValue[], request: RangeRequest): readonly KeyValue[] {
+  const { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = request;
+  const filters = [minModRevision, maxModRevision, minCreateRevision, maxCreateRevision];
+  const readsAll =
+    request.limit <= 0 ||
+    request.sortOrder !== SortOrder.none ||
+    filters.some((bound) => bound !== 0);
+  return readsAll ? found : found.slice(0, request.limit + 1);
 }
 
 function orderBy(target: SortTarget, a: KeyValue, b: KeyValue): number {
@@ -99,7 +113,7 @@ function orderBy(target: SortTarget, a: KeyValue, b: KeyValue): number {
 
 function checkPut(before: View, request: PutRequest): void {
   if (!request.ignoreValue && !request.ignoreLease) return;
-  if (before.get(latin1(request.key)) === undefined) throw new Refused(refusals.keyNotFound);
+  if (before.get(latin1(request.key)) === undefined) throw refusals.keyNotFound;
 }
 
 /** @throws Refused */
@@ -147,8 +161,8 @@ function checkTxn(before: View, request: TxnRequest, compacted: number): void {
     if (op?.case === 'requestTxn') checkTxn(before, op.value, compacted);
     if (op?.case === 'requestPut') checkPut(before, op.value);
     if (op?.case !== 'requestRange' || op.value.revision === 0) continue;
-    if (op.value.revision > before.base) throw new Refused(refusals.futureRevision);
-    if (op.value.revision < compacted) throw new Refused(refusals.compacted);
+    if (op.value.revision > before.base) throw refusals.futureRevision;
+    if (op.value.revision < compacted) throw refusals.compacted;
   }
 }
 

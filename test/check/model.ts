@@ -108,8 +108,8 @@ export class Model implements Past {
       case 'txn':
         return txn(new View(this, at.revision), view, call.request, compacted);
       case 'compact':
-        if (call.request.revision <= compacted) throw new Refused(refusals.compacted);
-        if (call.request.revision > view.base) throw new Refused(refusals.futureRevision);
+        if (call.request.revision <= compacted) throw refusals.compacted;
+        if (call.request.revision > view.base) throw refusals.futureRevision;
         return { header: header(view.base) };
     }
   }

@@ -10,6 +10,12 @@ import { answeredRevision, isLinearizable } from './operations.ts';
 import { refusals } from './model-requests.ts';
 import { isAsShown, isSameChange, sameRequest } from './placement.ts';
 
+/** Where a write of unknown outcome took effect, and what it would have been answered. */
+export interface Placement {
+  readonly revision: number;
+  readonly answer: Answer;
+}
+
 export interface Finding {
   /** The revision up to which the replay had come, or that an answer shows. */
   readonly revision: number;
@@ -32,7 +38,7 @@ export class ReplayRun {
   readonly model = new Model();
   readonly findings: Finding[] = [];
   readonly choices: Choice[] = [];
-  readonly placed = new Map<number, number>();
+  readonly placed = new Map<number, Placement>();
   readonly #facts: Facts;
   readonly #planned: readonly number[];
 
@@ -119,8 +125,9 @@ export class ReplayRun {
       this.model.adopt(events ?? hintedEvents(hints));
       return;
     }
-    this.placed.set(chosen.id, revision);
-    const { changes } = this.#evaluate(chosen, revision - 1) as Result & { kind: 'done' };
+    const result = this.#evaluate(chosen, revision - 1) as Result & { kind: 'done' };
+    const { changes, answer } = result;
+    this.placed.set(chosen.id, { revision, answer });
     if (events !== undefined) this.#isTrue(changes, events, revision);
     this.model.commit(changes);
   }
@@ -182,7 +189,7 @@ export class ReplayRun {
     if (cause.outcome.kind === 'refused') {
       this.#find(revision, 'kv-refused', `${name} has an effect: ${what}`, [cause]);
     } else if (cause.outcome.kind === 'answered' || this.placed.has(cause.id)) {
-      const other = this.placed.get(cause.id) ?? answeredRevision(cause);
+      const other = this.placed.get(cause.id)?.revision ?? answeredRevision(cause);
       const text = `${name} took effect twice: at revision ${other}, and as ${what}`;
       this.#find(revision, 'kv-once', text, [cause]);
     } else {
@@ -243,7 +250,8 @@ export class ReplayRun {
       compactions.surelyBefore(operation),
       compactions.possiblyBy(endMs, operation),
     ];
-    for (let revision = low; revision <= newestRevision; revision++) {
+    let revision = low;
+    for (; revision <= newestRevision; revision++) {
       // What had not begun when the refusal came cannot be its reason.
       const write = this.#facts.writes.get(revision);
       if (revision > low && write !== undefined && write.startMs > endMs) break;
@@ -253,7 +261,8 @@ export class ReplayRun {
       }
     }
     const text = `${operationText(operation)} was refused without that reason`;
-    this.#find(low, 'kv-refusal', text, [operation]);
+    // Whatever was tried, other events up to there may give the reason.
+    this.#find(revision, 'kv-refusal', text, [operation]);
   }
 }
 

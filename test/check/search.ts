@@ -11,10 +11,11 @@ import { alternativesFor, contradiction, namedKeys, runSteps } from './key-opera
 import { operationText, quoted } from './describe.ts';
 import type { History, Operation, Violation } from './history.ts';
 import { answeredRevision, madeRevision, mayWrite } from './operations.ts';
+import type { Placement } from './replay-run.ts';
 
 /**
- * Steps for all keys of one history, of a few microseconds each, beside those that an honest history
- * takes: one for each operation.
+ * Steps for all keys of one history, of a few microseconds each, beside those that an honest
+ * history takes: one for each operation.
  */
 export const defaultStepsLimit = 20_000;
 /** Operations that a text names. */
@@ -32,8 +33,8 @@ interface KeyOperation {
 
 export interface SearchOptions {
   readonly stepsLimit?: number;
-  /** Revisions at which writes of unknown outcome are thought to have happened, by operation. */
-  readonly placed?: ReadonlyMap<number, number>;
+  /** Where writes of unknown outcome are thought to have happened, by operation: a hint too. */
+  readonly placed?: ReadonlyMap<number, Placement>;
 }
 
 export function searchLinearizable(
@@ -61,7 +62,7 @@ export function searchLinearizable(
 /** The operations of each key, keys in order. */
 function partition(
   history: History,
-  placed: ReadonlyMap<number, number>,
+  placed: ReadonlyMap<number, Placement>,
 ): [string, KeyOperation[]][] {
   const keys = new Set<string>();
   for (const operation of history.operations) namedKeys(operation, (key) => keys.add(key));
@@ -74,12 +75,13 @@ function partition(
     const concerned = new Set<string>();
     if (concernsOthers(operation)) for (const key of keys) concerned.add(key);
     else namedKeys(operation, (key) => concerned.add(key));
-    const revision = answeredRevision(operation) ?? placed.get(operation.id) ?? Infinity;
+    const placement = placed.get(operation.id);
+    const revision = answeredRevision(operation) ?? placement?.revision ?? Infinity;
     // At one revision the write comes first, then what shows it.
     const hint = revision + (isUnknown || madeRevision(operation) ? 0 : 0.5);
     const endMs = isUnknown ? Number.POSITIVE_INFINITY : operation.endMs;
     for (const key of concerned) {
-      const alternatives = alternativesFor(key, operation);
+      const alternatives = alternativesFor(key, operation, placement?.answer);
       if (alternatives.length === 0) continue;
       partitions.get(key)?.push({ operation, startMs, endMs, hint, alternatives });
     }

@@ -91,7 +91,7 @@ class WatchCheck {
     this.#violations.push({ rule, text: `${name}${when}: ${text}`, operations: [] });
   }
 
-  /** A client goes on with the revision after the last that it knows; later only if that is gone. */
+  /** A client goes on with the revision after the last it knows; later only if that is gone. */
   resume(before: WatchLog | undefined, known: number | undefined): void {
     if (before === undefined || known === undefined) return;
     const { startRevision } = this.#log.request;

@@ -10,11 +10,11 @@ import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
 import { joinedHash } from '../../src/mvcc/state-digest.ts';
 import type { WatchStreamOptions } from '../../src/mvcc/watch-stream.ts';
-import { Member, type MemberOptions } from '../../src/server/member.ts';
-import { foundCluster } from '../../src/server/state.ts';
-import { type DataDirectory, openDataDirectory } from '../../src/storage/data-directory.ts';
+import type { Member, MemberOptions } from '../../src/server/member.ts';
+import { openMember } from '../../src/server/open-member.ts';
 import { DataDirectoryError } from '../../src/storage/errors.ts';
 import { MemoryDirectory } from '../../src/storage/memory-directory.ts';
+import type { Transport } from '../../src/transport/transport.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Cluster } from './cluster.ts';
 import type { Plug } from './network.ts';
@@ -24,6 +24,8 @@ import { defaultConfig } from './settings.ts';
 
 /** A process that ended by itself is started again, as by its supervisor. */
 const restartMs = { least: 200, most: 1_500 };
+/** How often a damaged member is asked whether it has its data back. */
+const repairPollMs = 50;
 /** The longest value that a progress interval may have, so that notices are seen in a run. */
 const progressIntervalMs = 400;
 
@@ -34,6 +36,8 @@ export interface Life {
   readonly member: Member;
   readonly kv: KvService;
   readonly watch: WatchService;
+  /** Clients are let in; not while it gets back what its disk has lost. */
+  serving: boolean;
 }
 
 type Disk = 'sound' | 'failing' | 'damaged';
@@ -96,42 +100,43 @@ export class SimMember {
       process,
       chance,
       logger: this.#logger(),
+      newer: plan.newer.includes(this.position),
     };
     this.#plug = plug;
     const transport = network.transport(plug);
     process.run(() => {
-      this.#openDirectory(process, chance, (directory) => {
-        const options = this.#options(directory, transport, process, chance);
-        Member.open(options, (error, member) => {
-          if (member === undefined) throw error ?? new Error('no member');
-          this.#serve(number, process, chance, member);
-        });
+      this.#open(process, chance, transport, (member) => {
+        this.#serve(number, process, chance, member);
       });
     });
   }
 
-  #openDirectory(process: Process, chance: Chance, next: (directory: DataDirectory) => void): void {
+  #open(
+    process: Process,
+    chance: Chance,
+    transport: Transport,
+    next: (member: Member) => void,
+  ): void {
     const { plan, founders, id: clusterId } = this.#cluster;
     const { flushIntervalMs, logCacheBytes } = plan.server;
-    openDataDirectory(
+    openMember(
       {
-        memory: this.directory,
-        clock: process,
-        logger: this.#logger(),
-        identity: { memberId: this.id, clusterId },
-        flushIntervalMs,
-        logCacheBytes,
-        memoryWriteDelayMs: (sync) => this.#writeMs(sync, chance),
+        directory: {
+          memory: this.directory,
+          clock: process,
+          logger: this.#logger(),
+          identity: { memberId: this.id, clusterId },
+          founders: founders.map(({ id }) => id),
+          flushIntervalMs,
+          logCacheBytes,
+          memoryWriteDelayMs: (sync) => this.#writeMs(sync, chance),
+        },
+        founders: () => founders,
+        member: this.#options(transport, process, chance),
       },
-      (error, directory) => {
-        if (directory === undefined) throw error ?? new Error('no directory');
-        if (!directory.fresh) next(directory);
-        else {
-          foundCluster(directory.backend, founders, (failure) => {
-            if (failure !== undefined) throw failure;
-            next(directory);
-          });
-        }
+      (error, member) => {
+        if (member === undefined) throw error ?? new Error('no member');
+        next(member);
       },
     );
   }
@@ -143,17 +148,15 @@ export class SimMember {
   }
 
   #options(
-    directory: DataDirectory,
-    transport: MemberOptions['transport'],
+    transport: Transport,
     process: Process,
     chance: Chance,
-  ): MemberOptions {
+  ): Omit<MemberOptions, 'directory'> {
     const { plan, oracle } = this.#cluster;
     const witness = new Witness(oracle, this.name);
     return {
       ...plan.server,
       memberId: this.id,
-      directory,
       transport,
       clock: process,
       random: chance,
@@ -182,20 +185,35 @@ export class SimMember {
       openWatchStream: (options: WatchStreamOptions) =>
         member.watchable.openStream({ ...options, unsentDeliveries, unsentBytes }),
     });
-    this.#life = {
+    const life: Life = {
       number,
       process,
       member,
       kv: new KvService(backend),
       watch: new WatchService(backend),
+      serving: false,
     };
+    this.#life = life;
     member.start((failure) => this.#failed(failure));
+    this.#letIn(life);
     const clientUrls = [`http://${this.name}:2379`];
     announce(
       member,
       { name: this.name, clientUrls },
       { clock: process, logger: silentLogger },
     ).catch((thrown: unknown) => this.#threw(thrown));
+  }
+
+  #letIn(life: Life): void {
+    if (life.member.repairing) {
+      life.process.after(repairPollMs, () => this.#letIn(life));
+      return;
+    }
+    if (this.disk === 'damaged') {
+      this.#say('has all its data');
+      this.disk = 'sound';
+    }
+    life.serving = true;
   }
 
   /** The end of the process, as the kernel sees it: everything open breaks. */

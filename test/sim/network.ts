@@ -23,6 +23,8 @@ export interface Plug {
   readonly process: Process;
   readonly chance: Chance;
   readonly logger: Logger;
+  /** It offers a protocol that the others do not know, and speaks theirs with them. */
+  readonly newer: boolean;
 }
 
 export interface Network {

@@ -17,6 +17,8 @@ export class OracleFailure extends Error {
 
 interface Committed {
   readonly term: number;
+  /** Term of the first member that was seen to count it as committed. */
+  readonly inTerm: number;
   entry: Entry | undefined;
 }
 
@@ -122,7 +124,8 @@ export class Oracle {
     this.maxTerm = Math.max(this.maxTerm, core.term);
     for (let index = this.highestCommit; index >= core.log.firstIndex(); index--) {
       const known = this.#committed[index];
-      if (known === undefined) continue;
+      // A leader elected late, by votes that were long under way, owes nothing to later terms.
+      if (known === undefined || known.inTerm >= core.term) continue;
       const term = core.log.term(index);
       if (term === known.term) continue;
       throw new OracleFailure(
@@ -138,7 +141,8 @@ export class Oracle {
       const term = core.log.term(index);
       if (typeof term !== 'number') break;
       const known = this.#committed[index];
-      if (known === undefined) this.#committed[index] = { term, entry: undefined };
+      if (known === undefined)
+        this.#committed[index] = { term, inTerm: core.term, entry: undefined };
       else if (known.term !== term) {
         throw new OracleFailure(
           'state-machine-safety',

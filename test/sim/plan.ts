@@ -83,6 +83,8 @@ export interface Plan {
   readonly watch: WatchSettings;
   readonly network: NetworkSettings;
   readonly disk: DiskSettings;
+  /** Members of a program that speaks a newer protocol to the others too, by position. */
+  readonly newer: readonly number[];
   /** Speed of each member's clock. */
   readonly clockRates: readonly number[];
   readonly keys: number;
@@ -127,6 +129,7 @@ export function drawPlan(seed: number): Plan {
     watch,
     network: drawNetwork(chance),
     disk: { syncMs: { least: 0.2, most: chance.octaves(1, 16) } },
+    newer: Array.from({ length: members }, (_, i) => i).filter(() => chance.chance(0.15)),
     clockRates: Array.from({ length: members }, () =>
       chance.chance(0.3) ? chance.between(0.9, 1.1) : 1,
     ),

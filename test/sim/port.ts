@@ -87,7 +87,7 @@ export class Port {
       const { life } = member;
       // A link that is cut says nothing: only the deadline ends the call.
       if (!this.reaches(member)) return;
-      if (life === undefined) {
+      if (life?.serving !== true) {
         this.later(() => end({ kind: 'unsent' }));
         return;
       }

@@ -4,6 +4,12 @@
  * either end has given up. A dead process resets what it had open, where the reset gets through.
  */
 import type { MemberId } from '../../src/raft/index.ts';
+import {
+  decodeFrame,
+  encodeHello,
+  frameKinds,
+  protocolVersion,
+} from '../../src/transport/frames.ts';
 import type { Carrier, FrameStream, FrameStreamEvents } from '../../src/transport/stream.ts';
 import type { Chance } from './chance.ts';
 import { type LinkFaults, type NetworkOptions, peerUrl, type Plug } from './network.ts';
@@ -115,6 +121,15 @@ export class StreamNetwork {
   }
 }
 
+/** What a later version would say: another number, and a field that is not known yet. */
+function asNewer(frame: Uint8Array): Uint8Array {
+  if (frame[0] !== frameKinds.hello) return Uint8Array.from(frame);
+  const hello = decodeFrame(frame, 0n, 0n);
+  if (hello.kind !== 'hello') throw new Error('a hello of another kind');
+  const later = encodeHello({ ...hello, version: protocolVersion + 1 });
+  return Uint8Array.from([...later, 42]);
+}
+
 interface Waiting {
   readonly frame: Uint8Array | undefined;
   readonly done: (() => void) | undefined;
@@ -153,7 +168,7 @@ class End implements FrameStream {
 
   write(frame: Uint8Array, done: () => void): void {
     if (this.#closed) return;
-    const copy = Uint8Array.from(frame);
+    const copy = this.#life.plug.newer ? asNewer(frame) : Uint8Array.from(frame);
     if (this.other === undefined) {
       this.#early.push({ frame: copy, done });
       return;

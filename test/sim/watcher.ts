@@ -104,7 +104,7 @@ export class Watcher {
     const position = this.#plan.member ?? this.#chance.below(plan.members);
     const member = this.#memberAt(position);
     const { life } = member;
-    if (life === undefined || !port.reaches(member)) {
+    if (life?.serving !== true || !port.reaches(member)) {
       this.#later(this.#chance.between(reopenMs.least, reopenMs.most), () => this.#open());
       return;
     }

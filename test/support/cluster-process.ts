@@ -24,6 +24,21 @@ export interface ClusterOptions {
   /** Further flags of every member. */
   readonly flags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** What to start for a member, if not the same for all; asked at each start. */
+  readonly programOf?: (name: string) => Program;
+  /**
+   * What other members are told instead of a member's peer URL, e.g. a proxy of it, once the ports
+   * are known.
+   */
+  readonly advertise?: (peerUrls: readonly string[]) => Promise<readonly string[]>;
+  /** Where a member keeps its data; in the cluster's directory otherwise. */
+  readonly dataDir?: (name: string, directory: string) => string;
+}
+
+/** How a process ended that nobody asked to end. */
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
 }
 
 export interface MemberProcess {
@@ -38,7 +53,10 @@ export interface MemberProcess {
   /** The running process, undefined while the member is down. */
   readonly process: ChildProcess | undefined;
   readonly pid: number | undefined;
-  start(): Promise<void>;
+  /** Endings so far that were neither a stop nor a kill of ours. */
+  readonly endings: readonly Ending[];
+  /** @param environment further variables, for this start only */
+  start(environment?: Readonly<Record<string, string>>): Promise<void>;
   /** Waits until the member serves linearizable reads. */
   ready(): Promise<void>;
   /** Asks the process to end, and ends it if it does not. */
@@ -103,6 +121,16 @@ async function isHealthy(clientUrl: string): Promise<boolean> {
   return /"health"\s*:\s*"?true/.test(body);
 }
 
+interface Place {
+  readonly name: string;
+  readonly directory: string;
+  readonly dataDir: string;
+  readonly clientPort: number;
+  readonly peerUrl: string;
+  /** The URL of the peer port that the others know. */
+  readonly advertisedUrl: string;
+}
+
 class Member implements MemberProcess {
   readonly name: string;
   readonly address: string;
@@ -110,14 +138,17 @@ class Member implements MemberProcess {
   readonly peerUrl: string;
   readonly dataDir: string;
   readonly logPath: string;
-  readonly #program: Program;
+  readonly #program: () => Program;
   readonly #flags: readonly string[];
   readonly #environment: Readonly<Record<string, string>>;
+  readonly endings: Ending[] = [];
   #process: ChildProcess | undefined;
+  /** A process that was told to end. */
+  #ending: ChildProcess | undefined;
 
   constructor(
-    program: Program,
-    place: { name: string; directory: string; clientPort: number; peerUrl: string },
+    program: () => Program,
+    place: Place,
     options: { flags: readonly string[]; environment: Readonly<Record<string, string>> },
   ) {
     this.#program = program;
@@ -125,7 +156,7 @@ class Member implements MemberProcess {
     this.address = `127.0.0.1:${place.clientPort}`;
     this.clientUrl = `http://${this.address}`;
     this.peerUrl = place.peerUrl;
-    this.dataDir = join(place.directory, `${place.name}.etcd`);
+    this.dataDir = place.dataDir;
     this.logPath = join(place.directory, `${place.name}.log`);
     this.#environment = options.environment;
     this.#flags = [
@@ -134,7 +165,7 @@ class Member implements MemberProcess {
       `--listen-client-urls=${this.clientUrl}`,
       `--advertise-client-urls=${this.clientUrl}`,
       `--listen-peer-urls=${this.peerUrl}`,
-      `--initial-advertise-peer-urls=${this.peerUrl}`,
+      `--initial-advertise-peer-urls=${place.advertisedUrl}`,
       ...options.flags,
     ];
   }
@@ -147,20 +178,27 @@ class Member implements MemberProcess {
     return this.#process?.pid;
   }
 
-  async start(): Promise<void> {
+  async start(environment: Readonly<Record<string, string>> = {}): Promise<void> {
     if (this.#process !== undefined) throw new Error(`${this.name} runs already`);
-    const child = spawn(this.#program.command, [...this.#program.arguments, ...this.#flags], {
+    const program = this.#program();
+    const child = spawn(program.command, [...program.arguments, ...this.#flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
       // Settings of the caller's shell must not leak into the servers.
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...this.#environment },
+      env: {
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        ...this.#environment,
+        ...environment,
+      },
     });
     const log = createWriteStream(this.logPath, { flags: 'a' });
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
     running.add(child);
     this.#process = child;
-    child.once('exit', () => {
+    child.once('exit', (code, signal) => {
       running.delete(child);
+      if (this.#ending !== child) this.endings.push({ code, signal });
       if (this.#process === child) this.#process = undefined;
       log.end();
     });
@@ -176,7 +214,7 @@ class Member implements MemberProcess {
       if (this.#process === undefined || Date.now() > until) {
         const log = await readFile(this.logPath, 'utf8').catch(() => '');
         const state = this.#process === undefined ? 'ended' : 'is not ready';
-        throw new Error(`${this.#program.name} ${this.name} ${state}:\n${log.slice(-3000)}`);
+        throw new Error(`${this.#program().name} ${this.name} ${state}:\n${log.slice(-3000)}`);
       }
       await delay(pollMs);
     }
@@ -185,6 +223,7 @@ class Member implements MemberProcess {
   async stop(): Promise<void> {
     const child = this.#process;
     if (child === undefined) return;
+    this.#ending = child;
     child.kill('SIGCONT');
     const ended = this.#ended(child);
     child.kill('SIGTERM');
@@ -196,6 +235,7 @@ class Member implements MemberProcess {
   async kill(): Promise<void> {
     const child = this.#process;
     if (child === undefined) return;
+    this.#ending = child;
     const ended = this.#ended(child);
     child.kill('SIGKILL');
     await ended;
@@ -223,19 +263,28 @@ export async function startCluster(
   const count = options.members ?? 1;
   const directory = await mkdtemp(join(tmpdir(), `${program.name}-test-`));
   const ports = await freePorts(2 * count);
-  const places = Array.from({ length: count }, (_, i) => ({
-    name: `m${i + 1}`,
-    directory,
-    clientPort: ports[2 * i] ?? 0,
-    peerUrl: `http://127.0.0.1:${ports[2 * i + 1] ?? 0}`,
-  }));
+  const peerUrls = Array.from(
+    { length: count },
+    (_, i) => `http://127.0.0.1:${ports[2 * i + 1] ?? 0}`,
+  );
+  const advertised = (await options.advertise?.(peerUrls)) ?? peerUrls;
+  const places = peerUrls.map((peerUrl, i) => {
+    const name = `m${i + 1}`;
+    const dataDir = options.dataDir?.(name, directory) ?? join(directory, `${name}.etcd`);
+    const advertisedUrl = advertised[i] ?? peerUrl;
+    return { name, directory, dataDir, clientPort: ports[2 * i] ?? 0, peerUrl, advertisedUrl };
+  });
+  const founders = places.map(({ name, advertisedUrl }) => `${name}=${advertisedUrl}`);
   const flags = [
-    `--initial-cluster=${places.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',')}`,
+    `--initial-cluster=${founders.join(',')}`,
     '--initial-cluster-state=new',
     ...(options.flags ?? []),
   ];
   const environment = options.environment ?? {};
-  const members = places.map((place) => new Member(program, place, { flags, environment }));
+  const members = places.map((place) => {
+    const ownProgram = (): Program => options.programOf?.(place.name) ?? program;
+    return new Member(ownProgram, place, { flags, environment });
+  });
   const cluster: ClusterProcess = {
     members,
     addresses: members.map(({ address }) => address),

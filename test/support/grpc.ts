@@ -1,5 +1,6 @@
 /** A plain gRPC client: grpc-js with the generated codecs and nothing in between. */
 import {
+  type ChannelOptions,
   Client,
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -141,12 +142,13 @@ export class MessageStream<Request, Response> {
 export class GrpcClient {
   readonly #client: Client;
 
-  constructor(address: string) {
+  constructor(address: string, options: ChannelOptions = {}) {
     this.#client = new Client(address, credentials.createInsecure(), {
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       // Channels to one address would otherwise share a connection.
       'grpc.use_local_subchannel_pool': 1,
+      ...options,
     });
   }
 

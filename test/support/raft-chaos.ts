@@ -32,6 +32,8 @@ interface Weights {
   heal: number;
   crash: number;
   restart: number;
+  /** As restart, after the loss of the log. */
+  lose: number;
   compact: number;
 }
 
@@ -43,6 +45,11 @@ export interface ChaosOutcome {
   readonly crashes: number;
   readonly confChanges: number;
   readonly snapshots: number;
+  readonly losses: number;
+  /** Losses after which the member had its log back before the run ended. */
+  readonly recoveries: number;
+  /** 1 if the run ended without a majority of members that have their logs. */
+  readonly starvations: number;
   /** 1 if the run ended in the standstill that README.md describes under "Caveats". */
   readonly standstills: number;
 }
@@ -60,8 +67,15 @@ export class RaftChaos {
   #proposals = 0;
   #crashes = 0;
   #confChanges = 0;
+  #losses = 0;
+  #recoveries = 0;
+  /** The member that lost its log last, until it has it back. */
+  #loser: RaftHost | undefined;
+  readonly #abstaining: boolean;
 
-  constructor(seed: number) {
+  /** @param abstaining members that lost their log abstain, as they must */
+  constructor(seed: number, abstaining = true) {
+    this.#abstaining = abstaining;
     this.#random = new SeededRandom(seed);
     this.#options = this.#drawOptions();
     this.network = new RaftNetwork(voters, { seed, spare, options: this.#options });
@@ -114,13 +128,14 @@ export class RaftChaos {
       heal: 1,
       crash: rare(2),
       restart: 4,
+      lose: rare(8),
       compact: rare(10),
     };
   }
 
   run(steps: number): ChaosOutcome {
     for (let each = 0; each < steps; each++) this.#step();
-    const standstills = this.#converge() ? 0 : 1;
+    const end = this.#converge();
     let maxTerm = 0;
     for (const host of this.network.hosts.values()) {
       maxTerm = Math.max(maxTerm, host.node.core.term);
@@ -133,7 +148,10 @@ export class RaftChaos {
       crashes: this.#crashes,
       confChanges: this.#confChanges,
       snapshots: this.network.oracle.snapshots,
-      standstills,
+      losses: this.#losses,
+      recoveries: this.#recoveries,
+      starvations: end === 'starved' ? 1 : 0,
+      standstills: end === 'standstill' ? 1 : 0,
     };
   }
 
@@ -174,6 +192,10 @@ export class RaftChaos {
       if (!host.alive) host.restart();
       return;
     }
+    if (event === 'lose') {
+      this.#lose(host);
+      return;
+    }
     if (!host.alive) return;
     if (event === 'crash') {
       this.#crashes++;
@@ -189,6 +211,24 @@ export class RaftChaos {
       return;
     }
     network.act(host, () => this.#local(event, host));
+  }
+
+  /** One member at a time: while two abstain, three of five may be too few to go on. */
+  #lose(host: RaftHost): void {
+    this.#noticeRecovery();
+    if (host.alive || (this.#loser !== undefined && this.#loser !== host)) return;
+    // Who is no voter cannot do harm, and may never hear from a leader again.
+    if (!host.node.core.tracker.isVoter(host.id)) return;
+    if (this.#loser === undefined) this.#losses++;
+    this.#loser = host;
+    host.loseLog(this.#abstaining);
+    host.restart();
+  }
+
+  #noticeRecovery(): void {
+    if (this.#loser?.abstains !== false) return;
+    this.#recoveries++;
+    this.#loser = undefined;
   }
 
   #local(event: keyof Weights, host: RaftHost): void {
@@ -235,14 +275,14 @@ export class RaftChaos {
   #moveMessage(event: 'deliver' | 'drop' | 'duplicate'): void {
     const { network } = this;
     const { inFlight } = network;
-    if (inFlight.length > inFlightLimit) this.#lose(0);
+    if (inFlight.length > inFlightLimit) this.#dropMessage(0);
     if (inFlight.length === 0) return;
     // Mostly in order, as connections are, with some overtaking.
     const position = this.#chance(0.7) ? 0 : this.#random.below(inFlight.length);
     const message = inFlight[position];
     if (message === undefined) return;
     if (event === 'drop') {
-      this.#lose(position);
+      this.#dropMessage(position);
       return;
     }
     if (event === 'deliver') inFlight.splice(position, 1);
@@ -253,7 +293,7 @@ export class RaftChaos {
     network.deliverOrLose(message);
   }
 
-  #lose(position: number): void {
+  #dropMessage(position: number): void {
     const [message] = this.network.inFlight.splice(position, 1);
     if (message?.type !== 'snapshot') return;
     const sender = this.network.host(message.from);
@@ -322,7 +362,7 @@ export class RaftChaos {
   }
 
   /** Faults end: the members must agree again, take proposals and answer reads. */
-  #converge(): boolean {
+  #converge(): 'converged' | 'standstill' | 'starved' {
     const { network } = this;
     network.heal();
     for (const host of network.hosts.values()) if (!host.alive) host.restart();
@@ -334,7 +374,9 @@ export class RaftChaos {
       this.#stopRemovedLeader();
       if (round > 60 && this.#converged(goal)) break;
     }
-    if (!this.#converged(goal) && this.#lostItsRemovedLeader()) return false;
+    this.#noticeRecovery();
+    if (!this.#converged(goal) && this.#lostItsRemovedLeader()) return 'standstill';
+    if (!this.#converged(goal) && this.#starved()) return 'starved';
     assert.ok(this.#converged(goal), `no convergence: ${this.#describe()}`);
     const leader = network.leader();
     assert.ok(leader);
@@ -346,7 +388,17 @@ export class RaftChaos {
     network.read(leader.id);
     network.settle();
     assert.ok(network.answeredReads.length > answered, 'no read is answered after the faults');
-    return true;
+    return 'converged';
+  }
+
+  /** Some configuration in use has no majority without the member that abstains. */
+  #starved(): boolean {
+    const loser = this.#loser?.id;
+    if (loser === undefined) return false;
+    return [...this.network.hosts.values()].some(({ node }) => {
+      const { incoming, outgoing } = node.core.tracker.config.voters;
+      return [incoming, outgoing].some((half) => half.has(loser) && half.size <= 2);
+    });
   }
 
   /** Only removed members know that their removal is committed, and their logs are longer. */

@@ -5,6 +5,7 @@ import {
   EntryKind,
   InvariantChecker,
   MemoryStorage,
+  noMember,
   RawNode,
   type ConfState,
   type Entry,
@@ -60,6 +61,10 @@ export class RaftHost {
   #flushed: { index: number; confState: ConfState };
   /** What the last synced write left; a later commit index alone may be lost. */
   #syncedHardState: HardState;
+  /** Logs as they were before each loss, for as long as the member has not got them back. */
+  #lost: MemoryStorage[] = [];
+  /** The term below which the member abstains since it lost its log last. */
+  #abstainBelowTerm: number | undefined;
 
   constructor(
     id: MemberId,
@@ -87,6 +92,7 @@ export class RaftHost {
       ...this.#options,
       id: this.id,
       storage: this.storage,
+      abstainBelowTerm: this.#abstainBelowTerm,
       applied: this.#flushed.index,
       random: () => this.#random.next(),
     });
@@ -95,6 +101,21 @@ export class RaftHost {
   /** Checks the member's own invariants. */
   check(): void {
     this.#checker.check();
+  }
+
+  /** It lost its log and has not got it back, as far as its disk tells. */
+  get abstains(): boolean {
+    return this.#abstainBelowTerm !== undefined;
+  }
+
+  /**
+   * Whether the member holds an entry, or held it before a loss that it has not recovered from: who
+   * counts on the latter is right, because such a member elects nobody.
+   */
+  holds(index: number, term: number): boolean {
+    return [this.storage, ...this.#lost].some(
+      (storage) => storage.firstIndex() > index || storage.term(index) === term,
+    );
   }
 
   get role(): string {
@@ -142,6 +163,10 @@ export class RaftHost {
     if (hardState !== undefined) this.storage.setHardState(hardState);
     this.storage.append(persist.entries);
     if (persist.mustSync) this.#syncedHardState = this.storage.initialState().hardState;
+    const lastTerm = this.storage.term(this.storage.lastIndex());
+    if (Number(lastTerm) < (this.#abstainBelowTerm ?? 0)) return;
+    this.#abstainBelowTerm = undefined;
+    this.#lost = [];
   }
 
   /** Applies the oldest `count` entries. */
@@ -188,6 +213,22 @@ export class RaftHost {
     const { term, vote } = this.storage.initialState().hardState;
     const commit = Math.min(this.#syncedHardState.commit, this.storage.lastIndex());
     this.storage.setHardState({ term, vote, commit });
+  }
+
+  /**
+   * The disk of a member that is down loses its log; the state machine and the term are left, and
+   * the member is to start as one that abstains, unless `abstaining` is false.
+   */
+  loseLog(abstaining = true): void {
+    const { hardState } = this.storage.initialState();
+    const { index, confState } = this.#flushed;
+    const term = this.storage.term(index);
+    if (typeof term !== 'number') throw new Error(`the log begins after the flushed ${index}`);
+    this.#lost.push(this.storage.clone());
+    this.storage.install({ index, term, confState });
+    this.#syncedHardState = { term: hardState.term + 1, vote: noMember, commit: index };
+    this.storage.setHardState(this.#syncedHardState);
+    this.#abstainBelowTerm = abstaining ? this.#syncedHardState.term : undefined;
   }
 
   restart(): void {

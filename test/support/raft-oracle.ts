@@ -117,10 +117,7 @@ function checkQuorumHolds(
   for (const half of [incoming, outgoing]) {
     let holding = 0;
     for (const member of half) {
-      const storage = all.get(member)?.storage;
-      if (storage === undefined) continue;
-      const compactedAway = storage.firstIndex() > index;
-      if (compactedAway || storage.term(index) === core.term) holding++;
+      if (all.get(member)?.holds(index, core.term) === true) holding++;
     }
     assert.ok(
       half.size === 0 || holding > half.size / 2,

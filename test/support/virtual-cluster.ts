@@ -7,9 +7,8 @@ import type { Clock, Timer } from '../../src/base/clock.ts';
 import { silentMetrics } from '../../src/base/metrics.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { Member as ClusterMember } from '../../src/cluster/membership.ts';
-import { Member } from '../../src/server/member.ts';
-import { foundCluster } from '../../src/server/state.ts';
-import { type DataDirectory, openDataDirectory } from '../../src/storage/data-directory.ts';
+import type { Member } from '../../src/server/member.ts';
+import { openMember } from '../../src/server/open-member.ts';
 import { MemoryDirectory } from '../../src/storage/memory-directory.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
 import { VirtualClock } from './virtual-clock.ts';
@@ -60,6 +59,8 @@ export interface VirtualClusterOptions {
   readonly members?: number;
   readonly snapshotCount?: number;
   readonly catchUpEntries?: number;
+  /** Members may refuse to start: {@link VirtualMember.refusal} tells why. */
+  readonly refusals?: boolean;
 }
 
 export class VirtualMember {
@@ -71,6 +72,8 @@ export class VirtualMember {
   #stopTransport: (() => void) | undefined;
   /** Why the member gave up, if it did. */
   failure: Error | undefined;
+  /** Why the last start came to nothing, where the cluster's options expect that. */
+  refusal: Error | undefined;
 
   constructor(cluster: VirtualCluster, id: bigint) {
     this.#cluster = cluster;
@@ -86,51 +89,45 @@ export class VirtualMember {
     const clock = new ProcessClock(this.#cluster.clock);
     this.#clock = clock;
     const seeded = new SeededRandom(random.below(2 ** 31));
-    openDataDirectory(
-      {
-        memory: this.directory,
-        clock,
-        logger: silentLogger,
-        identity: { memberId: this.id, clusterId },
-        memoryWriteDelayMs: (sync) => (sync ? 1 + random.below(4) : 0),
-      },
-      (error, directory) => {
-        if (directory === undefined) throw error ?? new Error('no directory');
-        const open = (): void => {
-          this.#open(clock, seeded, directory);
-        };
-        if (directory.fresh) foundCluster(directory.backend, founders, open);
-        else open();
-      },
-    );
-  }
-
-  #open(clock: ProcessClock, random: SeededRandom, directory: DataDirectory): void {
     const { network, options } = this.#cluster;
     const transport = network.transport(this.id, clusterId);
     this.#stopTransport = () => {
       transport.stop(() => {});
     };
-    Member.open(
+    openMember(
       {
-        memberId: this.id,
-        directory,
-        transport,
-        clock,
-        random,
-        logger: silentLogger,
-        metrics: silentMetrics,
-        heartbeatMs: 100,
-        electionMs: 1000,
-        preVote: true,
-        snapshotCount: options.snapshotCount ?? 10_000,
-        catchUpEntries: options.catchUpEntries ?? 5000,
-        requestLimitBytes: 1_572_864,
-        compactionRestMs: 10,
-        cacheBytes: 1024 * 1024,
+        directory: {
+          memory: this.directory,
+          clock,
+          logger: silentLogger,
+          identity: { memberId: this.id, clusterId },
+          founders: founders.map(({ id }) => id),
+          memoryWriteDelayMs: (sync) => (sync ? 1 + random.below(4) : 0),
+        },
+        founders: () => founders,
+        member: {
+          memberId: this.id,
+          transport,
+          clock,
+          random: seeded,
+          logger: silentLogger,
+          metrics: silentMetrics,
+          heartbeatMs: 100,
+          electionMs: 1000,
+          preVote: true,
+          snapshotCount: options.snapshotCount ?? 10_000,
+          catchUpEntries: options.catchUpEntries ?? 5000,
+          requestLimitBytes: 1_572_864,
+          compactionRestMs: 10,
+          cacheBytes: 1024 * 1024,
+        },
       },
       (error, member) => {
-        if (member === undefined) throw error ?? new Error('no member');
+        if (member === undefined) {
+          if (options.refusals !== true) throw error ?? new Error('no member');
+          this.refusal = error;
+          return;
+        }
         this.#member = member;
         member.start((failure) => {
           this.failure = failure;

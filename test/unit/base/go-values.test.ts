@@ -49,12 +49,12 @@ test.each([
   expect(parseInteger(text, 0n, 2n ** 64n - 1n)).toEqual({ value });
 });
 
-test.each(['', 'x', '1.5', '-1', '+1', '08', '0x', '1e3', ' 1'])(
-  'no unsigned integer: %j',
-  (text) => {
-    expect(parseInteger(text, 0n, 2n ** 64n - 1n)).toEqual({ error: 'parse error' });
-  },
-);
+test.each([
+  ...['', 'x', '1.5', '-1', '+1', '08', '0x', '1e3', ' 1'],
+  ...['0o', '0b', '0x_', '0_', '1_', '1__0', '_1', '0o_', '0x1_'],
+])('no unsigned integer: %j', (text) => {
+  expect(parseInteger(text, 0n, 2n ** 64n - 1n)).toEqual({ error: 'parse error' });
+});
 
 test('out of range', () => {
   expect(parseInteger('18446744073709551616', 0n, 2n ** 64n - 1n)).toEqual({

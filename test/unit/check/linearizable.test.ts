@@ -29,7 +29,8 @@ function honest(): Recording {
 }
 
 function refusedWith(reason: keyof typeof refusals): Outcome {
-  return { kind: 'refused', ...refusals[reason] };
+  const { code, message } = refusals[reason];
+  return { kind: 'refused', code, message };
 }
 
 describe('honest histories', () => {

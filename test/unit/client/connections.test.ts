@@ -101,6 +101,17 @@ describe.skipIf(!hasOpenssl)('over TLS', () => {
     }
   });
 
+  test('a name can be asked for whatever the endpoint says', async () => {
+    const { port } = await serve(undefined, server('theirs'));
+    const ca = file('theirs-ca.pem');
+    for (const host of ['127.0.0.1', 'localhost']) {
+      const endpoint = `https://${host}:${port}`;
+      expect(await get(endpoint, { ca, serverName: 'elsewhere.example' })).toBe('member');
+      const wrong = await failure(get(endpoint, { ca, serverName: 'localhost' }));
+      expect(wrong.code).toBe(StatusCode.unavailable);
+    }
+  });
+
   test('a client shows its own certificate', async () => {
     const { port } = await serve(undefined, server('ours', 'ours'));
     const ca = file('ours-ca.pem');

@@ -349,8 +349,17 @@ describe('configuration file', () => {
       '--peer-cert-file is not supported: Connections are not encrypted.',
     ],
     ['peer-transport-security: 5', 'invalid peer-transport-security'],
+    ['name: [{toString: 0}]', 'invalid value for name: expected a list of plain values'],
   ])('%s', (text, message) => {
     expect(refusal(['--config-file', file(text)])).toBe(message);
+  });
+
+  test('takes names that every object has for what they are', () => {
+    const result = parseConfig(['--config-file', file('constructor: 5')], {});
+    expect(result).toMatchObject({ kind: 'start' });
+    expect(result.kind === 'start' && result.notices).toContainEqual(
+      expect.objectContaining({ fields: { key: 'constructor' } }),
+    );
   });
 
   test('must exist, be YAML and hold a mapping', () => {

@@ -218,9 +218,12 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
       chunks.push(chunk);
     }
     expect(chunks.length).toBe(3);
-    const receive = async (received: readonly Uint8Array[]): Promise<string> => {
+    const receive = async (
+      received: readonly Uint8Array[],
+      announced: SnapshotMetadata = source.metadata,
+    ): Promise<string> => {
       // The directory of an aborted transfer has to be gone first.
-      const sink = await vi.waitUntil(() => receiver.receiveSnapshot(source.metadata), 5000);
+      const sink = await vi.waitUntil(() => receiver.receiveSnapshot(announced), 5000);
       try {
         for (const chunk of received) await completion((done) => sink.write(chunk, done));
         await completion((done) => sink.finish(done));
@@ -239,6 +242,15 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
       const flipped = Uint8Array.from(pairs);
       flipped[at] = (flipped[at] ?? 0) ^ 1;
       expect([at, await receive([begin, flipped, end])]).toEqual([at, 'CorruptionError']);
+    }
+    const { confState } = source.metadata;
+    for (const other of [
+      { ...confState, voters: [...confState.voters, 9n] },
+      { ...confState, learners: [9n] },
+      { ...confState, autoLeave: true },
+    ]) {
+      const announced = { ...source.metadata, confState: other };
+      expect(await receive([begin, pairs, end], announced)).toBe('CorruptionError');
     }
     expect(await receive([begin, pairs, end])).toBe('received');
     await close(receiver);

@@ -6,47 +6,7 @@ import type { Completion } from '../../../src/storage/engine.ts';
 import { openDataDirectory, type DataDirectory } from '../../../src/storage/data-directory.ts';
 import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
 import type { StateSink, StateSource } from '../../../src/storage/snapshot-stream.ts';
-
-/** Runs one callback at a time, in the order in which they were asked for. */
-class StepClock implements Clock {
-  readonly #queue: { callback: (() => void) | undefined }[] = [];
-  steps = 0;
-
-  monotonicMs(): number {
-    return this.steps;
-  }
-
-  wallMs(): number {
-    return this.steps;
-  }
-
-  after(_delayMs: number, callback: () => void): { cancel(): void } {
-    const item: { callback: (() => void) | undefined } = { callback };
-    this.#queue.push(item);
-    return {
-      cancel: () => {
-        item.callback = undefined;
-      },
-    };
-  }
-
-  defer(callback: () => void): void {
-    this.after(0, callback);
-  }
-
-  /** Runs up to `limit` callbacks; whether all that was asked for is done. */
-  run(limit: number): boolean {
-    for (let left = limit; left > 0;) {
-      const item = this.#queue.shift();
-      if (item === undefined) return true;
-      if (item.callback === undefined) continue;
-      this.steps += 1;
-      left -= 1;
-      item.callback();
-    }
-    return false;
-  }
-}
+import { StepClock } from '../../support/step-clock.ts';
 
 const identity = { memberId: 1n, clusterId: 2n };
 const snapshotIndex = 30;

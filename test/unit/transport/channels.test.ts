@@ -17,7 +17,7 @@ import { defaultLimits, type TransportLimits } from '../../../src/transport/limi
 import { OutboundChannel } from '../../../src/transport/outbound.ts';
 import { LiveStream } from '../../../src/transport/stream.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
-import { RecordingLogger, append, heartbeat } from './members.ts';
+import { RecordingLogger, append, heartbeat, snapshot } from './members.ts';
 import { TestOwner, TestStream } from './streams.ts';
 
 let clock: VirtualClock;
@@ -286,6 +286,14 @@ describe('an inbound channel', () => {
     expect(logger.has('warn', 'malformed')).toBe(true);
     clock.advance(defaultLimits.redialMs);
     expect(streams.length).toBe(2);
+  });
+
+  test('takes no snapshot without its contents', () => {
+    frame(encodeWelcome(1, 9n));
+    frame(encodeBatch(1, [...beats(1), snapshot(1n, 2n)]));
+    expect(received).toEqual([]);
+    expect(last().closed).toBe(true);
+    expect(logger.has('warn', 'a snapshot without its contents')).toBe(true);
   });
 
   test('wants a welcome before anything else', () => {

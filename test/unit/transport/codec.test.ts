@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Message } from '../../../src/raft/index.ts';
 import { messageSizeLimit, readMessages, writeMessages } from '../../../src/transport/codec.ts';
 import {
   decodeFrame,
@@ -16,73 +15,8 @@ import {
   type Hello,
 } from '../../../src/transport/frames.ts';
 import { FrameReader, FrameWriter, PeerProtocolError } from '../../../src/transport/wire.ts';
+import { anyRange, messages } from '../../support/peer-messages.ts';
 import { append, metadata, oneOfEach, plain, snapshot } from './members.ts';
-
-const integer = fc.oneof(
-  fc.maxSafeNat(),
-  fc.nat(300),
-  fc.constantFrom(0, 127, 128, 2 ** 31 - 1, 2 ** 31, 2 ** 49, Number.MAX_SAFE_INTEGER),
-);
-const id = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
-const ids = fc.array(id, { maxLength: 5 });
-const entry = fc.record({
-  index: integer,
-  term: integer,
-  kind: fc.constantFrom(0 as const, 1 as const),
-  data: fc.uint8Array({ maxLength: 300 }),
-});
-const entries = fc.array(entry, { maxLength: 8 });
-const way = { from: fc.constant(1n), to: fc.constant(2n), term: integer };
-const snapshotMetadata = fc.record({
-  index: integer,
-  term: integer,
-  confState: fc.record({
-    voters: ids,
-    votersOutgoing: ids,
-    learners: ids,
-    learnersNext: ids,
-    autoLeave: fc.boolean(),
-  }),
-});
-
-const type = <T extends Message['type']>(name: T): { type: fc.Arbitrary<T> } => ({
-  type: fc.constant(name),
-});
-
-const message: fc.Arbitrary<Message> = fc.oneof(
-  fc.record({ ...type('propose'), ...way, entries }),
-  fc.record({
-    ...type('append'),
-    ...way,
-    index: integer,
-    logTerm: integer,
-    commit: integer,
-    entries,
-  }),
-  fc.record({
-    ...type('appendResponse'),
-    ...way,
-    index: integer,
-    reject: fc.boolean(),
-    rejectHint: integer,
-    logTerm: integer,
-  }),
-  fc.record({
-    ...type('preVote'),
-    ...way,
-    index: integer,
-    logTerm: integer,
-    transfer: fc.boolean(),
-  }),
-  fc.record({ ...type('voteResponse'), ...way, reject: fc.boolean() }),
-  fc.record({ ...type('snapshot'), ...way, snapshot: snapshotMetadata }),
-  fc.record({ ...type('heartbeat'), ...way, commit: integer, context: id }),
-  fc.record({ ...type('heartbeatResponse'), ...way, context: id }),
-  fc.record({ ...type('timeoutNow'), ...way }),
-  fc.record({ ...type('transferLeader'), ...way, transferee: id }),
-  fc.record({ ...type('readIndex'), ...way, context: id }),
-  fc.record({ ...type('readIndexResponse'), ...way, index: integer, context: id }),
-);
 
 /** Decodes, and says what is wrong; anything but a protocol error is a defect. */
 function attempt(bytes: Uint8Array): string {
@@ -97,15 +31,15 @@ function attempt(bytes: Uint8Array): string {
 describe('the codec of messages', () => {
   test('gives back what it was given, within the size it foretold', () => {
     fc.assert(
-      fc.property(fc.array(message, { maxLength: 6 }), (messages) => {
+      fc.property(fc.array(messages(anyRange), { maxLength: 6 }), (sent) => {
         let limit = 8;
-        for (const each of messages) limit += messageSizeLimit(each);
+        for (const each of sent) limit += messageSizeLimit(each);
         const writer = new FrameWriter(limit);
-        writeMessages(writer, messages);
+        writeMessages(writer, sent);
         const bytes = writer.finish();
         expect(bytes.length).toBeLessThanOrEqual(limit);
         const reader = new FrameReader(bytes);
-        expect(readMessages(reader, 1n, 2n).map(plain)).toEqual(messages);
+        expect(readMessages(reader, 1n, 2n).map(plain)).toEqual(sent);
         reader.end();
       }),
       { numRuns: 500 },
@@ -191,6 +125,27 @@ describe('malformed frames', () => {
     writer.integer(1);
     writer.integer(2 ** 40);
     expect(attempt(writer.finish())).toBe('refused');
+  });
+
+  test.each([
+    ['a gap', [6, 3], [8, 3]],
+    ['a repetition', [6, 3], [6, 3]],
+    ['a first entry elsewhere', [7, 3], [8, 3]],
+    ['a term that falls', [6, 3], [7, 2]],
+    ['a term below the one before', [6, 1], [7, 3]],
+    ['a term of no leader', [6, 0], [7, 0]],
+    ['a term beyond the leader', [6, 3], [7, 5]],
+  ])('of appends with %s are refused', (_what, ...places) => {
+    const data = new Uint8Array(2);
+    const entries = places.map(([index = 0, term = 0]) => ({
+      index,
+      term,
+      kind: 0 as const,
+      data,
+    }));
+    const way = { type: 'append', from: 1n, to: 2n, term: 4 } as const;
+    const message = { ...way, index: 5, logTerm: 2, commit: 0, entries };
+    expect(attempt(encodeBatch(1, [message]))).toBe('refused');
   });
 
   test('with an integer above 2^53-1 are refused', () => {

@@ -258,7 +258,7 @@ export function oneOfEach(from: MemberId, to: MemberId): Message[] {
     { ...way, type: 'heartbeatResponse', context: 0n },
     { ...way, type: 'timeoutNow' },
     { ...way, type: 'transferLeader', transferee: 2n ** 63n },
-    { ...way, type: 'readIndex', context: 1n },
+    { ...way, type: 'readIndex', term: 0, context: 1n },
     { ...way, type: 'readIndexResponse', index: 12, context: 77n },
   ];
 }

@@ -237,6 +237,15 @@ export function transportSuite(name: string, open: () => Promise<Network>): void
         expect(one.statuses).toEqual([{ member: 2n, ok: false }]);
       });
 
+      test('that is newer than the term in which it was wanted fails', async () => {
+        one.source = new TestSource({ ...metadata, term: 7 }, contents);
+        one.send(snapshot(1n, 2n));
+        await ended();
+        expect(one.statuses).toEqual([{ member: 2n, ok: false }]);
+        expect(one.source.closed).toBe(1);
+        expect(two.received).toEqual([]);
+      });
+
       test('to a peer that is not there fails', async () => {
         one.send(snapshot(1n, 3n));
         await ended();

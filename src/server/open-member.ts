@@ -1,0 +1,76 @@
+/** From a data directory to a member that has not begun to act. */
+import type { Member as ClusterMember } from '../cluster/membership.ts';
+import {
+  type DataDirectory,
+  type DataDirectoryOptions,
+  openDataDirectory,
+} from '../storage/data-directory.ts';
+import { asError } from '../storage/errors.ts';
+import { Member, type MemberOptions } from './member.ts';
+import { foundCluster } from './state.ts';
+
+export interface OpenMemberOptions {
+  readonly directory: DataDirectoryOptions;
+  /** With whom to found the cluster, asked for at a first start only; may throw. */
+  readonly founders: () => readonly ClusterMember[];
+  readonly member: Omit<MemberOptions, 'directory'>;
+}
+
+type Opened = (error: Error | undefined, member: Member | undefined) => void;
+
+/**
+ * Opens the directory and loads what is in it. Values of the state are only read then, so damage to
+ * them shows late: the directory is then opened once more, to be repaired from the other members.
+ */
+export function openMember(options: OpenMemberOptions, done: Opened): void {
+  openOnce(options, (error, member) => {
+    if (error?.name !== 'CorruptionError') {
+      done(error, member);
+      return;
+    }
+    const directory = { ...options.directory, stateDamage: error };
+    openOnce({ ...options, directory }, done);
+  });
+}
+
+function openOnce(options: OpenMemberOptions, done: Opened): void {
+  openDataDirectory(options.directory, (error, directory) => {
+    if (directory === undefined) {
+      done(error, undefined);
+      return;
+    }
+    const fail = (reason: Error | undefined): void => {
+      directory.close(() => done(reason, undefined));
+    };
+    found(options, directory, (foundError) => {
+      if (foundError !== undefined) {
+        fail(foundError);
+        return;
+      }
+      Member.open({ ...options.member, directory }, (memberError, member) => {
+        if (member === undefined) fail(memberError);
+        else done(undefined, member);
+      });
+    });
+  });
+}
+
+/** The directory alone does not tell: a crash may have come between its making and this. */
+function found(
+  options: OpenMemberOptions,
+  directory: DataDirectory,
+  done: (error: Error | undefined) => void,
+): void {
+  if (!directory.fresh) {
+    done(undefined);
+    return;
+  }
+  let founders: readonly ClusterMember[];
+  try {
+    founders = options.founders();
+  } catch (thrown) {
+    done(asError(thrown));
+    return;
+  }
+  foundCluster(directory.backend, founders, done);
+}

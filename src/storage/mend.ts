@@ -1,0 +1,50 @@
+/**
+ * Mends what a power cut left in a database directory, as the scanner says. Each step is whole or
+ * not done after another power cut, and is then found again.
+ */
+import {
+  closeSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Mend } from './scanner.ts';
+import { syncDirectoryNow } from './sync-directory.ts';
+
+/** LevelDB deletes what is left of such a file. */
+const temporaryName = '000000.dbtmp';
+
+export function mendDatabase(location: string, mend: Mend): void {
+  switch (mend.kind) {
+    case 'remove':
+      rmSync(location, { recursive: true, force: true });
+      syncDirectoryNow(dirname(location));
+      return;
+    case 'cutManifest': {
+      const file = openSync(join(location, mend.manifest), 'r+');
+      try {
+        ftruncateSync(file, mend.sizeBytes);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      return;
+    }
+    case 'pointCurrent': {
+      const temporary = join(location, temporaryName);
+      const file = openSync(temporary, 'w');
+      try {
+        writeSync(file, `${mend.manifest}\n`);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(temporary, join(location, 'CURRENT'));
+      syncDirectoryNow(location);
+    }
+  }
+}

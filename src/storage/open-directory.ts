@@ -1,0 +1,222 @@
+/** A data directory while a member has it. */
+import { assert, present } from '../base/assert.ts';
+import { reach } from '../base/fault-point.ts';
+import type { SnapshotMetadata } from '../raft/index.ts';
+import { Backend, type BackendOptions } from './backend.ts';
+import type { DataDirectoryOptions } from './data-directory.ts';
+import { logDirectory, stateDirectoryName, type DirectoryStore } from './directory-store.ts';
+import type { Completion } from './engine.ts';
+import { CorruptionError } from './errors.ts';
+import type { Identity } from './identity.ts';
+import type { LogSnapshot, RaftLog } from './raft-log.ts';
+import { StateSink, StateSource } from './snapshot-stream.ts';
+
+/** Received states kept until the core takes one: it may be busy with another message. */
+const receivedLimit = 2;
+
+/** How this member opens a state. */
+export function backendOptions(
+  options: DataDirectoryOptions,
+  log: RaftLog,
+): Omit<BackendOptions, 'engine'> {
+  const { clock, logger, flushIntervalMs } = options;
+  return { clock, logger, log, ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }) };
+}
+
+export interface DirectoryParts {
+  readonly raftLog: RaftLog;
+  readonly backend: Backend;
+  /** Name of the backend's directory. */
+  readonly stateName: string;
+  readonly identity: Identity;
+  readonly store: DirectoryStore;
+}
+
+/** A data directory that is open, until {@link close}. */
+export class DataDirectory {
+  readonly identity: Identity;
+  readonly raftLog: RaftLog;
+  readonly #options: DataDirectoryOptions;
+  readonly #store: DirectoryStore;
+  #backend: Backend;
+  #stateName: string;
+  /** A state that a snapshot replaced, open for those who still read it. */
+  #replaced: { readonly backend: Backend; readonly name: string } | undefined;
+  #receiving: StateSink | undefined;
+  /** Complete states that the log does not name yet. */
+  #received: StateSink[] = [];
+  /** The one that the log names, until it is installed. */
+  #named: StateSink | undefined;
+
+  constructor(options: DataDirectoryOptions, parts: DirectoryParts) {
+    this.#options = options;
+    this.#store = parts.store;
+    this.identity = parts.identity;
+    this.raftLog = parts.raftLog;
+    this.#backend = parts.backend;
+    this.#stateName = parts.stateName;
+    // What is durable in the log is noted in the state as well, so that its loss is noticed.
+    this.raftLog.onWrite(() => this.#backend.noteLogWrite());
+    this.#backend.noteLogWrite();
+  }
+
+  /** The current state; another object after {@link install}. */
+  get backend(): Backend {
+    return this.#backend;
+  }
+
+  /**
+   * Nothing was founded, appended or applied: this is a first start, or everything was lost and the
+   * member begins anew from what the cluster was founded with.
+   */
+  get fresh(): boolean {
+    const { appliedIndex, confState } = this.#backend;
+    const used = this.raftLog.lastIndex() > 0 || appliedIndex > 0;
+    return !used && confState.voters.length === 0;
+  }
+
+  /** Bytes on disk of the state and of the log: what a volume must have room for. */
+  get diskBytes(): { readonly state: number; readonly log: number } {
+    const store = this.#store;
+    return { state: store.sizeBytes(this.#stateName), log: store.sizeBytes(logDirectory) };
+  }
+
+  /** The newest flushed state, for sending; undefined before there is one. */
+  openSnapshot(): StateSource | undefined {
+    const view = this.#backend.view();
+    const { index } = view.metadata;
+    // While an installed snapshot is awaited, the log is ahead of the old state.
+    if (index === 0 || index < this.raftLog.anchor.index || index > this.raftLog.lastIndex()) {
+      view.close();
+      return undefined;
+    }
+    return new StateSource(view, this.raftLog.chainAt(index), this.#options.clock);
+  }
+
+  /** Begins to receive a state; undefined while another is received, or if it is here already. */
+  receiveSnapshot(metadata: SnapshotMetadata): StateSink | undefined {
+    if (this.#receiving !== undefined || this.#named !== undefined) return undefined;
+    const name = stateDirectoryName(metadata.index, metadata.term);
+    if (name === this.#stateName || name === this.#replaced?.name) return undefined;
+    // Received before, but the core did not take it: the new transfer replaces it.
+    const same = this.#received.find((each) => each.name === name);
+    this.#received = this.#received.filter((each) => each !== same);
+    const sink = new StateSink({
+      store: this.#store,
+      clock: this.#options.clock,
+      metadata,
+      replaces: same,
+      onEnd: (ended, ok) => {
+        this.#receiving = undefined;
+        if (ok) this.#keep(ended);
+      },
+    });
+    this.#receiving = sink;
+    return sink;
+  }
+
+  /** A complete received state, to be named by {@link RaftLog.append}; kept from now on. */
+  received(metadata: SnapshotMetadata): LogSnapshot | undefined {
+    const name = stateDirectoryName(metadata.index, metadata.term);
+    const sink = this.#received.find((each) => each.name === name);
+    if (sink === undefined) return undefined;
+    this.#received = this.#received.filter((each) => each !== sink);
+    this.#named = sink;
+    return { metadata, stateDirectory: name, chain: sink.chain };
+  }
+
+  /** Removes a complete received state that the core did not take. */
+  dropReceived({ index, term }: SnapshotMetadata): void {
+    const name = stateDirectoryName(index, term);
+    const sink = this.#received.find((each) => each.name === name);
+    if (sink !== undefined) this.#drop(sink);
+  }
+
+  /**
+   * Opens the state that the log names by now. The old one stays open for those who read it, until
+   * {@link removeReplaced}; after a crash the next start removes it.
+   */
+  install(
+    metadata: SnapshotMetadata,
+    done: (error: Error | undefined, backend: Backend | undefined) => void,
+  ): void {
+    const sink = present(this.#named, 'a received snapshot');
+    assert(this.raftLog.stateDirectory === sink.name, 'the log names another state');
+    reach('snapshot-install-named');
+    const options = { engine: sink.engine, ...backendOptions(this.#options, this.raftLog) };
+    this.removeReplaced(() => {
+      Backend.open(options, (error, backend) => {
+        if (backend === undefined) {
+          done(error, undefined);
+          return;
+        }
+        const { appliedIndex, appliedTerm } = backend;
+        if (appliedIndex !== metadata.index || appliedTerm !== metadata.term) {
+          const found = `index ${appliedIndex}, term ${appliedTerm}`;
+          done(new CorruptionError(`the received state is of ${found}`), undefined);
+          return;
+        }
+        this.#replaced = { backend: this.#backend, name: this.#stateName };
+        this.#backend = backend;
+        this.#stateName = sink.name;
+        this.#named = undefined;
+        backend.noteLogWrite();
+        reach('snapshot-install-opened');
+        done(undefined, backend);
+      });
+    });
+  }
+
+  /** Closes and deletes the state that a snapshot replaced, once nobody reads it any more. */
+  removeReplaced(done: Completion = () => {}): void {
+    const replaced = this.#replaced;
+    this.#replaced = undefined;
+    if (replaced === undefined) {
+      this.#options.clock.defer(() => done(undefined));
+      return;
+    }
+    replaced.backend.discard((error) => {
+      this.#store.remove(replaced.name, (other) => {
+        reach('snapshot-install-removed');
+        done(error ?? other);
+      });
+    });
+  }
+
+  /** Writes what is pending, closes everything and gives the directory back. */
+  close(done: Completion): void {
+    let failure: Error | undefined;
+    const also =
+      (next: () => void): Completion =>
+      (error) => {
+        failure ??= error;
+        next();
+      };
+    this.#receiving?.abort();
+    for (const sink of this.#received) this.#drop(sink);
+    const closeNamed = (): void => {
+      // The log may name it: the next start opens it.
+      const named = this.#named;
+      const closeStore = also(() => this.#store.close(also(() => done(failure))));
+      if (named === undefined) closeStore(undefined);
+      else named.engine.close(closeStore);
+    };
+    this.removeReplaced(
+      also(() => this.#backend.close(also(() => this.raftLog.close(also(closeNamed))))),
+    );
+  }
+
+  #keep(sink: StateSink): void {
+    this.#received.push(sink);
+    const oldest = this.#received[0];
+    if (this.#received.length > receivedLimit && oldest !== undefined) this.#drop(oldest);
+  }
+
+  #drop(sink: StateSink): void {
+    this.#received = this.#received.filter((each) => each !== sink);
+    sink.discard((error) => {
+      if (error === undefined) return;
+      this.#options.logger.warn({ error: error.message }, 'removing a received state failed');
+    });
+  }
+}

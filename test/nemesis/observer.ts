@@ -1,0 +1,64 @@
+/** Looks at the members' states while a run goes on: at equal indexes they must be equal. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MemberProcess } from '../support/cluster-process.ts';
+import type { Recorder } from './recorder.ts';
+
+const intervalMs = 500;
+const timeoutMs = 1000;
+
+interface Observed {
+  readonly index: number;
+  readonly revision: number;
+  readonly hash: string;
+}
+
+/** What a member says of its state, all of one moment; undefined if it does not answer. */
+export async function observe(member: MemberProcess): Promise<Observed | undefined> {
+  let text: string;
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const response = await fetch(`${member.clientUrl}/metrics`, { signal });
+    text = await response.text();
+  } catch {
+    return undefined;
+  }
+  const valueOf = (name: string): string => new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1] ?? '';
+  const index = Number(valueOf('etcd_server_proposals_applied_total'));
+  // A member that has applied nothing since its start does not say where it is.
+  if (!(index > 0)) return undefined;
+  return {
+    index,
+    revision: Number(valueOf('etcd_debugging_mvcc_current_revision')),
+    hash: `${valueOf('quorate_state_hash_high')}:${valueOf('quorate_state_hash_low')}`,
+  };
+}
+
+export class Observer {
+  readonly #members: readonly MemberProcess[];
+  readonly #recorder: Recorder;
+  readonly #running: Promise<void>[] = [];
+  readonly #stopping = new AbortController();
+
+  constructor(members: readonly MemberProcess[], recorder: Recorder) {
+    this.#members = members;
+    this.#recorder = recorder;
+  }
+
+  start(): void {
+    for (const member of this.#members) this.#running.push(this.#watch(member));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#running);
+  }
+
+  async #watch(member: MemberProcess): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const observed = await observe(member);
+      if (observed !== undefined) this.#recorder.state({ member: member.name, ...observed });
+      await delay(intervalMs, undefined, { signal }).catch(() => {});
+    }
+  }
+}
