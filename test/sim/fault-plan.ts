@@ -30,6 +30,16 @@ export type Fault =
   | { readonly kind: 'failing-disk'; readonly target: Target; readonly code: 'EIO' | 'ENOSPC' }
   | { readonly kind: 'clock-jump'; readonly target: Target; readonly ms: number }
   | { readonly kind: 'transfer'; readonly to: number }
+  /**
+   * Leadership is handed over while an outsider is cut off; at the election the new leader is cut
+   * off instead and those who voted, or it, lose power: they may be asked for the same term again.
+   */
+  | {
+      readonly kind: 'coup';
+      readonly to: number;
+      readonly outsider: number;
+      readonly falls: 'voters' | 'leader';
+    }
   /** Many requests at once. */
   | { readonly kind: 'burst'; readonly requests: number }
   /** A stored value changes behind the member's back, which crashes to find it. */
@@ -69,6 +79,7 @@ const kinds: readonly FaultKind[] = [
   'failing-disk',
   'clock-jump',
   'transfer',
+  'coup',
   'burst',
 ];
 
@@ -112,6 +123,8 @@ function againstLeader(kind: FaultKind): Fault {
 
 function drawLength(kind: FaultKind, chance: Chance, { electionMs }: Frame): number {
   if (kind === 'crash' && chance.chance(0.3)) return chance.between(10, 300);
+  // Long enough that one who is cut off must give up, and that the check of it counts.
+  if (kind === 'isolate' && chance.chance(0.3)) return 1_500 + electionMs * chance.between(3, 6);
   // A pause of less than an election goes unnoticed; one of ten is the end of a leadership.
   return chance.octaves(electionMs / 4, electionMs * 8);
 }
@@ -147,6 +160,12 @@ function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
       return { kind, target, ms: chance.between(-3_600_000, 3_600_000) };
     case 'transfer':
       return { kind, to: chance.below(frame.members) };
+    case 'coup': {
+      const [to = 0, outsider = 0] = chance.shuffled(
+        Array.from({ length: frame.members }, (_, i) => i),
+      );
+      return { kind, to, outsider, falls: chance.pick(['voters', 'voters', 'leader'] as const) };
+    }
     case 'burst':
       return { kind, requests: 20 + chance.below(100) };
     case 'stop':

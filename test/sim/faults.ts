@@ -101,6 +101,8 @@ export class Faults {
         return this.#onRunning(fault.target, (member) => member.process?.jump(fault.ms));
       case 'transfer':
         return this.#transfer(fault.to);
+      case 'coup':
+        return this.#coup(fault, number);
       case 'burst':
         this.#burst(fault.requests);
         return nothing;
@@ -237,6 +239,44 @@ export class Faults {
     return nothing;
   }
 
+  #coup(fault: Extract<Fault, { kind: 'coup' }>, number: number): Undo | undefined {
+    const { leader, members, oracle, scheduler, plan } = this.#cluster;
+    const outsider = members[fault.outsider];
+    const to = members[fault.to];
+    if (members.length < 3 || leader === outsider || oracle.onElected !== undefined)
+      return undefined;
+    if (to?.running === undefined || outsider?.running === undefined) return undefined;
+    const chance = streamOf(plan.seed, `coup ${number}`);
+    let cut = this.#cut(this.#links({ kind: 'isolate', target: fault.outsider }));
+    if (this.#transfer(fault.to) === undefined) {
+      cut?.();
+      return undefined;
+    }
+    oracle.onElected = (name) => {
+      oracle.onElected = undefined;
+      const elected = members.find((member) => member.name === name);
+      if (elected === undefined) return;
+      scheduler.after(chance.chance(0.5) ? 0 : chance.between(0, 5), 0, () => {
+        if (this.#healed || cut === undefined) return;
+        cut();
+        cut = this.#cut(this.#links({ kind: 'isolate', target: elected.position }));
+        for (const member of members) {
+          const falls = fault.falls === 'leader' ? member === elected : member !== elected;
+          if (!falls || member === outsider || member.process === undefined) continue;
+          member.crash(chance.between(1, 30), true);
+        }
+        // A leader that forgot its election asks those who voted for it.
+        if (fault.falls === 'leader') cut?.();
+        if (fault.falls === 'leader') cut = nothing;
+      });
+    };
+    return () => {
+      oracle.onElected = undefined;
+      cut?.();
+      cut = undefined;
+    };
+  }
+
   /** Damages a member while it is down; it comes back to find it. */
   #damage(
     fault: Extract<Fault, { kind: 'bit-rot' | 'lost-file' }>,
@@ -278,7 +318,7 @@ function failDisk(member: SimMember, code: string): void {
 }
 
 /** What was under way when a member was cut off arrives within so long, or never. */
-const arrivalMs = 1_500;
+const arrivalMs = 1_000;
 
 /**
  * A member that hears nobody must stop leading (dissertation 6.2), and, where pre-votes are asked,
@@ -293,7 +333,7 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
   return () => {
     const lasted = cluster.scheduler.nowMs - startMs;
     if (life === undefined || member.life !== life || life.process.pauses !== pauses) return;
-    if (lasted < arrivalMs + 3 * electionMs || life.process.paused) return;
+    if (lasted < arrivalMs + 2.5 * electionMs || life.process.paused) return;
     const { server } = life.member;
     if (isLeader && server.isLeader && server.term === term) {
       cluster.broken('check-quorum', `${member.name} led for ${lasted} ms and heard nobody`);

@@ -163,7 +163,6 @@ export class SimMember {
       logger: this.#logger(),
       metrics: silentMetrics,
       requestLimitBytes: defaultConfig.maxRequestBytes,
-      compactionRestMs: 10,
       observer: {
         stepped: (node) => witness.stepped(node),
         applying: (entry) => witness.applying(entry),
@@ -207,6 +206,10 @@ export class SimMember {
 
   #letIn(life: Life): void {
     if (life.member.repairing) {
+      // Power cuts and failed writes lose nothing that was acknowledged: only damage does.
+      if (this.disk !== 'damaged') {
+        this.#cluster.broken('repair', `${this.name} lost a part of its log without any damage`);
+      }
       life.process.after(repairPollMs, () => this.#letIn(life));
       return;
     }

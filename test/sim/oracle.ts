@@ -90,6 +90,8 @@ export class Oracle {
   elections = 0;
   maxTerm = 0;
   statesCompared = 0;
+  /** Told of each new leader by its name, while it is within its step: defer what it leads to. */
+  onElected: ((member: string) => void) | undefined;
 
   get highestCommit(): number {
     return Math.max(0, this.#committed.length - 1);
@@ -117,6 +119,7 @@ export class Oracle {
       );
     }
     if (other === undefined) this.elections++;
+    if (other === undefined) this.onElected?.(member);
     this.#leaders.set(core.term, witness);
     this.maxTerm = Math.max(this.maxTerm, core.term);
     for (let index = this.highestCommit; index >= core.log.firstIndex(); index--) {

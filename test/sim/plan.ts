@@ -19,6 +19,8 @@ export interface ServerSettings {
   /** Memory for values, small enough that some are read from disk. */
   readonly cacheBytes: number;
   readonly logCacheBytes: number;
+  /** How long a compaction rests before each of its steps. */
+  readonly compactionRestMs: number;
   /** Small enough that logs travel in pieces and that leaders refuse proposals. */
   readonly limits: {
     readonly appendSizeLimitBytes: number;
@@ -107,6 +109,7 @@ export function drawPlan(seed: number): Plan {
     flushIntervalMs: chance.pick([20, 100, 400]),
     cacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
     logCacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
+    compactionRestMs: chance.pick([10, 300, 3_000]),
     limits: {
       appendSizeLimitBytes: chance.pick([1, 500, 1_000_000]),
       uncommittedSizeLimitBytes: chance.pick([2_000, 20_000, 1_000_000]),

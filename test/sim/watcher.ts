@@ -211,7 +211,8 @@ export class Watcher {
       const { events, fragment } = answer;
       recorder.add(log, { kind: 'events', revision, events, fragment, atMs });
       const last = events.at(-1)?.kv?.modRevision ?? 0;
-      if (!fragment) this.#known(log, last);
+      // A piece ends within a revision, but what comes before that revision is whole.
+      this.#known(log, fragment ? last - 1 : last);
     }
   }
 

@@ -96,8 +96,8 @@ const elections: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/raft/election.ts',
-        find: 'const granted = free && core.log.isUpToDate(',
-        replace: 'const granted = free; void (',
+        find: 'const granted = free && complete && ',
+        replace: 'const granted = free && ',
       },
     ],
   },
@@ -140,7 +140,7 @@ const elections: readonly PlantedBug[] = [
       },
       {
         file: 'src/raft/step.ts',
-        find: 'if (!checkQuorum && !preVote) return;',
+        find: 'if (!checkQuorum && !preVote && !core.abstains()) return;',
         replace: 'return;',
       },
     ],

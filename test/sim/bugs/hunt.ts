@@ -39,5 +39,14 @@ export async function hunt(bug: PlantedBug, worker: string, range: SeedRange): P
       [caught] = summary.breaches;
     },
   });
-  return { id, mistake, title, caughtBy, rule: caught?.rule, text: caught?.text ?? '', seed, seeds };
+  return {
+    id,
+    mistake,
+    title,
+    caughtBy,
+    rule: caught?.rule,
+    text: caught?.text ?? '',
+    seed,
+    seeds,
+  };
 }

@@ -1,5 +1,5 @@
 /** `npm run sim:bugs`: plants one bug after the other and shows that seeds find each. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,7 +15,7 @@ npm run sim:bugs -- [options] [id...]
   --seeds N        seeds for each bug before it counts as not caught (2000)
   --jobs N         bugs at a time (one a core)
   --json FILE      write the table there
-  --keep           leave the builds with the bugs in build/bugs
+  --keep           leave the builds with the bugs in build/bugs-...
   --list           list the bugs and run nothing
 `;
 
@@ -33,7 +33,6 @@ const { values, positionals } = parseArgs({
 });
 
 const root = process.cwd();
-const builds = join(root, 'build', 'bugs');
 const commit = process.env['QUORATE_COMMIT'] ?? 'unknown';
 
 function number(text: string, flag: string): number {
@@ -60,6 +59,8 @@ function lineOf({ id, mistake, rule, text, seed, seeds }: Hunted): string {
 
 async function huntAll(bugs: readonly PlantedBug[]): Promise<Hunted[]> {
   const range = { from: number(values.from, 'from'), count: number(values.seeds, 'seeds') };
+  // Within the project: the copies find its packages from there.
+  const builds = mkdtempSync(join(root, 'build', 'bugs-'));
   const sound = join(builds, 'sound');
   buildSound(root, sound);
   const results: Hunted[] = [];
@@ -74,6 +75,7 @@ async function huntAll(bugs: readonly PlantedBug[]): Promise<Hunted[]> {
     }
   };
   await Promise.all(Array.from({ length: number(values.jobs, 'jobs') }, work));
+  if (!values.keep) rmSync(builds, { recursive: true });
   const order = bugs.map(({ id }) => id);
   return results.sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
 }

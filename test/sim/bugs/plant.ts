@@ -12,7 +12,9 @@ const folders = ['test/sim', 'test/check'];
 
 function compilerOptions(root: string): ts.CompilerOptions {
   const path = join(root, 'tsconfig.base.json');
-  const { config } = ts.readConfigFile(path, (name) => readFileSync(name, 'utf8'));
+  const { config } = ts.readConfigFile(path, (name) => readFileSync(name, 'utf8')) as {
+    readonly config: { readonly compilerOptions: object };
+  };
   const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
   return {
     ...options,

@@ -103,9 +103,10 @@ export const readBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/api/kv.ts',
-        find: '{ memory }: CallContext): Promise<RangeResponse> {\n    checkRange(request);\n    if (!request.serializable) ',
-        replace:
-          '{ memory }: CallContext): Promise<RangeResponse> {\n    checkRange(request);\n    if (false) ',
+        find:
+          'Promise<RangeResponse> {\n    checkRange(request);\n' +
+          '    if (!request.serializable) ',
+        replace: 'Promise<RangeResponse> {\n    checkRange(request);\n    if (false) ',
       },
     ],
   },

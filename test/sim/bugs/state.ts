@@ -25,7 +25,9 @@ export const stateBugs: readonly PlantedBug[] = [
       },
       {
         file: 'src/mvcc/restore.ts',
-        find: 'newest > meta.revision ||\n    (newest < meta.revision && meta.compactedRevision < meta.revision)',
+        find:
+          'newest > meta.revision ||\n' +
+          '    (newest < meta.revision && meta.compactedRevision < meta.revision)',
         replace: 'newest > meta.revision',
       },
     ],
@@ -70,16 +72,17 @@ export const stateBugs: readonly PlantedBug[] = [
     ],
   },
   {
-    id: 'txn-branch-by-local-cache',
+    id: 'txn-branch-by-local-compaction',
     mistake: 15,
-    title: 'a compare that finds its value not in memory counts as failed',
+    title: 'a txn takes the other branch while this member still removes what is compacted',
     caughtBy: 'equal-states',
     edits: [
       {
         file: 'src/apply/txn.ts',
         find: 'const succeeded = request.compare.every((compare) => holds(reader, compare));',
         replace:
-          'const succeeded = (reader as any).cacheBytes % 3 !== 0 && ' +
+          'const store = reader as any;\n' +
+          'const succeeded = store.finishedCompaction === store.compactedRevision && ' +
           'request.compare.every((compare) => holds(reader, compare));',
       },
     ],
@@ -94,7 +97,8 @@ export const stateBugs: readonly PlantedBug[] = [
         file: 'src/mvcc/write-transaction.ts',
         find: 'const version = live ? index.version + 1 : 1;',
         replace:
-          'const held = live && this.#state.cache.read(index.position, index.size) !== undefined;\n' +
+          'const { cache } = this.#state;\n' +
+          'const held = live && cache.read(index.position, index.size) !== undefined;\n' +
           'const version = held ? index.version + 1 : 1;',
       },
     ],

@@ -10,7 +10,7 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/storage/raft-log.ts',
-        find: 'this.#engine.write(operations, true, (error) => {',
+        find: 'guardedWrite(this.#engine, operations, persistSteps, (error) => {',
         replace: 'this.#engine.write(operations, false, (error) => {',
       },
     ],
@@ -23,8 +23,8 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/storage/backend.ts',
-        find: 'this.#engine.write(operations, true, (error) => this.#completed(error, target));',
-        replace: 'this.#engine.write(operations, false, (error) => this.#completed(error, target));',
+        find: 'guardedWrite(this.#engine, operations, flushSteps, (error) =>',
+        replace: 'this.#engine.write(operations, false, (error) =>',
       },
     ],
   },
@@ -62,10 +62,12 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/storage/backend.ts',
-        find: 'operations.push(...recordsOf(target));\n      this.#engine.write(operations, true, (error) =>',
+        find:
+          'operations.push(...recordsOf(target, logMark));\n' +
+          '      guardedWrite(this.#engine, operations, flushSteps, (error) =>',
         replace:
           'this.#engine.write(operations, true, () => {});\n' +
-          'this.#engine.write(recordsOf(target), true, (error) =>',
+          'this.#engine.write(recordsOf(target, logMark), true, (error) =>',
       },
     ],
   },
@@ -77,9 +79,11 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/storage/backend.ts',
-        find: 'operations.push(...recordsOf(target));\n      this.#engine.write(operations, true, (error) =>',
+        find:
+          'operations.push(...recordsOf(target, logMark));\n' +
+          '      guardedWrite(this.#engine, operations, flushSteps, (error) =>',
         replace:
-          'this.#engine.write(recordsOf(target), true, () => {});\n' +
+          'this.#engine.write(recordsOf(target, logMark), true, () => {});\n' +
           'this.#engine.write(operations, true, (error) =>',
       },
     ],
@@ -185,11 +189,11 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/server/member.ts',
-        find: 'this.#node.pendingSnapshot === undefined ? directory.receiveSnapshot(metadata) : undefined',
-        replace: 'directory.receiveSnapshot(metadata)',
+        find: 'this.#node.pendingSnapshot === undefined ? directory.receiveSnapshot(',
+        replace: 'true ? directory.receiveSnapshot(',
       },
       {
-        file: 'src/storage/data-directory.ts',
+        file: 'src/storage/open-directory.ts',
         find: 'if (this.#receiving !== undefined || this.#named !== undefined) return undefined;',
         replace: '',
       },

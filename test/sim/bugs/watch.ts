@@ -115,9 +115,7 @@ export const watchBugs: readonly PlantedBug[] = [
     mistake: 14,
     title: 'after a snapshot watchers are told again what they were told at the start',
     caughtBy: 'watch-unique or watch-ordered',
-    edits: [
-      { file: store, find: 'watcher.next = Math.max(watcher.next, seen + 1);', replace: '' },
-    ],
+    edits: [{ file: store, find: 'watcher.next = Math.max(watcher.next, seen + 1);', replace: '' }],
   },
   {
     id: 'watch-loses-compacted-delete',
