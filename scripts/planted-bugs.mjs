@@ -1,4 +1,5 @@
-// `npm run sim:bugs`: plants known mistakes and lets the simulator find them. `-- --help` tells more.
+// `npm run sim:bugs`: plants known mistakes and lets the simulator find them. `-- --help` tells
+// more.
 import { join } from 'node:path';
 import { buildSimulator, commit, root, run } from './prepare.mjs';
 
