@@ -210,15 +210,31 @@ describe('npm start', { timeout: 120_000 }, () => {
     expect(run.output).toContain('No member is left.');
   });
 
-  test('explains a member whose data is damaged', async () => {
+  /** Starts the cluster once, so that its members have data, and stops it. */
+  async function startOnce(): Promise<void> {
     const run = start();
     await run.says('Ctrl-C stops all members');
     run.signal('SIGINT');
     await run.ended;
-    const files = readdirSync(join(directory, 'member-2'), { recursive: true, encoding: 'utf8' });
+  }
+
+  test('brings up a member whose databases are damaged: the others repair it', async () => {
+    await startOnce();
+    const member = join(directory, 'member-2');
+    const files = readdirSync(member, { recursive: true, encoding: 'utf8' });
     const current = files.filter((file) => file.endsWith('CURRENT'));
     expect(current.length).toBeGreaterThan(0);
-    for (const file of current) writeFileSync(join(directory, 'member-2', file), 'garbage');
+    for (const file of current) writeFileSync(join(member, file), 'garbage');
+    const again = start();
+    await again.says('Ctrl-C stops all members');
+    expect(again.output).not.toContain('has ended');
+    expect(again.output).not.toContain('not running');
+    expect(readdirSync(member).some((name) => name.startsWith('damaged-'))).toBe(true);
+  });
+
+  test('explains a member that nobody can repair', async () => {
+    await startOnce();
+    writeFileSync(join(directory, 'member-2', 'identity.json'), 'garbage');
     const again = start();
     await again.says('member-2 has ended: exit code 1');
     await again.says('Its last words: ');
