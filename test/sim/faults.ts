@@ -96,6 +96,8 @@ export class Faults {
       case 'slow-disk':
         return this.#slowDisk(fault.target, fault.syncMs);
       case 'failing-disk':
+        // One that gets back what it lost already has an excuse, and keeps it until it is whole.
+        if (this.#cluster.member(fault.target)?.disk === 'damaged') return undefined;
         return this.#onRunning(fault.target, (member) => failDisk(member, fault.code));
       case 'clock-jump':
         return this.#onRunning(fault.target, (member) => member.process?.jump(fault.ms));
