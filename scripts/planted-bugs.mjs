@@ -1,4 +1,4 @@
-// `npm run sim:bugs`: plants known mistakes and lets the simulator find them. `-- --help` tells more.
+// `npm run sim:bugs`: plants known mistakes, which the simulator must find. `-- --help` says more.
 import { join } from 'node:path';
 import { buildSimulator, commit, root, run } from './prepare.mjs';
 
