@@ -205,6 +205,7 @@ export class SimMember {
   }
 
   #letIn(life: Life): void {
+    if (life.member.ended) return;
     if (life.member.repairing) {
       // Power cuts and failed writes lose nothing that was acknowledged: only damage does.
       if (this.disk !== 'damaged') {
@@ -227,8 +228,7 @@ export class SimMember {
     this.#life = undefined;
     if (this.#plug !== undefined) this.#cluster.network.unplug(this.#plug);
     this.#plug = undefined;
-    for (const death of [...this.#deaths]) death();
-    this.#deaths.clear();
+    this.#sendClientsAway();
     const { scheduler } = this.#cluster;
     this.#downUntilMs = Math.max(this.#downUntilMs, scheduler.nowMs + downForMs);
     scheduler.after(downForMs, 0, () => {
@@ -249,6 +249,9 @@ export class SimMember {
     const life = this.#life;
     if (life === undefined) return;
     this.#say('is told to stop');
+    // As the daemon does: clients are sent away before the member stops.
+    life.serving = false;
+    this.#sendClientsAway();
     life.process.run(() => {
       life.member.stop((error) => {
         if (error !== undefined) this.#cluster.broken('stop', `${this.name}: ${error.message}`);
@@ -258,7 +261,13 @@ export class SimMember {
     });
   }
 
-  /** Calls `listener` when this life ends; returns how to stop that. */
+  #sendClientsAway(): void {
+    const listeners = [...this.#deaths];
+    this.#deaths.clear();
+    for (const listener of listeners) listener();
+  }
+
+  /** Calls `listener` when connections to this life break; returns how to stop that. */
   onDeath(listener: () => void): () => void {
     this.#deaths.add(listener);
     return () => this.#deaths.delete(listener);

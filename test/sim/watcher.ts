@@ -114,24 +114,34 @@ export class Watcher {
     const stream = ++this.#stream;
     const requests = new Requests();
     const abort = new AbortController();
-    const forget = member.onDeath(() => this.#ended(stream, 'connection reset'));
+    let answers: AsyncGenerator<WatchResponse> | undefined;
+    // The server ends a stream whose connection broke, wherever it stands.
+    const cut = (): void => {
+      abort.abort();
+      answers?.return(undefined).catch(() => undefined);
+    };
+    const forget = member.onDeath(() => {
+      life.process.deliver(cut);
+      this.#ended(stream, 'connection reset');
+    });
     port.later(() => {
       life.process.deliver(() => {
         requests.send({ case: 'createRequest', value: request });
-        const answers = life.watch.watch(requests, contextOf(abort.signal));
-        this.#pull(stream, member, life, answers[Symbol.asyncIterator]());
+        if (abort.signal.aborted) return;
+        answers = life.watch.watch(requests, contextOf(abort.signal));
+        this.#pull(stream, member, life, answers);
       });
     });
     this.#askProgress(stream, life, requests);
-    this.#breakLater(stream, life, abort, forget);
+    this.#breakLater(stream, life, cut, forget);
   }
 
   /** Connections break now and then without a fault. */
-  #breakLater(stream: number, life: Life, abort: AbortController, forget: () => void): void {
+  #breakLater(stream: number, life: Life, cut: () => void, forget: () => void): void {
     this.#later(this.#chance.between(2_000, 20_000), () => {
       if (stream !== this.#stream) return;
       forget();
-      life.process.deliver(() => abort.abort());
+      life.process.deliver(cut);
       this.#ended(stream, 'left');
     });
   }
