@@ -139,9 +139,12 @@ export class Repair {
         `members. Or: ${replace}`
       );
     }
-    if (!members.some((member) => member !== memberId)) {
+    const others = members.filter((member) => member !== memberId);
+    // Who abstains is no help in an election: the others must be a majority without it.
+    if (others.length <= members.length / 2) {
+      const why = others.length === 0 ? 'there are none' : 'they are no majority without this one';
       return (
-        'It cannot be repaired from other members, because there are none: restore the cluster ' +
+        `It cannot be repaired from other members, because ${why}: restore the cluster ` +
         'from a backup'
       );
     }

@@ -30,7 +30,8 @@ export class VarintReader {
   }
 
   get ended(): boolean {
-    return this.#at >= this.#bytes.length;
+    // Past an unreadable number nothing is where it should be: that is the end as well.
+    return !(this.#at < this.#bytes.length);
   }
 
   /** A number below 2^53; NaN past the end or beyond that. */

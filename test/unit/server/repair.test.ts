@@ -215,6 +215,18 @@ describe('where nobody can give back what is lost', () => {
     expect(victim.directory.names).toEqual(names);
   });
 
+  test('one of two members refuses: the other could not be elected without it', async () => {
+    const cluster = await started({ seed: 305, members: 2, refusals: true });
+    const [victim] = cluster.members as [VirtualMember];
+    victim.crash();
+    const names = [...victim.directory.names];
+    rot(log, logKeys.entries)(victim.directory);
+    victim.start();
+    await cluster.until(() => victim.refusal !== undefined);
+    expect(victim.refusal?.message).toMatch(/is damaged: .*no majority without this one/);
+    expect(victim.directory.names).toEqual(names);
+  });
+
   test('a member that does not know in which terms it voted refuses', async () => {
     const cluster = await started({ seed: 303, refusals: true });
     const [victim] = cluster.members as [VirtualMember];
