@@ -332,6 +332,8 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
   const { electionMs, preVote } = cluster.plan.server;
   const { term, isLeader } = life?.member.server ?? { term: 0, isLeader: false };
   const pauses = life?.process.pauses;
+  // One that stands still from before notices nothing; its pause may end in the same moment.
+  if (life?.process.paused === true) return () => {};
   return () => {
     const lasted = cluster.scheduler.nowMs - startMs;
     if (life === undefined || member.life !== life || life.process.pauses !== pauses) return;
