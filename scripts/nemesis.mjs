@@ -4,24 +4,11 @@
 //
 // Installs and builds what is missing, as `npm test` does. --keep names the directory in which
 // history and logs of a failed run are kept; otherwise the system's temporary one.
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { prepare, root, vitest } from './prepare.mjs';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const options = ['runs', 'seconds', 'seed', 'scenario', 'members', 'keep'];
-
-function run(command, args, environment = {}) {
-  const { status, error } = spawnSync(command, args, {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, ...environment },
-  });
-  if (error) throw error;
-  if (status !== 0) process.exit(status ?? 1);
-}
 
 function environmentOf(args) {
   const { values } = parseArgs({
@@ -41,13 +28,8 @@ try {
   console.error(`${error.message}\noptions: ${options.map((name) => `--${name}`).join(' ')}`);
   process.exit(2);
 }
-if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) {
-  run('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund']);
-}
-run('npm', ['run', '--silent', 'build']);
-const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-run(
-  process.execPath,
-  [vitest, 'run', '--config', join(root, 'test', 'nemesis', 'vitest.config.ts')],
+prepare();
+process.exitCode = vitest(
+  ['--config', join(root, 'test', 'nemesis', 'vitest.config.ts')],
   environment,
 );

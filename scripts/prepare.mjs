@@ -17,17 +17,28 @@ export function run(command, args, environment = {}) {
   return status ?? 1;
 }
 
-function runOrExit(command, args) {
+function runOrExit(command, args, failed) {
   const status = run(command, args);
-  if (status !== 0) process.exit(status);
+  if (status === 0) return;
+  failed?.(`${command} ${args.join(' ')}`);
+  process.exit(status);
 }
 
-/** Installs what package-lock.json names if that has not been done, and builds the server. */
-export function prepare() {
+/**
+ * Installs what package-lock.json names if that has not been done, and builds the server. Ends the
+ * process if that cannot be done, after `failed` was told which command it was.
+ */
+export function prepare(failed) {
   if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) {
-    runOrExit('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund']);
+    runOrExit('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund'], failed);
   }
-  runOrExit('npm', ['run', '--silent', 'build']);
+  runOrExit('npm', ['run', '--silent', 'build'], failed);
+}
+
+/** Runs vitest; its exit code. */
+export function vitest(args, environment) {
+  const path = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  return run(process.execPath, [path, 'run', ...args], environment);
 }
 
 /** Builds the simulator, with the server's code beside it, into build/. */

@@ -3,27 +3,10 @@
 // Installs what package-lock.json names if node_modules is missing, generates and builds, then runs
 // the tests. Arguments go to vitest: `npm test -- test/unit/raft`. Once installed, it needs no
 // network.
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-
-function run(command, args) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
-  if (error) throw error;
-  return status ?? 1;
-}
-
-function runOrExit(command, args) {
-  const status = run(command, args);
-  if (status !== 0) {
-    console.log(`${command} ${args.join(' ')} failed\n0 passed, 1 failed`);
-    process.exit(status);
-  }
-}
+import { join } from 'node:path';
+import { prepare, vitest } from './prepare.mjs';
 
 /** Counts tests; a file that could not even be loaded is one failure. */
 function countOf(report) {
@@ -34,16 +17,11 @@ function countOf(report) {
   return { passed, failed: numFailedTests + broken, skipped };
 }
 
-if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) {
-  runOrExit('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund']);
-}
-runOrExit('npm', ['run', '--silent', 'build']);
+prepare((command) => console.log(`${command} failed\n0 passed, 1 failed`));
 
 const folder = mkdtempSync(join(tmpdir(), 'quorate-test-'));
 const reportPath = join(folder, 'report.json');
-const status = run(process.execPath, [
-  join(root, 'node_modules', 'vitest', 'vitest.mjs'),
-  'run',
+const status = vitest([
   '--reporter=default',
   '--reporter=json',
   `--outputFile.json=${reportPath}`,
