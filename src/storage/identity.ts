@@ -15,30 +15,29 @@ export interface StoredIdentity extends Identity {
   readonly ready: boolean;
 }
 
-interface IdentityFields {
-  readonly format: number;
-  readonly memberId: string;
-  readonly clusterId: string;
-  readonly ready: boolean;
-}
-
 export function idText(id: bigint): string {
   return id.toString(16);
 }
 
-function checksum(fields: IdentityFields): string {
-  const text = [fields.format, fields.memberId, fields.clusterId, fields.ready].join(' ');
-  return crc32(text).toString(16).padStart(8, '0');
+/** The fields of a small readable file, in the order in which their checksum covers them. */
+type Fields = Readonly<Record<string, string | number | boolean>>;
+
+function checksum(fields: Fields): string {
+  return crc32(Object.values(fields).join(' ')).toString(16).padStart(8, '0');
+}
+
+/** Such a file: its fields, and a checksum over them. */
+export function sealedText(fields: Fields): string {
+  return `${JSON.stringify({ ...fields, checksum: checksum(fields) }, undefined, 2)}\n`;
 }
 
 export function encodeIdentity(identity: StoredIdentity): string {
-  const fields = {
+  return sealedText({
     format: directoryFormatVersion,
     memberId: idText(identity.memberId),
     clusterId: idText(identity.clusterId),
     ready: identity.ready,
-  };
-  return `${JSON.stringify({ ...fields, checksum: checksum(fields) }, undefined, 2)}\n`;
+  });
 }
 
 /** @param where names the file in errors */

@@ -1,17 +1,13 @@
 /** A data directory on a file system. */
 import {
   chmodSync,
-  closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rm,
   statSync,
-  writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
@@ -31,7 +27,7 @@ import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.
 import { isLockedError, LevelEngine } from './level-engine.ts';
 import { mendDatabase } from './mend.ts';
 import { checkDatabase, type Mend } from './scanner.ts';
-import { syncDirectory, syncDirectoryNow } from './sync-directory.ts';
+import { replaceFile, syncDirectory, syncDirectoryNow } from './sync-directory.ts';
 import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
 const identityFile = 'identity.json';
@@ -153,21 +149,10 @@ export class LevelDirectoryStore implements DirectoryStore {
     this.#replaceFile(termFile, encodeTermBound(memberId, term));
   }
 
-  /** Afterwards the file has either the old text or the new one, whenever the power goes. */
   #replaceFile(name: string, text: string): void {
     const path = join(this.#path, name);
     try {
-      const file = openSync(`${path}.new`, 'w', fileMode);
-      try {
-        writeSync(file, text);
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(`${path}.new`, path);
-      const directory = openSync(this.#path, 'r');
-      fsyncSync(directory);
-      closeSync(directory);
+      replaceFile(path, text, `${path}.new`, fileMode);
     } catch (thrown) {
       throw unusable(this.#path, thrown);
     }

@@ -1,5 +1,7 @@
 /** Codecs of the single records of the log database. */
+import { fromLatin1 } from '../base/bytes.ts';
 import type { HardState, MemberId } from '../raft/index.ts';
+import type { Operation } from './engine.ts';
 import { RecordReader, RecordWriter } from './record.ts';
 
 const version = 1;
@@ -26,6 +28,11 @@ export interface LogMark extends LogOrigin {
   /** The index that the flush covers, and the chain value there. */
   readonly index: number;
   readonly chain: number;
+}
+
+/** Writes one of the records below under its key. */
+export function put(key: string, value: Uint8Array): Operation {
+  return { type: 'put', key: fromLatin1(key), value };
 }
 
 export function encodeHardState(state: HardState): Buffer {

@@ -2,18 +2,10 @@
  * Mends what a power cut left in a database directory, as the scanner says. Each step is whole or
  * not done after another power cut, and is then found again.
  */
-import {
-  closeSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Mend } from './scanner.ts';
-import { syncDirectoryNow } from './sync-directory.ts';
+import { replaceFile, syncDirectoryNow } from './sync-directory.ts';
 
 /** LevelDB deletes what is left of such a file. */
 const temporaryName = '000000.dbtmp';
@@ -34,17 +26,7 @@ export function mendDatabase(location: string, mend: Mend): void {
       }
       return;
     }
-    case 'pointCurrent': {
-      const temporary = join(location, temporaryName);
-      const file = openSync(temporary, 'w');
-      try {
-        writeSync(file, `${mend.manifest}\n`);
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(temporary, join(location, 'CURRENT'));
-      syncDirectoryNow(location);
-    }
+    case 'pointCurrent':
+      replaceFile(join(location, 'CURRENT'), `${mend.manifest}\n`, join(location, temporaryName));
   }
 }

@@ -16,6 +16,7 @@ import {
   encodeOrigin,
   encodeStateDirectory,
   encodeTail,
+  put,
   type LogMark,
 } from './log-state.ts';
 import { emptyConfState } from './record.ts';
@@ -479,10 +480,6 @@ export class RaftLog implements LogStorage {
       this.#firstCached += 1;
     }
   }
-}
-
-function put(key: string, value: Uint8Array): Operation {
-  return { type: 'put', key: fromLatin1(key), value };
 }
 
 function remove(segment: Segment): Operation {

@@ -14,7 +14,6 @@
  * aside is kept until the member has got back what it lost: where too many members are damaged, it
  * may be the last copy.
  */
-import { fromLatin1 } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { noMember, type MemberId } from '../raft/index.ts';
@@ -39,6 +38,7 @@ import {
   encodeRepairTerm,
   encodeStateDirectory,
   encodeTail,
+  put,
 } from './log-state.ts';
 import { reservationFor } from './term-file.ts';
 
@@ -297,8 +297,4 @@ function run(steps: readonly Step[], done: Completion): void {
   } catch (thrown) {
     done(asError(thrown));
   }
-}
-
-function put(key: string, value: Uint8Array): Operation {
-  return { type: 'put', key: fromLatin1(key), value };
 }

@@ -1,5 +1,6 @@
 /** Names in a directory outlive a power cut only if the directory itself was synced after them. */
-import { close, closeSync, fsync, fsyncSync, open, openSync } from 'node:fs';
+import { close, closeSync, fsync, fsyncSync, open, openSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Completion } from './engine.ts';
 
 /** Makes the names in a directory durable. */
@@ -23,4 +24,21 @@ export function syncDirectoryNow(path: string): void {
   } finally {
     closeSync(directory);
   }
+}
+
+/**
+ * Gives a file another text, or makes it. Afterwards it has either the old text or the new one,
+ * whenever the power goes.
+ * @param temporary where the new text is written first, in the same directory
+ */
+export function replaceFile(path: string, text: string, temporary: string, mode = 0o666): void {
+  const file = openSync(temporary, 'w', mode);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(temporary, path);
+  syncDirectoryNow(dirname(path));
 }
