@@ -2,7 +2,7 @@
 import { latin1 } from '../../src/base/bytes.ts';
 import { type Event, EventType, type KeyValue } from '../../src/gen/kv.ts';
 import { type Compare, CompareResult, CompareTarget, type RequestOp } from '../../src/gen/rpc.ts';
-import type { Call, Operation, WatchLog } from './history.ts';
+import type { Call, Operation, Outcome, WatchLog } from './history.ts';
 
 /** Characters of a value that a text shows; more tell nothing new. */
 const shownCharacters = 40;
@@ -22,7 +22,7 @@ function intervalText({ key, rangeEnd }: { key: Uint8Array; rangeEnd: Uint8Array
   return `[${bytesText(key)}, ${isOpen ? '…' : bytesText(rangeEnd)})`;
 }
 
-function callText(call: Call): string {
+export function callText(call: Call): string {
   switch (call.kind) {
     case 'range': {
       const { revision, serializable } = call.request;
@@ -71,7 +71,7 @@ function compareText(compare: Compare): string {
   return `${target} of ${intervalText(compare)} ${nameOf(CompareResult, compare.result)} ${wanted}`;
 }
 
-function outcomeText({ outcome }: Operation): string {
+export function outcomeText(outcome: Outcome): string {
   switch (outcome.kind) {
     case 'answered':
       return `answered at revision ${outcome.answer.header?.revision ?? 'unknown'}`;
@@ -84,11 +84,11 @@ function outcomeText({ outcome }: Operation): string {
 
 /** E.g. `operation 7 (c1 at m2, 10–14 ms: put "a"="1", answered at revision 5)`. */
 export function operationText(operation: Operation): string {
-  const { id, client, member, startMs, endMs, call } = operation;
+  const { id, client, member, startMs, endMs, call, outcome } = operation;
   const when = `${startMs}–${endMs} ms`;
   return (
     `operation ${id} (${client} at ${member}, ${when}: ${callText(call)}, ` +
-    `${outcomeText(operation)})`
+    `${outcomeText(outcome)})`
   );
 }
 

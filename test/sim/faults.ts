@@ -184,11 +184,11 @@ export class Faults {
     const links = members
       .flatMap((_, from) => members.map((__, to) => [from, to] as const))
       .filter(([from, to]) => from !== to && chance.chance(share));
-    const open = new Set<string>();
+    let over = false;
     const cut = new Set<readonly [number, number]>();
     links.forEach((link, i) => {
       scheduler.after((forMs * i) / (2 * links.length), 0, () => {
-        if (open.has('all')) return;
+        if (over) return;
         this.#setCut(link, 1);
         cut.add(link);
       });
@@ -200,7 +200,7 @@ export class Faults {
       scheduler.after(forMs / 2 + (forMs * i) / (2 * links.length), 0, () => mend(link));
     });
     return () => {
-      open.add('all');
+      over = true;
       for (const link of [...cut]) mend(link);
     };
   }

@@ -6,7 +6,7 @@
  * how hard they hit, so that rare combinations of few kinds come up as well as everything at once.
  */
 import { type Chance, streamOf } from './chance.ts';
-import { drawFaults, type FaultKind, type PlannedFault } from './fault-plan.ts';
+import { drawFaults, type PlannedFault } from './fault-plan.ts';
 
 export interface ServerSettings {
   readonly heartbeatMs: number;
@@ -194,9 +194,4 @@ function drawWatchers(chance: Chance, members: number, keys: number): WatcherPla
 /** Keys of the workload in byte order. */
 export function keyName(number: number): string {
   return `k${String(number).padStart(2, '0')}`;
-}
-
-/** The kinds of fault that a plan has. */
-export function faultKinds(plan: Plan): readonly FaultKind[] {
-  return [...new Set(plan.faults.map(({ fault }) => fault.kind))].sort();
 }

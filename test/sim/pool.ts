@@ -1,6 +1,6 @@
 /** Runs seeds on all cores: a process for each, given a seed at a time. */
 import { type ChildProcess, fork } from 'node:child_process';
-import type { Summary } from './summary.ts';
+import { deadSummary, type Summary } from './summary.ts';
 import type { WorkerAnswer } from './worker.ts';
 
 export interface PoolOptions {
@@ -26,10 +26,14 @@ async function work({ next, done, worker = ownWorker }: PoolOptions): Promise<vo
   for (let seed = next(); seed !== undefined; seed = next()) {
     child ??= fork(worker);
     const summary = await runOn(child, seed);
-    if (summary.virtualMs < 0) child = undefined;
+    if (hasEnded(child)) child = undefined;
     done(summary);
   }
   child?.disconnect();
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 function runOn(child: ChildProcess, seed: number): Promise<Summary> {
@@ -54,23 +58,4 @@ function runOn(child: ChildProcess, seed: number): Promise<Summary> {
     child.once('message', answered);
     child.send(seed);
   });
-}
-
-/** For a run that has no report. */
-function deadSummary(seed: number, text: string): Summary {
-  return {
-    seed,
-    hash: '',
-    counts: false,
-    breaches: [{ rule: 'simulator', text, atMs: 0 }],
-    virtualMs: -1,
-    events: 0,
-    messages: 0,
-    operations: 0,
-    answered: 0,
-    watchRecords: 0,
-    elections: 0,
-    statesCompared: 0,
-    faults: {},
-  };
 }

@@ -13,7 +13,7 @@ export type Ending<Answer> =
   | { readonly kind: 'unsent' }
   | { readonly kind: 'lost'; readonly reason: string };
 
-export const delayMs = { least: 0.05, most: 2 };
+const delayMs = { least: 0.05, most: 2 };
 
 /** Answers that wait to be sent have no limit here: a client's slowness is tested by unit tests. */
 const memory: AnswerMemory = {

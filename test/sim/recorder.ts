@@ -1,6 +1,6 @@
 /** Writes down what clients asked and were told. */
+import { callText, outcomeText } from '../check/describe.ts';
 import type {
-  Answer,
   Call,
   Operation,
   Outcome,
@@ -62,40 +62,6 @@ export class Recorder {
     log.records.push(record);
     this.#trace.say(log.client, recordText(record));
   }
-}
-
-export function callText(call: Call): string {
-  const text = (bytes: Uint8Array): string => JSON.stringify(Buffer.from(bytes).toString());
-  switch (call.kind) {
-    case 'put':
-      return `put ${text(call.request.key)} = ${text(call.request.value.subarray(0, 24))}`;
-    case 'range': {
-      const { key, rangeEnd, revision, serializable } = call.request;
-      const at = revision > 0 ? ` at ${revision}` : '';
-      return `range ${text(key)} ${text(rangeEnd)}${at}${serializable ? ' serializable' : ''}`;
-    }
-    case 'deleteRange':
-      return `delete ${text(call.request.key)} ${text(call.request.rangeEnd)}`;
-    case 'txn':
-      return `txn of ${call.request.compare.length} compares`;
-    case 'compact':
-      return `compact ${call.request.revision}`;
-  }
-}
-
-export function outcomeText(outcome: Outcome): string {
-  switch (outcome.kind) {
-    case 'answered':
-      return `answered at revision ${revisionOf(outcome.answer)}`;
-    case 'refused':
-      return `refused: ${outcome.message}`;
-    case 'unknown':
-      return `unknown: ${outcome.reason}`;
-  }
-}
-
-function revisionOf(answer: Answer): number {
-  return answer.header?.revision ?? 0;
 }
 
 function recordText(record: WatchRecord): string {

@@ -13,7 +13,6 @@ import {
 import type { Carrier, FrameStream, FrameStreamEvents } from '../../src/transport/stream.ts';
 import type { Chance } from './chance.ts';
 import { type LinkFaults, type NetworkOptions, peerUrl, type Plug } from './network.ts';
-import type { NetworkSettings } from './plan.ts';
 import type { Scheduler } from './scheduler.ts';
 
 /** Bytes under way on a stream past which a writer has to wait. */
@@ -34,7 +33,6 @@ interface Life {
 export class StreamNetwork {
   readonly scheduler: Scheduler;
   readonly chance: Chance;
-  readonly settings: NetworkSettings;
   #faults: LinkFaults;
   readonly #lives = new Map<MemberId, Life>();
   readonly #cuts = new Set<string>();
@@ -43,7 +41,6 @@ export class StreamNetwork {
   constructor({ scheduler, chance, settings }: NetworkOptions) {
     this.scheduler = scheduler;
     this.chance = chance;
-    this.settings = settings;
     this.#faults = settings;
   }
 

@@ -38,37 +38,32 @@ export interface Total {
   elections: number;
   statesCompared: number;
   readonly faults: Partial<Record<FaultKind, number>>;
-  /** Over all hashes in the order of the seeds. */
+  /** Seeds of runs in which something was broken. */
   readonly failed: number[];
 }
 
+/** What is counted in a run and summed over many. */
+const noFigures = {
+  virtualMs: 0,
+  events: 0,
+  messages: 0,
+  operations: 0,
+  answered: 0,
+  watchRecords: 0,
+  elections: 0,
+  statesCompared: 0,
+};
+const summed = Object.keys(noFigures) as (keyof typeof noFigures)[];
+
 export function emptyTotal(): Total {
-  return {
-    seeds: 0,
-    counted: 0,
-    virtualMs: 0,
-    events: 0,
-    messages: 0,
-    operations: 0,
-    answered: 0,
-    watchRecords: 0,
-    elections: 0,
-    statesCompared: 0,
-    faults: {},
-    failed: [],
-  };
+  return { ...noFigures, seeds: 0, counted: 0, faults: {}, failed: [] };
 }
 
-const summed = [
-  'virtualMs',
-  'events',
-  'messages',
-  'operations',
-  'answered',
-  'watchRecords',
-  'elections',
-  'statesCompared',
-] as const;
+/** Of a run that has no report. */
+export function deadSummary(seed: number, text: string): Summary {
+  const breaches = [{ rule: 'simulator', text, atMs: 0 }];
+  return { ...noFigures, seed, hash: '', counts: false, breaches, faults: {} };
+}
 
 export function addTo(total: Total, summary: Summary): void {
   total.seeds++;

@@ -46,10 +46,6 @@ export class Trace {
     this.#mix(asWords[1] as number);
   }
 
-  bytes(value: Uint8Array): void {
-    this.#mix(crc32(value));
-  }
-
   /** A line of the timeline, which counts for the hash too. */
   say(who: string, what: string): void {
     this.#mix(crc32(what, crc32(who)));
