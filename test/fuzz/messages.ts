@@ -2,30 +2,7 @@
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import type { Codec } from '../../src/base/wire.ts';
-import * as auth from '../../src/gen/auth.ts';
-import descriptors from '../../src/gen/descriptors.json' with { type: 'json' };
-import * as election from '../../src/gen/election.ts';
-import * as health from '../../src/gen/health.ts';
-import * as kv from '../../src/gen/kv.ts';
-import * as lock from '../../src/gen/lock.ts';
-import * as raftInternal from '../../src/gen/raft-internal.ts';
-import * as rpc from '../../src/gen/rpc.ts';
-
-type Plain = Record<string, unknown>;
-
-/** Modules by the package whose messages they hold. */
-const modules: readonly (readonly [string, Plain])[] = [
-  ['authpb', auth],
-  ['v3electionpb', election],
-  ['grpc.health.v1', health],
-  ['mvccpb', kv],
-  ['v3lockpb', lock],
-  ['etcdserverpb', raftInternal],
-  ['etcdserverpb', rpc],
-];
-
-const root = protobuf.Root.fromJSON(descriptors as protobuf.INamespace);
-root.resolveAll();
+import { modules, type Plain, root } from '../support/generated-modules.ts';
 
 /** Messages within messages end here: deeper ones are tried by hand. */
 const depthMax = 4;

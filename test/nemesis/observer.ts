@@ -1,6 +1,7 @@
 /** Looks at the members' states while a run goes on: at equal indexes they must be equal. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MemberProcess } from '../support/cluster-process.ts';
+import { metricIn, metricsOf, stateHashIn } from '../support/member-metrics.ts';
 import type { Recorder } from './recorder.ts';
 
 const intervalMs = 500;
@@ -17,19 +18,17 @@ export async function observe(member: MemberProcess): Promise<Observed | undefin
   let text: string;
   try {
     const signal = AbortSignal.timeout(timeoutMs);
-    const response = await fetch(`${member.clientUrl}/metrics`, { signal });
-    text = await response.text();
+    text = await metricsOf(member, signal);
   } catch {
     return undefined;
   }
-  const valueOf = (name: string): string => new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1] ?? '';
-  const index = Number(valueOf('etcd_server_proposals_applied_total'));
+  const index = Number(metricIn(text, 'etcd_server_proposals_applied_total') ?? 0);
   // A member that has applied nothing since its start does not say where it is.
   if (!(index > 0)) return undefined;
   return {
     index,
-    revision: Number(valueOf('etcd_debugging_mvcc_current_revision')),
-    hash: `${valueOf('quorate_state_hash_high')}:${valueOf('quorate_state_hash_low')}`,
+    revision: Number(metricIn(text, 'etcd_debugging_mvcc_current_revision') ?? 0),
+    hash: stateHashIn(text),
   };
 }
 

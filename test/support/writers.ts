@@ -5,6 +5,7 @@ import { HashKVRequest, PutRequest, RangeRequest } from '../../src/gen/rpc.ts';
 import { KV, Maintenance } from '../../src/gen/services.ts';
 import type { MemberProcess } from './cluster-process.ts';
 import { CallError, GrpcClient } from './grpc.ts';
+import { metricIn, metricsOf, stateHashIn } from './member-metrics.ts';
 
 /** A write whose acknowledgement arrived. */
 export interface Acknowledged {
@@ -118,7 +119,7 @@ export async function memberHashes(
         await client.unary(KV.methods.range, RangeRequest.create({ key: utf8('x') }));
         const request = HashKVRequest.create({ revision });
         const { hash } = await client.unary(Maintenance.methods.hashKv, request);
-        return { kv: hash, state: await stateHash(member) };
+        return { kv: hash, state: stateHashIn(await metricsOf(member)) };
       } finally {
         client.close();
       }
@@ -139,23 +140,9 @@ async function currentRevision(members: readonly MemberProcess[]): Promise<numbe
   }
 }
 
-async function stateHash(member: MemberProcess): Promise<string> {
-  const text = await metricsOf(member);
-  return `${valueOf(text, 'quorate_state_hash_high')}:${valueOf(text, 'quorate_state_hash_low')}`;
-}
-
-async function metricsOf(member: MemberProcess): Promise<string> {
-  const response = await fetch(`${member.clientUrl}/metrics`);
-  return response.text();
-}
-
-function valueOf(text: string, name: string): string | undefined {
-  return new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1];
-}
-
 /** The value of a metric without labels; undefined if there is none. */
 export async function metric(member: MemberProcess, name: string): Promise<number | undefined> {
-  const value = valueOf(await metricsOf(member), name);
+  const value = metricIn(await metricsOf(member), name);
   return value === undefined ? undefined : Number(value);
 }
 

@@ -3,33 +3,14 @@ import protobuf from 'protobufjs';
 import { describe, expect, test } from 'vitest';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { type Codec, Reader, WireError, Writer, preencoded } from '../../../src/base/wire.ts';
-import * as auth from '../../../src/gen/auth.ts';
-import descriptors from '../../../src/gen/descriptors.json' with { type: 'json' };
-import * as election from '../../../src/gen/election.ts';
-import * as health from '../../../src/gen/health.ts';
 import * as kv from '../../../src/gen/kv.ts';
-import * as lock from '../../../src/gen/lock.ts';
-import * as raftInternal from '../../../src/gen/raft-internal.ts';
 import * as rpc from '../../../src/gen/rpc.ts';
 import * as services from '../../../src/gen/services.ts';
+import { modules, type Plain, root } from '../../support/generated-modules.ts';
 
-const root = protobuf.Root.fromJSON(descriptors as protobuf.INamespace);
-root.resolveAll();
 const random = new SeededRandom(20_261_124);
 
-type Plain = Record<string, unknown>;
 type AnyCodec = Codec<Plain>;
-
-/** Modules by the package whose messages they hold. */
-const modules: readonly (readonly [string, Plain])[] = [
-  ['authpb', auth],
-  ['v3electionpb', election],
-  ['grpc.health.v1', health],
-  ['mvccpb', kv],
-  ['v3lockpb', lock],
-  ['etcdserverpb', raftInternal],
-  ['etcdserverpb', rpc],
-];
 
 const codecs = new Map<string, AnyCodec>();
 for (const [packageName, module] of modules) {
