@@ -24,17 +24,30 @@ function newTree(): Tree {
   return new BTree<string, Uint8Array>(undefined, compareStrings);
 }
 
+/** An operation as a tree takes it; the value is the disk's own copy, which never changes. */
+interface Change {
+  readonly key: string;
+  /** Undefined: the pair goes. */
+  readonly value: Uint8Array | undefined;
+}
+
 interface Batch {
-  readonly operations: readonly Operation[];
+  readonly changes: readonly Change[];
   /** It survives every crash. A later synced batch does not make an earlier one safe. */
   safe: boolean;
 }
 
-function applyTo(tree: Tree, operations: readonly Operation[]): void {
-  for (const operation of operations) {
-    const key = latin1(operation.key);
-    if (operation.type === 'put') tree.set(key, Uint8Array.from(operation.value));
-    else tree.delete(key);
+function changesOf(operations: readonly Operation[]): readonly Change[] {
+  return operations.map((operation) => ({
+    key: latin1(operation.key),
+    value: operation.type === 'put' ? Uint8Array.from(operation.value) : undefined,
+  }));
+}
+
+function applyTo(tree: Tree, changes: readonly Change[]): void {
+  for (const { key, value } of changes) {
+    if (value === undefined) tree.delete(key);
+    else tree.set(key, value);
   }
 }
 
@@ -73,9 +86,10 @@ export class MemoryDisk {
 
   /** A batch reached the disk's cache: it can be read, and is lost only by a crash. */
   add(operations: readonly Operation[], safe: boolean): void {
-    applyTo(this.#current, operations);
-    if (safe && this.#batches.length === 0) applyTo(this.#settled, operations);
-    else this.#batches.push({ operations, safe });
+    const changes = changesOf(operations);
+    applyTo(this.#current, changes);
+    if (safe && this.#batches.length === 0) applyTo(this.#settled, changes);
+    else this.#batches.push({ changes, safe });
   }
 
   /**
@@ -85,10 +99,10 @@ export class MemoryDisk {
   crash(survives: () => boolean): void {
     const underWay = this.#engine?.abandon() ?? [];
     for (const batch of this.#batches) {
-      if (batch.safe || survives()) applyTo(this.#settled, batch.operations);
+      if (batch.safe || survives()) applyTo(this.#settled, batch.changes);
     }
     for (const operations of underWay) {
-      if (survives()) applyTo(this.#settled, operations);
+      if (survives()) applyTo(this.#settled, changesOf(operations));
     }
     this.#batches = [];
     this.#current = this.#settled.clone();
@@ -105,10 +119,10 @@ export class MemoryDisk {
     const left = new MemoryDisk();
     left.#settled = this.#settled.clone();
     for (const batch of this.#batches) {
-      if (batch.safe || survives()) applyTo(left.#settled, batch.operations);
+      if (batch.safe || survives()) applyTo(left.#settled, batch.changes);
     }
     for (const operations of this.#engine?.underWay ?? []) {
-      if (survives()) applyTo(left.#settled, operations);
+      if (survives()) applyTo(left.#settled, changesOf(operations));
     }
     left.#current = left.#settled.clone();
     return left;
