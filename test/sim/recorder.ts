@@ -23,6 +23,8 @@ export class Recorder {
   readonly states: StateObservation[] = [];
   readonly #trace: Trace;
   readonly #now: () => number;
+  /** What ends each operation that is under way. */
+  readonly #open = new Set<(outcome: Outcome) => void>();
   #started = 0;
   answered = 0;
 
@@ -36,13 +38,21 @@ export class Recorder {
     const id = this.#started++;
     const startMs = this.#now();
     this.#trace.detail(client, () => `#${id} asks ${member}: ${callText(call)}`);
-    return (outcome) => {
+    const end = (outcome: Outcome): void => {
+      this.#open.delete(end);
       const endMs = this.#now();
       this.operations.push({ id, client, member, call, startMs, endMs, outcome });
       if (outcome.kind === 'answered') this.answered++;
       this.#trace.number(id);
       this.#trace.say(client, `#${id} ${outcomeText(outcome)}`);
     };
+    this.#open.add(end);
+    return end;
+  }
+
+  /** The run is over: what is still under way may have happened or not. */
+  endAll(): void {
+    for (const end of [...this.#open]) end({ kind: 'unknown', reason: 'the run ended' });
   }
 
   watch(

@@ -217,6 +217,7 @@ class Run {
 
   #report(complete: boolean): RunReport {
     const { oracle, breaches, network } = this.#cluster;
+    this.#recorder.endAll();
     const { operations, watches, answered } = this.#recorder;
     for (const { name, running } of this.#cluster.wanted) {
       if (running === undefined) continue;
