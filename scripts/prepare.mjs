@@ -66,20 +66,26 @@ export function buildSimulator() {
   compile('sim');
 }
 
-/** Builds the simulator and what runs all proofs and writes the page of them. */
+/** Builds the simulator, and what runs all proofs and writes the page of them. */
 export function buildProof() {
-  buildSimulator();
+  prepare();
   compile('proof');
 }
 
 /** The page of proofs and what belongs to it: written from results, so no result depends on it. */
 const pageOfProofs = ':(exclude)docs/proof*';
 
+const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' });
+
 /** The commit that is checked out, with a mark if files differ from it. */
 export function commit() {
-  const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' });
   const head = git('rev-parse', '--short', 'HEAD');
   if (head.status !== 0) return 'unknown';
   const { stdout } = git('status', '--porcelain', '--', '.', pageOfProofs);
   return head.stdout.trim() + (stdout === '' ? '' : '+');
+}
+
+/** Whether a commit has the files of the one that is checked out, but for the page of proofs. */
+export function isSame(other) {
+  return git('diff', '--quiet', other, 'HEAD', '--', '.', pageOfProofs).status === 0;
 }
