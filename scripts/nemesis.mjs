@@ -2,9 +2,10 @@
 //
 //     npm run test:nemesis -- --runs 12 --seconds 20 --seed 1 --scenario kill-leader --members 3
 //
-// Installs and builds what is missing, as `npm test` does. --parallel says how many runs go on at the
-// same time (1). --json names a file for the figures. --keep names the directory in which history and
-// logs of a failed run are kept; otherwise the system's temporary one. The last lines tell the totals.
+// Installs and builds what is missing, as `npm test` does. --parallel says how many runs go on at
+// the same time (1). --json names a file for the figures. --keep names the directory in which
+// history and logs of a failed run are kept; otherwise the system's temporary one. The last lines
+// tell the totals.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';

@@ -1,5 +1,5 @@
-// `npm run proof`: runs simulation, planted mistakes, real processes under faults, damage, power cuts
-// and fuzzing, and writes docs/proof.md. `npm run proof -- --help` lists its options.
+// `npm run proof`: runs simulation, planted mistakes, real processes under faults, damage, power
+// cuts and fuzzing, and writes docs/proof.md. `npm run proof -- --help` lists its options.
 import { buildProof, commit, isSame, root } from './prepare.mjs';
 
 buildProof();

@@ -57,6 +57,7 @@ export function nemesisSection(results: readonly Result<NemesisFigures>[]): Sect
   });
   const heads = ['scenario', 'runs', 'acknowledged', 'faults'];
   const checkHeads = ['operations checked', 'events checked', 'states compared', 'verdict'];
+  const seconds = sumOf(made, (run) => run.seconds);
   const undecided = sumOf(made, ({ checked }) => checked.undecided);
   return {
     title: 'Real processes under faults',
@@ -64,19 +65,15 @@ export function nemesisSection(results: readonly Result<NemesisFigures>[]): Sect
       `${counted(made.length, 'run')} of ${counted(scenarios.length, 'scenario')}, ` +
       `${counted(acknowledged, 'operation')} acknowledged, ${counted(faultCount, 'fault')}`,
     body: `
-Three or five servers on loopback, killed, paused, restarted, cut off from each other, slowed down, and
-made to fail at named steps, while clients work and watchers watch. In all
-${counted(
-  sumOf(made, ({ seconds }) => seconds),
-  'second',
-)} of attacks; every history was checked as
-those of simulations are, and ${undecided === 0 ? 'no check was left' : `${counted(undecided, 'check')} was left`}
-undecided.
+Three or five servers on loopback, killed, paused, restarted, cut off from each other, slowed down,
+and made to fail at named steps, while clients work and watchers watch. In all
+${counted(seconds, 'second')} of attacks; every history was checked as those of simulations are.
+Checks that could not be decided: ${undecided === 0 ? 'none' : undecided}.
 
 ${table([...heads, ...checkHeads], rows)}${failureReasons(made)}${failuresOf(results)}
 ${image(faultsChart, 'Faults of real processes, by class')}
-How long nobody's write was acknowledged, at most, in each run. It includes times without a quorum, for
-which no cluster can be blamed, and all that a busy machine adds.
+How long nobody's write was acknowledged, at most, in each run. It includes times without a quorum,
+for which no cluster can be blamed, and all that a busy machine adds.
 
 ${image(silenceChart, 'Longest time without an acknowledged write, by scenario')}`,
     charts: new Map([

@@ -26,15 +26,15 @@ export interface Page {
 const introduction = `# Proof
 
 What was tried to break the promises of the [README](../README.md), and what came of it. Everything
-here is written by \`npm run proof\` from results of the commit named with each part; the same command
-on the same commit runs it again (\`npm run proof -- --help\`). How each part works:
-[simulation](../test/sim/README.md), [real processes](../test/nemesis/README.md),
+here is written by \`npm run proof\` from results of the commit named with each part; the same
+command on the same commit runs it again ([test/proof](../test/proof/README.md)). How the parts
+work: [simulation](../test/sim/README.md), [real processes](../test/nemesis/README.md),
 [architecture](../ARCHITECTURE.md).
 `;
 
 const mixedWarning = `
-**The parts below are not all of one commit**, or files differed from it (\`+\`): the table says which
-is of which.
+**The parts below are not all of one commit**, or files differed from it (\`+\`): the table says
+which is of which.
 `;
 
 /** In the order of the page. */

@@ -95,7 +95,8 @@ export function whyRefused(
       .map((other) => `${part} of ${other}`),
   );
   if (strange.length === 0) return undefined;
-  return `the sources are those of ${commit}, but there are results of others: ${strange.join(', ')}`;
+  const others = strange.join(', ');
+  return `the sources are those of ${commit}, but there are results of others: ${others}`;
 }
 
 /** Each once. */

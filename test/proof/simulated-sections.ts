@@ -117,7 +117,8 @@ export function tracesSection(results: readonly Result<TraceFigures>[]): Section
   ]);
   return {
     title: 'Equal traces',
-    summary: `${counted(seeds, 'seed')} twice on Node ${versions.join(' and ')}: ${twice}, ${across}`,
+    summary:
+      `${counted(seeds, 'seed')} twice on Node ${versions.join(' and ')}: ` + `${twice}, ${across}`,
     body: `
 A run is replayed from its seed alone: every seed ran twice on each version of Node, and everything
 that happened had to be the same, in the same order.
@@ -166,8 +167,9 @@ export function bugsSection(results: readonly Result<BugFigures>[]): Section {
       `${caught.length} of ${counted(hunted.length, 'mistake')} caught, ` +
       `half of them within ${counted(middle, 'seed')}`,
     body: `
-Checks that find nothing prove nothing. So mistakes that others made are planted in the server, one at
-a time, and the simulator must find each. Numbers name classic mistakes, words the part of the server.
+Checks that find nothing prove nothing. So mistakes that others made are planted in the server, one
+at a time, and the simulator must find each. Numbers name classic mistakes, words the part of the
+server.
 
 ${image(bugsChart, 'Seeds until each planted mistake was caught')}
 ${table(['mistake', 'name', 'what is wrong', 'seeds until caught', 'caught by'], rows)}

@@ -64,8 +64,8 @@ export function damageSection(results: readonly Result<DamageFigures>[]): Sectio
       `${counted(cases.length, 'case')}: ` +
       named.map(([name]) => `${grouped(total[name] ?? 0)} ${name}`).join(', '),
     body: `
-Every file of a member by its kind, damaged in every way, at one, two or all of five members. Whatever
-comes of it, no answer may be wrong and nothing acknowledged may be missing from one.
+Every file of a member by its kind, damaged in every way, at one, two or all of five members.
+Whatever comes of it, no answer may be wrong and nothing acknowledged may be missing from one.
 
 ${image(damageChart, 'Outcomes of damage by file and by members hit')}
 ${table(
@@ -97,7 +97,7 @@ export function crashesSection(results: readonly Result<CrashFigures>[]): Sectio
     title: 'Crashes at every write',
     summary: `${counted(writes, 'crash point')}, ${counted(recoveries, 'recovery', 'recoveries')}`,
     body: `
-The power goes during each write of a script, with all, none or part of the writes under way surviving.
+The power goes during each write of a script; all, none or part of the writes under way survive.
 What is found afterwards is a prefix of the script that holds all that was acknowledged.
 
 ${table(['script', 'operations', 'writes', 'recoveries'], rows)}${failuresOf(results)}`,
@@ -128,8 +128,8 @@ export function powerSection(results: readonly Result<PowerFigures>[]): Section 
     title: 'Power cuts',
     summary: `${counted(points, 'moment')}, ${counted(starts, 'start')} on what was left`,
     body: `
-The file operations of real members are recorded; at many moments the disk is made anew as a power cut
-may have left it, and a member started on it. It must start, and hold what was promised.
+The file operations of real members are recorded; at many moments the disk is made anew as a power
+cut may have left it, and a member started on it. It must start, and hold what was promised.
 
 ${table(heads, rows)}${broken === '' ? '' : `\n${broken}`}${failuresOf(results)}`,
     charts: new Map(),
@@ -150,8 +150,8 @@ export function fuzzSection(results: readonly Result<FuzzFigures>[]): Section {
     title: 'Damaged input',
     summary: `${counted(figures.length, 'decoder')}, ${counted(inputs, 'input')}`,
     body: `
-Everything that reads what came from elsewhere, given input that was damaged or made up. None may crash,
-take long, or believe what an input says of its own size.
+Everything that reads what came from elsewhere, given input that was damaged or made up. None may
+crash, take long, or believe what an input says of its own size.
 
 ${table(['decoder', 'inputs', 'accepted', 'refused', 'unchanged'], rows)}${failuresOf(results)}`,
     charts: new Map(),
