@@ -50,7 +50,7 @@ class Proof {
 
   async run(): Promise<number> {
     const { mixed, report, parts, budget, parallel, nodes } = this.#options;
-    if (!/^[0-9a-f]+$/.test(this.#commit) && !mixed) {
+    if (!isCommit(this.#commit) && !mixed) {
       const why = this.#commit.endsWith('+') ? 'there are changed files' : 'there is no commit';
       console.error(`refused, as ${why} (${this.#commit}): results would be of nothing known`);
       return 1;
@@ -67,7 +67,7 @@ class Proof {
 
   /** Changed files are never the same: nobody knows what they were. */
   #isSame(commit: string): boolean {
-    if (commit.endsWith('+') || this.#commit.endsWith('+')) return false;
+    if (!isCommit(commit) || !isCommit(this.#commit)) return false;
     return commit === this.#commit || this.#repository.isSame(commit);
   }
 
@@ -143,4 +143,9 @@ class Proof {
     for (const [part] of failed) console.log(`FAILED: ${part}`);
     return failed.length === 0 ? 0 : 1;
   }
+}
+
+/** Neither unknown nor with changed files. */
+function isCommit(name: string): boolean {
+  return /^[0-9a-f]+$/.test(name);
 }

@@ -14,7 +14,7 @@ npm run proof -- [options]
   --from N         first seed of the simulation (after those in proof-runs.json)
   --seeds N        seeds of the simulation
   --runs N         runs of real processes under faults
-  --parallel N     of them at the same time (one a core)
+  --parallel N     of them at the same time (one a core, at most 12)
   --nodes A,B      programs of other versions of Node, whose traces must be the same
   --again          forget what the parts have come to and run them anew
   --report         run nothing, only write the page
@@ -24,6 +24,9 @@ npm run proof -- [options]
 Results lie in build/proof, a file for each piece. What is there of the sources that are checked
 out is not run again, so a proof that was stopped goes on.
 `;
+
+/** More runs at the same time than are in a piece would do nothing. */
+const parallelMost = 12;
 
 /** A program of Node, and the version that it says it is. */
 export interface NodeProgram {
@@ -57,7 +60,7 @@ export function proofOptions(args: readonly string[]): ProofOptions {
       from: { type: 'string' },
       seeds: { type: 'string' },
       runs: { type: 'string' },
-      parallel: { type: 'string', default: String(availableParallelism()) },
+      parallel: { type: 'string', default: String(Math.min(availableParallelism(), parallelMost)) },
       nodes: { type: 'string', default: '' },
       again: { type: 'boolean', default: false },
       report: { type: 'boolean', default: false },

@@ -28,7 +28,7 @@ const repository: Repository = {
     return root;
   },
   commit: () => commit,
-  isSame: (other) => other === 'same000',
+  isSame: (other) => other === '5a3e000',
 };
 
 beforeEach(() => {
@@ -91,7 +91,7 @@ describe('a proof', () => {
     expect(read('ran')).toBe('1+500 abc1234\n501+500 def5678\n');
     new ResultsDirectory(join(root, 'build', 'proof')).save(
       'simulation',
-      resultOf(simulationOf(501, 1000), { commit: 'same000', key: 'seeds-501-to-1000' }),
+      resultOf(simulationOf(501, 1000), { commit: '5a3e000', key: 'seeds-501-to-1000' }),
     );
     await run('--from', '501', '--seeds', '500');
     expect(read('ran').split('\n')).toHaveLength(3);
@@ -125,6 +125,14 @@ describe('refused', () => {
     expect(await run('--seeds', '5', '--mixed')).toBe(0);
     expect(read('docs/proof.md')).toContain('not all of one commit');
     expect(read('docs/proof.md')).toContain('| abc1234+ |');
+  });
+
+  test('files that are of no commit', async () => {
+    commit = 'unknown';
+    expect(await run('--seeds', '5')).toBe(1);
+    expect(output[0]).toContain('there is no commit');
+    expect(await run('--seeds', '5', '--mixed')).toBe(0);
+    expect(read('docs/proof.md')).toContain('not all of one commit');
   });
 
   test('results of another commit, unless the page may name both', async () => {
