@@ -59,11 +59,9 @@ export function piecesOf(part: PartName, wanted: Wanted, figures: string): reado
         node: each,
       }));
     case 'bugs': {
-      const ids = spread(
-        plantedBugs.map(({ id }) => id),
-        budget.bugs,
-      );
-      const { bugSeeds } = budget;
+      const { bugs, bugSeeds } = budget;
+      const all = plantedBugs.map(({ id }) => id);
+      const ids = typeof bugs === 'number' ? spread(all, bugs) : bugs;
       return slices(ids.length, bugsPerPiece).map(({ first, count }) =>
         piece(`bugs-${first + 1}-to-${first + count}-of-${ids.length}-within-${bugSeeds}`, [
           simulator('bugs', 'main.js'),

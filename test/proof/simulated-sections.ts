@@ -1,4 +1,5 @@
 /** What came of simulated clusters: seeds, equal traces, planted mistakes. */
+import { plantedBugs } from '../sim/bugs/index.ts';
 import { rangesOf } from '../sim/summary.ts';
 import { barChart, dotChart } from './charts.ts';
 import type { BugFigures, SimulationFigures, TraceFigures } from './figures.ts';
@@ -165,7 +166,8 @@ export function bugsSection(results: readonly Result<BugFigures>[]): Section {
     title: 'Planted mistakes',
     summary:
       `${caught.length} of ${counted(hunted.length, 'mistake')} caught, ` +
-      `half of them within ${counted(middle, 'seed')}`,
+      `half of them within ${counted(middle, 'seed')}` +
+      (hunted.length < plantedBugs.length ? `; ${plantedBugs.length} are known` : ''),
     body: `
 Checks that find nothing prove nothing. So mistakes that others made are planted in the server, one
 at a time, and the simulator must find each. Numbers name classic mistakes, words the part of the

@@ -139,13 +139,23 @@ ${table(heads, rows)}${broken === '' ? '' : `\n${broken}`}${failuresOf(results)}
 export function fuzzSection(results: readonly Result<FuzzFigures>[]): Section {
   const figures = figuresOf(results).flat();
   const inputs = sumOf(figures, (each) => each.inputs);
-  const rows = figures.map(({ decoder, inputs: count, verdicts }) => [
-    decoder,
-    count,
-    verdicts['accepted'] ?? 0,
-    verdicts['refused'] ?? 0,
-    verdicts['unchanged'] ?? 0,
-  ]);
+  // More than a hundred messages are decoded in the same way: a line for each package.
+  const groups = new Map<string, FuzzFigures[number][]>();
+  for (const each of figures) {
+    const group = /^(.+)\.[A-Z]\w*$/.exec(each.decoder)?.[1];
+    const name = group === undefined ? each.decoder : `messages of ${group}`;
+    groups.set(name, [...(groups.get(name) ?? []), each]);
+  }
+  const rows = [...groups].map(([name, those]) => {
+    const verdicts = tally(those.map((each) => each.verdicts));
+    return [
+      those.length === 1 ? name : `${name}: ${those.length}`,
+      sumOf(those, (each) => each.inputs),
+      verdicts['accepted'] ?? 0,
+      verdicts['refused'] ?? 0,
+      verdicts['unchanged'] ?? 0,
+    ];
+  });
   return {
     title: 'Damaged input',
     summary: `${counted(figures.length, 'decoder')}, ${counted(inputs, 'input')}`,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { pageOf } from '../../proof/page.ts';
 import type { Results } from '../../proof/results.ts';
+import { plantedBugs } from '../../sim/bugs/index.ts';
 import { huntedOf, noResults, nothing, resultOf, runOf, simulationOf } from './samples.ts';
 
 const ledger = [
@@ -90,7 +91,8 @@ describe('sections', () => {
     ];
     const text = textOf({ bugs: [resultOf({ bugs, later: [] }, { status: 1 })] });
     expect(lineOf(text, 'Planted mistakes')).toContain(
-      '| 2 of 3 mistakes caught, half of them within 1 seed | **FAILED** |',
+      `| 2 of 3 mistakes caught, half of them within 1 seed; ${plantedBugs.length} are known ` +
+        '| **FAILED** |',
     );
     const order = [...text.matchAll(/^\| 5 \| `([a-z-]+)`/gm)].map(([, id]) => id);
     expect(order).toEqual(['quick-one', 'slow-one', 'lucky']);
@@ -151,13 +153,17 @@ describe('sections', () => {
       fuzz: [
         resultOf([
           { decoder: 'entry', seed: 1, inputs: 10, verdicts: { accepted: 4, refused: 6 } },
+          { decoder: 'mvccpb.Event', seed: 1, inputs: 5, verdicts: { accepted: 5 } },
+          { decoder: 'mvccpb.KeyValue', seed: 1, inputs: 5, verdicts: { refused: 5 } },
         ]),
       ],
     });
     expect(lineOf(text, 'Crashes at every write')).toContain('800 crash points, 1,400 recoveries');
     expect(lineOf(text, 'alone')).toBe('| alone | 1,800 | 60 | 180 | 4 | 1 |');
     expect(text).toContain('- cut at moment 7');
+    expect(lineOf(text, 'Damaged input')).toContain('3 decoders, 20 inputs');
     expect(lineOf(text, 'entry')).toBe('| entry | 10 | 4 | 6 | 0 |');
+    expect(lineOf(text, 'messages of mvccpb: 2')).toContain('| 10 | 5 | 5 | 0 |');
   });
 });
 

@@ -45,6 +45,9 @@ describe('pieces', () => {
     const some = idsIn(pieces('bugs', { budget: { ...quick, bugs: 5 } }));
     expect(new Set(some).size).toBe(5);
     expect(all.indexOf(some[4] ?? '')).toBeGreaterThan(all.length / 2);
+    const named = idsIn(pieces('bugs'));
+    expect(named).toEqual(quick.bugs);
+    expect(all).toEqual(expect.arrayContaining(named));
   });
 
   test('of nemesis: runs follow each other', () => {
