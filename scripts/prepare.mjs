@@ -1,5 +1,5 @@
 // Makes a fresh clone ready: what the scripts of this directory do first.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,23 +35,57 @@ export function prepare(failed) {
   runOrExit('npm', ['run', '--silent', 'build'], failed);
 }
 
+const vitestPath = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+
 /** Runs vitest; its exit code. */
 export function vitest(args, environment) {
-  const path = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  return run(process.execPath, [path, 'run', ...args], environment);
+  return run(process.execPath, [vitestPath, 'run', ...args], environment);
+}
+
+/** Runs vitest beside others; resolves to its exit code. */
+export function startVitest(args, environment) {
+  const child = spawn(process.execPath, [vitestPath, 'run', ...args], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...environment },
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (status) => resolve(status ?? 1));
+  });
+}
+
+function compile(project) {
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  runOrExit(process.execPath, [tsc, '-p', join(root, 'test', project)]);
 }
 
 /** Builds the simulator, with the server's code beside it, into build/. */
 export function buildSimulator() {
   prepare();
-  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  runOrExit(process.execPath, [tsc, '-p', join(root, 'test', 'sim')]);
+  compile('sim');
 }
+
+/** Builds the simulator, and what runs all proofs and writes the page of them. */
+export function buildProof() {
+  prepare();
+  compile('proof');
+}
+
+/** The page of proofs and what belongs to it: written from results, so no result depends on it. */
+const pageOfProofs = ':(exclude)docs/proof*';
+
+const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' });
 
 /** The commit that is checked out, with a mark if files differ from it. */
 export function commit() {
-  const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' });
   const head = git('rev-parse', '--short', 'HEAD');
   if (head.status !== 0) return 'unknown';
-  return head.stdout.trim() + (git('status', '--porcelain').stdout === '' ? '' : '+');
+  const { stdout } = git('status', '--porcelain', '--', '.', pageOfProofs);
+  return head.stdout.trim() + (stdout === '' ? '' : '+');
+}
+
+/** Whether a commit has the files of the one that is checked out, but for the page of proofs. */
+export function isSame(other) {
+  return git('diff', '--quiet', other, 'HEAD', '--', '.', pageOfProofs).status === 0;
 }

@@ -1,7 +1,13 @@
 import { expect, test } from 'vitest';
 import { allFaultPoints } from './fault-point-attack.ts';
-import { nemesisOptions } from './options.ts';
-import { scenarioNamed, scenarioNames, scenarioOfTurn, scenarios } from './scenarios.ts';
+import { nemesisOptions, usualRuns } from './options.ts';
+import {
+  firstSeedOfDay,
+  scenarioNamed,
+  scenarioNames,
+  scenarioOfTurn,
+  scenarios,
+} from './scenarios.ts';
 
 test('turns go through every scenario and every step at which a member can crash', () => {
   const turns = 3 * allFaultPoints.length;
@@ -17,6 +23,19 @@ test('any dozen runs in a row are of many kinds', () => {
   }
 });
 
+test('the usual runs of a week go through everything, whichever day it begins', () => {
+  const dayMs = 86_400_000;
+  const all = scenarios.length + allFaultPoints.length;
+  for (let first = 20_000; first < 20_100; first++) {
+    const named = new Set<string>();
+    for (let day = first; day < first + 7; day++) {
+      const seed = firstSeedOfDay(day * dayMs + 5);
+      for (let run = 0; run < usualRuns; run++) named.add(scenarioOfTurn(seed + run).name);
+    }
+    expect([first, named.size]).toEqual([first, all]);
+  }
+});
+
 test('a scenario is found by its name, and a wrong name is told the right ones', () => {
   for (const name of scenarioNames) expect(scenarioNamed(name).name).toBe(name);
   expect(() => scenarioNamed('nothing')).toThrow(
@@ -25,29 +44,29 @@ test('a scenario is found by its name, and a wrong name is told the right ones',
 });
 
 test('without options: a dozen runs of 20 s, with the seeds of the day', () => {
-  const day = 86_400_000;
-  const { runs, seconds, seed, scenario, members } = nemesisOptions({}, 20 * day + 5);
-  expect({ runs, seconds, seed, scenario, members }).toEqual({
+  const { runs, seconds, seed, scenario, members, lanes } = nemesisOptions({});
+  expect({ runs, seconds, seed, scenario, members, lanes }).toEqual({
     runs: 12,
     seconds: 20,
-    seed: 20_000,
+    seed: undefined,
     scenario: undefined,
     members: undefined,
+    lanes: 1,
   });
 });
 
 test('options come through the environment, and nonsense is refused', () => {
-  const options = nemesisOptions(
-    {
-      QUORATE_NEMESIS_RUNS: '3',
-      QUORATE_NEMESIS_SECONDS: '7',
-      QUORATE_NEMESIS_SEED: '11',
-      QUORATE_NEMESIS_SCENARIO: 'ring',
-      QUORATE_NEMESIS_MEMBERS: '5',
-      QUORATE_NEMESIS_KEEP: '/somewhere',
-    },
-    0,
-  );
+  const options = nemesisOptions({
+    QUORATE_NEMESIS_RUNS: '3',
+    QUORATE_NEMESIS_SECONDS: '7',
+    QUORATE_NEMESIS_SEED: '11',
+    QUORATE_NEMESIS_SCENARIO: 'ring',
+    QUORATE_NEMESIS_MEMBERS: '5',
+    QUORATE_NEMESIS_KEEP: '/somewhere',
+    QUORATE_NEMESIS_JSON: '/figures.json',
+    QUORATE_NEMESIS_LANE: '1',
+    QUORATE_NEMESIS_LANES: '2',
+  });
   expect(options).toEqual({
     runs: 3,
     seconds: 7,
@@ -55,11 +74,14 @@ test('options come through the environment, and nonsense is refused', () => {
     scenario: 'ring',
     members: 5,
     keep: '/somewhere',
+    json: '/figures.json',
+    lane: 1,
+    lanes: 2,
   });
-  expect(() => nemesisOptions({ QUORATE_NEMESIS_RUNS: 'many' }, 0)).toThrow(
+  expect(() => nemesisOptions({ QUORATE_NEMESIS_RUNS: 'many' })).toThrow(
     '--runs takes a number from 1 on, not many',
   );
-  expect(() => nemesisOptions({ QUORATE_NEMESIS_MEMBERS: '4' }, 0)).toThrow(
+  expect(() => nemesisOptions({ QUORATE_NEMESIS_MEMBERS: '4' })).toThrow(
     '--members is 3 or 5, not 4',
   );
 });

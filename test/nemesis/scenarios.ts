@@ -21,6 +21,7 @@ import {
 import type { Battlefield } from './battlefield.ts';
 import { SmallDisk, whyNoDisks } from './disks.ts';
 import { allFaultPoints, attackAt, endAt } from './fault-point-attack.ts';
+import { usualRuns } from './options.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -162,6 +163,17 @@ export function scenarioOfTurn(turn: number): Scenario {
   const scenario = turn % 3 === 2 ? crash : other;
   if (scenario === undefined) throw new Error('no scenarios');
   return scenario;
+}
+
+const dayMs = 86_400_000;
+
+/**
+ * Seeds of days are far apart, and yet the usual runs of a day take up the turns where those of the
+ * day before ended, so that a week goes through everything.
+ */
+export function firstSeedOfDay(wallMs: number): number {
+  const turnsUntilAllBeginsAnew = 3 * scenarios.length * crashes.length;
+  return Math.floor(wallMs / dayMs) * (turnsUntilAllBeginsAnew + usualRuns);
 }
 
 /** Why a scenario cannot be run here; undefined if it can. */

@@ -8,7 +8,16 @@ import { drawPlan, type Plan } from './plan.ts';
 import { runPool } from './pool.ts';
 import { shrink } from './shrink.ts';
 import { simulate } from './simulation.ts';
-import { addTo, emptyTotal, lineOf, type Summary, summaryOf, type Total } from './summary.ts';
+import {
+  addTo,
+  emptyTotal,
+  hashOfTraces,
+  lineOf,
+  rangesOf,
+  type Summary,
+  summaryOf,
+  type Total,
+} from './summary.ts';
 
 const usage = `Runs whole clusters in virtual time, each from a seed.
 
@@ -134,16 +143,11 @@ async function runMany(): Promise<boolean> {
   const hashes = new Map<number, string>();
   const differing: number[] = [];
   const seeds = seedsToRun();
-  const first: number[] = [];
-  let last = 0;
   await runPool({
     jobs: Math.max(1, number(values.jobs, 'jobs')),
     next: () => {
       const { value, done } = seeds.next();
-      if (done === true) return undefined;
-      if (first.length === 0) first.push(value);
-      last = value;
-      return value;
+      return done === true ? undefined : value;
     },
     done: (summary) => {
       addTo(total, summary);
@@ -153,7 +157,7 @@ async function runMany(): Promise<boolean> {
     },
   });
   const seconds = (performance.now() - startMs) / 1000;
-  show(total, { first: first[0] ?? 0, last, seconds, differing });
+  show(total, { hashes, seconds, differing });
   for (const seed of [...new Set(total.failed)].slice(0, timelinesLimit)) await keep(seed);
   return total.failed.length === 0 && differing.length === 0;
 }
@@ -167,17 +171,20 @@ function compare(hashes: Map<number, string>, differing: number[], summary: Summ
 }
 
 interface Frame {
-  readonly first: number;
-  readonly last: number;
+  /** Of every seed that was run. */
+  readonly hashes: ReadonlyMap<number, string>;
   readonly seconds: number;
   readonly differing: readonly number[];
 }
 
-function show(total: Total, { first, last, seconds, differing }: Frame): void {
+function show(total: Total, { hashes, seconds, differing }: Frame): void {
   const faults = Object.values(total.faults).reduce((sum, count) => sum + count, 0);
+  const ranges = rangesOf(hashes.keys());
+  const named = ranges.map(({ first, last }) => (first === last ? first : `${first} to ${last}`));
+  const traces = hashOfTraces(hashes);
   const rate = (value: number): string => Math.round(value / seconds).toLocaleString('en');
   print(
-    `${total.seeds} seeds (${first} to ${last}, commit ${commit}), ${total.counted} count; ` +
+    `${total.seeds} seeds (${named.join(', ')}, commit ${commit}), ${total.counted} count; ` +
       `${total.answered} answers, ${faults} faults, ${total.elections} elections, ` +
       `${total.statesCompared} states compared`,
   );
@@ -185,9 +192,15 @@ function show(total: Total, { first, last, seconds, differing }: Frame): void {
     `${(total.virtualMs / 3_600_000).toFixed(2)} virtual hours in ${seconds.toFixed(0)} s: ` +
       `${rate(total.events)} events and ${rate(total.virtualMs / 1000)} virtual seconds a second`,
   );
+  print(`hash of all traces: ${traces}`);
   if (differing.length > 0) print(`FAILED: different traces of seeds ${differing.join(', ')}`);
   if (values.json !== undefined) {
-    const figures = { commit, node: process.version, first, last, seconds, differing, ...total };
+    const run = { commit, node: process.version, ranges, traces, seconds, differing };
+    const figures = {
+      ...run,
+      ...total,
+      ...(values.twice && { hashes: Object.fromEntries(hashes) }),
+    };
     writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`);
   }
   print(`${total.seeds - total.failed.length} passed, ${total.failed.length} failed`);

@@ -1,4 +1,5 @@
 /** What remains of a run once it is over, and of many. */
+import { createHash } from 'node:crypto';
 import type { Breach } from './cluster.ts';
 import type { FaultKind } from './fault-plan.ts';
 import type { RunReport } from './simulation.ts';
@@ -84,4 +85,27 @@ export function lineOf(summary: Summary): string {
     `${(virtualMs / 1000).toFixed(1)} virtual s, ${events} events` +
     `${counts ? '' : ', too little to count'}  ${hash}`
   );
+}
+
+/** Seeds that follow one another. */
+export interface SeedRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The fewest ranges that hold the seeds and nothing else, in order. */
+export function rangesOf(seeds: Iterable<number>): readonly SeedRange[] {
+  const ranges: { first: number; last: number }[] = [];
+  for (const seed of [...new Set(seeds)].sort((a, b) => a - b)) {
+    const range = ranges.at(-1);
+    if (range?.last === seed - 1) range.last = seed;
+    else ranges.push({ first: seed, last: seed });
+  }
+  return ranges;
+}
+
+/** One hash of the traces of many seeds: whoever runs the same ones must come to the same hash. */
+export function hashOfTraces(hashes: ReadonlyMap<number, string>): string {
+  const lines = [...hashes].sort(([a], [b]) => a - b).map(([seed, hash]) => `${seed} ${hash}\n`);
+  return createHash('sha256').update(lines.join('')).digest('hex').slice(0, 16);
 }
