@@ -153,6 +153,7 @@ export class MemoryDirectoryStore implements DirectoryStore {
   }
 
   remove(name: string, done: Completion): void {
+    assert(!this.#directory.disk(name).open, `${name} is removed while it is open`);
     this.#directory.removeDisk(name);
     this.#later(() => done(undefined));
   }

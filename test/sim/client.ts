@@ -191,7 +191,8 @@ export class Client {
       case 'compact': {
         // Its last deletion may be just what is left of a key.
         const recent = Math.max(1, this.#revision - this.#chance.below(20));
-        const revision = this.#chance.chance(0.4) ? this.#deletion : recent;
+        const atDeletion = this.#deletion > 1 && this.#chance.chance(0.4);
+        const revision = atDeletion ? this.#deletion : recent;
         return { kind: 'compact', request: CompactionRequest.create({ revision }) };
       }
     }
@@ -205,6 +206,14 @@ export class Client {
     return RangeRequest.create({ key, rangeEnd, limit, countOnly, serializable });
   }
 
+  /** A revision that may be compacted, or was just now, so that it is not removed everywhere. */
+  #past(): number {
+    const { compacted } = this.#workload;
+    const back = 1 + this.#chance.below(30);
+    if (compacted > 1 && this.#chance.chance(0.4)) return Math.max(1, compacted - (back >> 2));
+    return Math.max(1, this.#revision + 1 - back);
+  }
+
   /** Replaces what the client saw last, or says what is there. */
   #swap(key: Uint8Array): TxnRequest {
     const seen = this.#seen.get(fromUtf8(key)) ?? 0;
@@ -216,7 +225,7 @@ export class Client {
     });
     const put = PutRequest.create({ key, value: this.#value() });
     // A past that may be compacted by then: the txn is refused, on all members or on none.
-    const past = Math.max(1, this.#revision - this.#chance.below(30));
+    const past = this.#past();
     const asksPast = this.#chance.chance(this.#workload.plan.pastShare);
     const range = RangeRequest.create({ key, revision: asksPast ? past : 0 });
     const requestPut = RequestOp.create({ request: { case: 'requestPut', value: put } });

@@ -6,7 +6,8 @@ import type { Chance } from './chance.ts';
 export type Target = number | 'leader' | 'follower';
 
 /** Faults that follow each other (scenarios.ts). */
-export type Scenario = 'coup' | 'figure-8' | 'overwrite' | 'stale-reader' | 'late-news';
+export type Scenario =
+  'coup' | 'figure-8' | 'overwrite' | 'stale-reader' | 'late-news' | 'left-behind';
 
 export type Fault =
   /** The process ends at once. With `power`, what was not synced may be lost, any part of it. */
@@ -100,6 +101,7 @@ const scenarios: readonly Scenario[] = [
   'overwrite',
   'stale-reader',
   'late-news',
+  'left-behind',
 ];
 const points = Object.keys(faultPoints) as FaultPoint[];
 
@@ -128,7 +130,7 @@ export function drawFaults(chance: Chance, frame: Frame): PlannedFault[] {
 function drawScenarios(chance: Chance, frame: Frame): PlannedFault[] {
   const { members, electionMs, chaosMs } = frame;
   const played: PlannedFault[] = [];
-  if (members < 3 || chance.chance(0.3)) return played;
+  if (members < 3 || chance.chance(0.2)) return played;
   let atMs = calmMs + chance.between(0, 300);
   while (played.length < 3 && atMs < chaosMs - calmMs) {
     const forMs = Math.min(electionMs * chance.between(6, 10), chaosMs / 2);
@@ -204,6 +206,7 @@ function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
     case 'overwrite':
     case 'stale-reader':
     case 'late-news':
+    case 'left-behind':
       return { kind, draw: chance.below(2 ** 31) };
     case 'slow-disk':
       return { kind, target, syncMs: chance.octaves(100, 5_000) };

@@ -118,6 +118,7 @@ export class Faults {
       case 'overwrite':
       case 'stale-reader':
       case 'late-news':
+      case 'left-behind':
         return this.#play(fault.kind, fault.draw);
       case 'burst':
         this.#burst({ requests: fault.requests, reads: 0 });

@@ -73,8 +73,8 @@ export class NetworkFaults {
   }
 
   #apply(): void {
-    const { delayMs, drop } = this.#cluster.plan.network;
-    let all: LinkFaults = { delayMs, drop, echo: 0, echoMs: 0, lateVotesMs: 0 };
+    const { delayMs, drop, breakSnapshot } = this.#cluster.plan.network;
+    let all: LinkFaults = { delayMs, drop, breakSnapshot, echo: 0, echoMs: 0, lateVotesMs: 0 };
     for (const each of this.#changes) {
       all = {
         delayMs: {
@@ -82,6 +82,7 @@ export class NetworkFaults {
           most: Math.max(all.delayMs.most, each.delayMs?.most ?? 0),
         },
         drop: 1 - (1 - all.drop) * (1 - (each.drop ?? 0)),
+        breakSnapshot: Math.max(all.breakSnapshot, each.breakSnapshot ?? 0),
         echo: Math.max(all.echo, each.echo ?? 0),
         echoMs: Math.max(all.echoMs, each.echoMs ?? 0),
         lateVotesMs: Math.max(all.lateVotesMs, each.lateVotesMs ?? 0),

@@ -20,6 +20,8 @@ export interface LinkFaults {
   readonly echoMs: number;
   /** The most by which requests for votes are late; streams keep the order. */
   readonly lateVotesMs: number;
+  /** As in the plan's settings; streams break by `drop` alone. */
+  readonly breakSnapshot: number;
 }
 
 export interface Plug {

@@ -18,40 +18,69 @@ export function begin(stage: Stage, scenario: Scenario): boolean {
       return staleReader(stage);
     case 'late-news':
       return lateNews(stage);
+    case 'left-behind':
+      return leftBehind(stage);
   }
 }
 
-/**
- * Leadership is handed over while an outsider is cut off; at the election the new leader is cut
- * off instead and those who voted, or it, lose power: they may be asked for the same term again.
- */
+/** Leadership is handed over, and those who elected the new leader, or it, forget the election. */
 function coup(stage: Stage): boolean {
-  const { chance, cluster, heartbeatMs, electionMs } = stage;
-  const { leader } = stage;
+  const { chance, leader } = stage;
   if (leader === undefined) return false;
   const [to, outsider] = stage.others(leader);
-  if (to === undefined || outsider?.running === undefined) return false;
-  const leaderFalls = chance.chance(0.4);
-  // A leader that fell before its disk knew of its term needs every vote that it had.
-  let open = leaderFalls && chance.chance(0.6) ? nothing : stage.isolate(outsider);
-  if (leaderFalls && chance.chance(0.6)) {
-    stage.slowDisk(to, { least: 50, most: chance.between(100, 2 * electionMs) });
-  }
+  if (to?.running === undefined || outsider?.running === undefined) return false;
+  return chance.chance(0.5) ? votersFall(stage, to, outsider) : electedFalls(stage, to, outsider);
+}
+
+/**
+ * An outsider is cut off. At the election the new leader is cut off instead and those who voted
+ * lose power: the outsider may ask them for their votes in the same term.
+ */
+function votersFall(stage: Stage, to: SimMember, outsider: SimMember): boolean {
+  const { chance, cluster, heartbeatMs } = stage;
+  const open = stage.isolate(outsider);
   // Then voters learn of the term before they are asked for their votes.
-  if (chance.chance(0.5)) {
+  if (chance.chance(0.7)) {
     stage.changeNetwork({ lateVotesMs: heartbeatMs * chance.between(1, 4) });
   }
+  stage.after(stage.electionMs * chance.between(0, 0.9), () => {
+    if (!stage.transfer(to)) {
+      stage.end();
+      return;
+    }
+    stage.whenElected((elected) => {
+      stage.after(chance.chance(0.5) ? 0 : chance.between(0, 5), () => {
+        open();
+        stage.isolate(elected);
+        for (const member of cluster.members) {
+          if (member === elected || member === outsider || member.process === undefined) continue;
+          member.crash(chance.between(1, 30), true);
+        }
+      });
+    });
+  });
+  return true;
+}
+
+/**
+ * The new leader, whose disk is slow, loses power, and soon asks those who voted for it again;
+ * the others may stand still meanwhile, so that it comes first.
+ */
+function electedFalls(stage: Stage, to: SimMember, outsider: SimMember): boolean {
+  const { chance, electionMs } = stage;
+  // Those who do not wait for its disk elect it only if all of three vote.
+  if (chance.chance(0.2)) stage.isolate(outsider);
+  stage.slowDisk(to, { least: 50, most: chance.between(100, 2 * electionMs) });
   if (!stage.transfer(to)) return false;
   stage.whenElected((elected) => {
     stage.after(chance.chance(0.5) ? 0 : chance.between(0, 5), () => {
-      open();
-      open = stage.isolate(elected);
-      for (const member of cluster.members) {
-        const falls = leaderFalls ? member === elected : member !== elected && member !== outsider;
-        if (falls && member.process !== undefined) member.crash(chance.between(1, 30), true);
+      if (elected.process === undefined) return;
+      elected.crash(chance.between(1, 30), true);
+      if (chance.chance(0.3)) return;
+      for (const member of stage.others(elected)) {
+        const wake = stage.pause(member);
+        stage.after(electionMs * chance.between(0.5, 2), wake);
       }
-      // A leader that forgot its election asks those who voted for it.
-      if (leaderFalls) open();
     });
   });
   return true;
@@ -228,5 +257,31 @@ function lateNews(stage: Stage): boolean {
       }
     });
   });
+  return true;
+}
+
+/**
+ * A follower falls behind what the leader's log still holds, again and again, and gets snapshots
+ * over a bad link, on a slow disk, while the leader goes on.
+ */
+function leftBehind(stage: Stage): boolean {
+  const { chance, cluster, electionMs, leader } = stage;
+  if (leader === undefined) return false;
+  const [follower] = stage.others(leader);
+  // A log that is hardly ever compacted leaves nobody behind.
+  if (follower?.running === undefined || cluster.plan.server.snapshotCount > 40) return false;
+  if (chance.chance(0.6)) stage.slowLinks(follower, chance.octaves(4, 256));
+  const mostMs = chance.octaves(20, 1_300);
+  if (chance.chance(0.6)) stage.slowDisk(follower, { least: mostMs / 16, most: mostMs });
+  stage.changeNetwork({
+    breakSnapshot: chance.chance(0.7) ? 0.5 : 0,
+    drop: chance.chance(0.4) ? chance.between(0.02, 0.2) : 0,
+  });
+  const open = chance.chance(0.7) ? stage.isolate(follower) : nothing;
+  stage.after(chance.between(100, electionMs), open);
+  for (let i = 0; i < 25; i++) {
+    const puts = 2 + chance.below(8);
+    stage.after(chance.between(0, 4 * electionMs), () => stage.puts(puts, leader));
+  }
   return true;
 }

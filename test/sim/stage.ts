@@ -107,6 +107,13 @@ export class Stage {
     return this.#undone(this.network.slow(this.network.links.filter(into), extraMs));
   }
 
+  /** Makes the ways from and to a member longer. */
+  slowLinks(member: SimMember, extraMs: number): Undo {
+    const { position } = member;
+    const links = this.network.links.filter((link) => link.includes(position));
+    return this.#undone(this.network.slow(links, extraMs));
+  }
+
   changeNetwork(change: Partial<LinkFaults>): Undo {
     return this.#undone(this.network.change(change));
   }
