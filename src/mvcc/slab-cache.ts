@@ -8,16 +8,17 @@
 import { assert } from '../base/assert.ts';
 
 /** Small enough that dropping one loses little, large enough that a million keys need few. */
-const slabSizeBytes = 1024 * 1024;
+const slabLimitBytes = 1024 * 1024;
 /** Positions count units, so that they stay small integers for the first 16 GiB written. */
 const unitBytes = 8;
-const slabUnits = slabSizeBytes / unitBytes;
 
 /** The position of something that is not in the cache. */
 export const notCached = -1;
 
 export class SlabCache {
   readonly #budgetBytes: number;
+  readonly #slabBytes: number;
+  readonly #slabUnits: number;
   /** By number; those dropped are absent. Numbers grow for ever. */
   readonly #slabs = new Map<number, Buffer>();
   #current: Buffer;
@@ -25,12 +26,16 @@ export class SlabCache {
   #nextNumber = 1;
   #oldestNumber = 0;
   #used = 0;
-  #heldBytes = slabSizeBytes;
+  #heldBytes: number;
 
-  /** @param budgetBytes how much to hold; at least two slabs are held in any case. */
+  /** @param budgetBytes how much to hold: two slabs or more, which are smaller in a small budget */
   constructor(budgetBytes: number) {
-    this.#budgetBytes = Math.max(budgetBytes, 2 * slabSizeBytes);
-    this.#current = Buffer.allocUnsafeSlow(slabSizeBytes);
+    const half = Math.floor(budgetBytes / (2 * unitBytes)) * unitBytes;
+    this.#slabBytes = Math.max(unitBytes, Math.min(half, slabLimitBytes));
+    this.#slabUnits = this.#slabBytes / unitBytes;
+    this.#budgetBytes = Math.max(budgetBytes, 2 * this.#slabBytes);
+    this.#heldBytes = this.#slabBytes;
+    this.#current = Buffer.allocUnsafeSlow(this.#slabBytes);
     this.#slabs.set(0, this.#current);
   }
 
@@ -48,34 +53,34 @@ export class SlabCache {
     }
     // Positions tell slabs apart by number, so only the first part of a large one is addressed.
     this.#used =
-      size > slabSizeBytes
+      size > this.#slabBytes
         ? this.#current.length
         : Math.ceil((start + size) / unitBytes) * unitBytes;
-    return this.#currentNumber * slabUnits + start / unitBytes;
+    return this.#currentNumber * this.#slabUnits + start / unitBytes;
   }
 
   /** The bytes at a position, or undefined if they were pushed out. */
   read(position: number, size: number): Buffer | undefined {
     if (position === notCached) return undefined;
-    const number = Math.floor(position / slabUnits);
+    const number = Math.floor(position / this.#slabUnits);
     const slab = this.#slabs.get(number);
     if (slab === undefined) return undefined;
-    const start = (position - number * slabUnits) * unitBytes;
+    const start = (position - number * this.#slabUnits) * unitBytes;
     return slab.subarray(start, start + size);
   }
 
   /** Keeps a copy of `bytes` and returns its position. */
   add(bytes: Uint8Array): number {
     const position = this.allocate(bytes.length);
-    const start = (position - this.#currentNumber * slabUnits) * unitBytes;
+    const start = (position - this.#currentNumber * this.#slabUnits) * unitBytes;
     this.#current.set(bytes, start);
     return position;
   }
 
   /** A record larger than a slab gets a slab of its own, which counts as several. */
   #startSlab(size: number): void {
-    const slabs = Math.ceil(size / slabSizeBytes);
-    this.#current = Buffer.allocUnsafeSlow(slabs * slabSizeBytes);
+    const slabs = Math.ceil(size / this.#slabBytes);
+    this.#current = Buffer.allocUnsafeSlow(slabs * this.#slabBytes);
     this.#currentNumber = this.#nextNumber;
     this.#nextNumber += slabs;
     this.#slabs.set(this.#currentNumber, this.#current);

@@ -74,6 +74,8 @@ export interface MemberOptions {
   /** Memory for values. */
   readonly cacheBytes?: number;
   readonly limits?: RaftLimits;
+  /** Changes that may wait for a flush of the state before applying waits too. */
+  readonly pendingLimitBytes?: number;
   readonly observer?: MemberObserver;
 }
 
@@ -81,7 +83,7 @@ export interface MemberOptions {
  * Changes that wait for a flush of the state. Above it entries are not applied, so that a disk that
  * stalls slows down those who write instead of filling memory.
  */
-const pendingBytesLimit = 128 * 1024 * 1024;
+const defaultPendingLimitBytes = 128 * 1024 * 1024;
 /** How long a stopping leader waits for another to take over. */
 const transferTimeoutMs = 1000;
 
@@ -261,7 +263,7 @@ export class Member {
   }
 
   #host(): DriverHost {
-    const { transport } = this.#options;
+    const { transport, pendingLimitBytes = defaultPendingLimitBytes } = this.#options;
     return {
       write: (batch, sync, done) => {
         this.#write(batch, sync, done);
@@ -271,7 +273,7 @@ export class Member {
       send: (messages) => {
         this.#send(messages);
       },
-      mayApply: () => this.#options.directory.backend.pendingBytes < pendingBytesLimit,
+      mayApply: () => this.#options.directory.backend.pendingBytes < pendingLimitBytes,
       apply: (entry) => {
         this.#apply(entry);
       },

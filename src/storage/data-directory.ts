@@ -27,8 +27,8 @@ export function openDataDirectory(
 function storeFor(options: DataDirectoryOptions): DirectoryStore {
   const { path, memory, clock, logger } = options;
   if (memory !== undefined) {
-    const writeDelayMs = options.memoryWriteDelayMs;
-    return new MemoryDirectoryStore({ directory: memory, clock, writeDelayMs });
+    const { memoryWriteDelayMs: writeDelayMs, memoryReadDelayMs: readDelayMs } = options;
+    return new MemoryDirectoryStore({ directory: memory, clock, writeDelayMs, readDelayMs });
   }
   assert(path !== undefined, 'a data directory has a path or is in memory');
   return new LevelDirectoryStore({ path, clock, logger });

@@ -25,4 +25,6 @@ export interface DataDirectoryOptions {
   readonly logCacheBytes?: number | undefined;
   /** In memory only: how long a write takes. */
   readonly memoryWriteDelayMs?: ((sync: boolean, bytes: number) => number) | undefined;
+  /** In memory only: how long a read of many pairs takes. */
+  readonly memoryReadDelayMs?: (() => number) | undefined;
 }

@@ -81,6 +81,7 @@ export interface MemoryStoreOptions {
   readonly directory: MemoryDirectory;
   readonly clock: Clock;
   readonly writeDelayMs?: ((sync: boolean, bytes: number) => number) | undefined;
+  readonly readDelayMs?: (() => number) | undefined;
 }
 
 export class MemoryDirectoryStore implements DirectoryStore {
@@ -129,9 +130,13 @@ export class MemoryDirectoryStore implements DirectoryStore {
     name: string,
     done: (error: Error | undefined, engine: Engine | undefined) => void,
   ): void {
-    const { clock, writeDelayMs } = this.#options;
-    const disk = this.#directory.disk(name);
-    const engine = new MemoryEngine({ clock, disk, ...(writeDelayMs && { writeDelayMs }) });
+    const { clock, writeDelayMs, readDelayMs } = this.#options;
+    const engine = new MemoryEngine({
+      clock,
+      disk: this.#directory.disk(name),
+      ...(writeDelayMs && { writeDelayMs }),
+      ...(readDelayMs && { readDelayMs }),
+    });
     this.#later(() => done(undefined, engine));
   }
 
@@ -148,6 +153,7 @@ export class MemoryDirectoryStore implements DirectoryStore {
   }
 
   remove(name: string, done: Completion): void {
+    assert(!this.#directory.disk(name).open, `${name} is removed while it is open`);
     this.#directory.removeDisk(name);
     this.#later(() => done(undefined));
   }

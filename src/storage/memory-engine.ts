@@ -153,12 +153,15 @@ export interface MemoryEngineOptions {
   readonly disk?: MemoryDisk;
   /** How long a write takes; by default it completes after the input that is already waiting. */
   readonly writeDelayMs?: (sync: boolean, bytes: number) => number;
+  /** How long a read takes that goes through a view; by default it completes soon. */
+  readonly readDelayMs?: () => number;
 }
 
 export class MemoryEngine implements Engine {
   readonly disk: MemoryDisk;
   readonly #clock: Clock;
   readonly #writeDelayMs: ((sync: boolean, bytes: number) => number) | undefined;
+  readonly #readDelayMs: (() => number) | undefined;
   #waiting: Waiting[] = [];
   #underWay = false;
   #failure: Error | undefined;
@@ -172,6 +175,7 @@ export class MemoryEngine implements Engine {
     this.disk = options.disk ?? new MemoryDisk();
     this.#clock = options.clock;
     this.#writeDelayMs = options.writeDelayMs;
+    this.#readDelayMs = options.readDelayMs;
     this.disk.attach(this);
   }
 
@@ -212,7 +216,7 @@ export class MemoryEngine implements Engine {
 
   view(): EngineView {
     this.#assertOpen();
-    return new MemoryView(this.disk.tree.clone(), this.#clock);
+    return new MemoryView(this.disk.tree.clone(), this.#clock, this.#readDelayMs);
   }
 
   /** There is nothing to give back. */
@@ -278,11 +282,13 @@ function copyOf(value: Uint8Array | undefined): Uint8Array | undefined {
 class MemoryView implements EngineView {
   readonly #tree: Tree;
   readonly #clock: Clock;
+  readonly #readDelayMs: (() => number) | undefined;
   #closed = false;
 
-  constructor(tree: Tree, clock: Clock) {
+  constructor(tree: Tree, clock: Clock, readDelayMs: (() => number) | undefined) {
     this.#tree = tree;
     this.#clock = clock;
+    this.#readDelayMs = readDelayMs;
   }
 
   getSync(key: Uint8Array): Uint8Array | undefined {
@@ -303,7 +309,10 @@ class MemoryView implements EngineView {
       if (entries.length >= limit || (high !== undefined && key >= high)) break;
       entries.push([Buffer.from(key, 'latin1'), buffer(Uint8Array.from(value))]);
     }
-    this.#clock.defer(() => done(undefined, entries));
+    const delayMs = this.#readDelayMs?.() ?? 0;
+    const answer = (): void => done(undefined, entries);
+    if (delayMs > 0) this.#clock.after(delayMs, answer);
+    else this.#clock.defer(answer);
   }
 
   close(): void {

@@ -3,21 +3,14 @@
  * the gRPC transport for tests and simulation. Messages pass through the codec, so that members
  * share no memory; faults are those that Raft must stand.
  */
-import { crc32 } from 'node:zlib';
-import type { Clock, Timer } from '../base/clock.ts';
-import { present } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import { messageSizeLimit } from './codec.ts';
 import { decodeFrame, encodeBatch } from './frames.ts';
+import { MemoryTransfer } from './memory-transfer.ts';
 import { channelOf } from './peer.ts';
-import type {
-  PeerAddress,
-  SnapshotSink,
-  SnapshotSource,
-  Transport,
-  TransportHandlers,
-} from './transport.ts';
+import type { PeerAddress, Transport, TransportHandlers } from './transport.ts';
 
 /** How badly the network behaves. Chances are in [0, 1]. */
 export interface MemoryNetworkFaults {
@@ -28,8 +21,16 @@ export interface MemoryNetworkFaults {
   readonly duplicate: number;
   /** Chance that a batch is not held back behind earlier ones of its channel. */
   readonly reorder: number;
-  /** Chance that a chunk of a snapshot breaks the transfer. */
+  /**
+   * Chance that a chunk of a snapshot breaks the transfer, and that its receiver's last word is
+   * lost: then it has the snapshot, and its sender believes that it has not.
+   */
   readonly breakSnapshot: number;
+  /** Chance that a batch that has arrived arrives once more, much later and whatever is cut. */
+  readonly echo: number;
+  readonly echoMs: number;
+  /** The most by which requests for votes come later than what is sent along with them. */
+  readonly lateVotesMs: number;
 }
 
 export const faultless: MemoryNetworkFaults = {
@@ -38,6 +39,9 @@ export const faultless: MemoryNetworkFaults = {
   duplicate: 0,
   reorder: 0,
   breakSnapshot: 0,
+  echo: 0,
+  echoMs: 0,
+  lateVotesMs: 0,
 };
 
 /** Messages and bytes under way from one member to another; what is above is dropped. */
@@ -56,6 +60,8 @@ interface Flight {
   readonly frame: Uint8Array;
   readonly messages: number;
   readonly bytes: number;
+  /** Longer under way than others, which may overtake it; otherwise 0. */
+  readonly lateMs: number;
   /** A copy has arrived: the proposals in further copies do not count. */
   arrived: boolean;
 }
@@ -66,6 +72,8 @@ class Path {
   bytes = 0;
   /** Batches of each channel that arrive in the order of sending. */
   readonly inOrder = new Map<string, Flight[]>();
+  /** What this way takes longer than others. */
+  extraMs = 0;
   cut = false;
   healedMs = -Infinity;
 
@@ -111,6 +119,11 @@ export class MemoryNetwork {
     const path = this.path(from, to);
     if (path.cut && !cut) path.healedMs = this.clock.monotonicMs();
     path.cut = cut;
+  }
+
+  /** Makes the way from one member to another longer than others. */
+  setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void {
+    this.path(from, to).extraMs = extraMs;
   }
 
   /** Members of different groups no longer reach each other; those of one group do. */
@@ -162,6 +175,11 @@ export class MemoryNetwork {
     return least + (most - least) * this.random.next();
   }
 
+  lateVoteMs(): number {
+    const { lateVotesMs } = this.#faults;
+    return lateVotesMs > 0 ? lateVotesMs * this.random.next() : 0;
+  }
+
   chance(probability: number): boolean {
     return probability > 0 && this.random.next() < probability;
   }
@@ -180,8 +198,9 @@ export class MemoryNetwork {
 
   #carryOne(path: Path, flight: Flight, channel: string): void {
     if (path.cut || this.chance(this.#faults.drop)) return;
-    const delayMs = this.delayMs();
-    const inOrder = this.chance(this.#faults.reorder) ? undefined : path.queue(channel);
+    const delayMs = this.delayMs() + path.extraMs + flight.lateMs;
+    const alone = flight.lateMs > 0 || this.chance(this.#faults.reorder);
+    const inOrder = alone ? undefined : path.queue(channel);
     inOrder?.push(flight);
     path.messages += flight.messages;
     path.bytes += flight.bytes;
@@ -192,8 +211,16 @@ export class MemoryNetwork {
       path.messages -= arriving.messages;
       path.bytes -= arriving.bytes;
       // What was under way when the line was cut is lost with it.
-      if (!path.cut) arriving.receiver.arrive(arriving);
+      if (path.cut) return;
+      arriving.receiver.arrive(arriving);
+      this.#echo(arriving);
     });
+  }
+
+  #echo(flight: Flight): void {
+    const { echo, echoMs } = this.#faults;
+    if (!this.chance(echo)) return;
+    this.clock.after(echoMs * this.random.next(), () => flight.receiver.arrive(flight));
   }
 }
 
@@ -242,7 +269,8 @@ export class MemoryTransport implements Transport {
         this.#sendSnapshot(message);
         continue;
       }
-      const key = `${message.to} ${channelOf(message)}`;
+      const late = this.#network.faults.lateVotesMs > 0 && message.type === 'vote';
+      const key = `${message.to} ${late ? 'vote' : channelOf(message)}`;
       const batch = batches.get(key);
       if (batch === undefined) batches.set(key, [message]);
       else batch.push(message);
@@ -333,6 +361,7 @@ export class MemoryTransport implements Transport {
       frame: encodeBatch(1, messages),
       messages: messages.length,
       bytes,
+      lateMs: first.type === 'vote' ? this.#network.lateVoteMs() : 0,
       arrived: false,
     };
     if (!this.#network.carry(flight, channelOf(first))) this.#dropped(to);
@@ -359,142 +388,5 @@ export class MemoryTransport implements Transport {
       });
     }
     this.#unreachable.add(member);
-  }
-}
-
-/** One snapshot under way, by the rules of SnapshotSender: chunk after chunk, with delays. */
-class MemoryTransfer {
-  readonly #network: MemoryNetwork;
-  readonly #sender: MemoryTransport;
-  readonly #message: SnapshotMessage;
-  #receiver: MemoryTransport | undefined;
-  #source: SnapshotSource | undefined;
-  #sink: SnapshotSink | undefined;
-  #timer: Timer | undefined;
-  #busy = false;
-  #finishing = false;
-  #over = false;
-  #sentDigest = 0;
-  #receivedDigest = 0;
-
-  constructor(network: MemoryNetwork, sender: MemoryTransport, message: SnapshotMessage) {
-    this.#network = network;
-    this.#sender = sender;
-    this.#message = message;
-  }
-
-  start(): void {
-    this.#later(() => {
-      const { from, to, handlers } = this.#ends();
-      this.#source = handlers.openSnapshot(to);
-      this.#receiver = this.#network.member(to);
-      const metadata = this.#source?.metadata;
-      if (metadata === undefined || metadata.term > this.#message.term) this.fail();
-      else {
-        this.#sink = this.#receiver?.handlers?.receiveSnapshot(from, metadata);
-        if (this.#sink === undefined) this.fail();
-        else this.#next();
-      }
-    });
-  }
-
-  fail(): void {
-    if (this.#over || this.#finishing) return;
-    if (!this.#busy) this.#abort();
-    this.#end(false);
-  }
-
-  lose(): void {
-    this.#sink = undefined;
-    this.#end(false);
-  }
-
-  #ends(): { from: MemberId; to: MemberId; handlers: TransportHandlers } {
-    const handlers = present(this.#sender.handlers, 'handlers of a sender that is up');
-    return { from: this.#sender.self, to: this.#message.to, handlers };
-  }
-
-  #next(): void {
-    this.#source?.next((error, chunk) => {
-      if (this.#over) return;
-      if (error !== undefined) this.fail();
-      else if (chunk === undefined) {
-        this.#later(() => {
-          this.#finish();
-        });
-      } else this.#send(chunk);
-    });
-  }
-
-  #send(chunk: Uint8Array): void {
-    this.#sentDigest = crc32(chunk, this.#sentDigest);
-    const copy = Uint8Array.from(chunk);
-    if (this.#network.chance(this.#network.faults.breakSnapshot)) {
-      this.#later(() => {
-        this.fail();
-      });
-      return;
-    }
-    this.#later(() => {
-      this.#receivedDigest = crc32(copy, this.#receivedDigest);
-      this.#busy = true;
-      this.#sink?.write(copy, (error) => {
-        this.#busy = false;
-        if (this.#over) this.#abort();
-        else if (error !== undefined) this.fail();
-        else this.#next();
-      });
-    });
-  }
-
-  #finish(): void {
-    if (this.#sentDigest !== this.#receivedDigest) {
-      this.fail();
-      return;
-    }
-    this.#finishing = true;
-    const metadata = this.#source?.metadata;
-    this.#sink?.finish((error) => {
-      this.#finishing = false;
-      if (error !== undefined || metadata === undefined) {
-        this.fail();
-        return;
-      }
-      this.#sink = undefined;
-      const from = this.#sender.self;
-      this.#receiver?.handlers?.receive([{ ...this.#message, from, snapshot: metadata }]);
-      this.#end(true);
-    });
-  }
-
-  /** Goes on after the network's delay, if both ends are still there and see each other. */
-  #later(step: () => void): void {
-    this.#timer = this.#network.clock.after(this.#network.delayMs(), () => {
-      if (this.#over) return;
-      const { self } = this.#sender;
-      const { to } = this.#message;
-      const cut = this.#network.path(self, to).cut || this.#network.path(to, self).cut;
-      const receiver = this.#network.member(to);
-      const changed = this.#receiver !== undefined && receiver !== this.#receiver;
-      if (cut || receiver === undefined || changed) this.fail();
-      else {
-        receiver.heard(self);
-        step();
-      }
-    });
-  }
-
-  #abort(): void {
-    const sink = this.#sink;
-    this.#sink = undefined;
-    sink?.abort();
-  }
-
-  #end(ok: boolean): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#timer?.cancel();
-    this.#source?.close();
-    this.#sender.transferEnded(this.#message.to, ok);
   }
 }

@@ -34,7 +34,6 @@ const callWeights = {
   deleteAll: 2,
   swap: 14,
   readTxn: 3,
-  compact: 1,
 };
 
 /** Errors that say that nothing was done and nothing will be. */
@@ -51,6 +50,8 @@ export interface Workload {
   readonly plan: Plan;
   readonly port: Port;
   readonly recorder: Recorder;
+  /** The newest revision up to which somebody was told that all is compacted. */
+  compacted: number;
 }
 
 export class Client {
@@ -61,6 +62,8 @@ export class Client {
   #position: number;
   #writes = 0;
   #revision = 1;
+  /** Revision of the newest deletion that it knows to have deleted something. */
+  #deletion = 1;
   /** Newest revision seen of each key; 0: not there. */
   readonly #seen = new Map<string, number>();
   #stopped = false;
@@ -83,9 +86,9 @@ export class Client {
     this.#stopped = true;
   }
 
-  /** Makes one put beside all else. */
-  putOnce(done: () => void = () => {}): void {
-    this.ask(this.#put(), done);
+  /** Makes one request beside all else. */
+  askOnce(kind: 'put' | 'get'): void {
+    this.ask(kind === 'put' ? this.#put() : this.#get(), () => {});
   }
 
   #later(ms: number, callback: () => void): void {
@@ -112,7 +115,7 @@ export class Client {
       (ending) => {
         const outcome = outcomeOf(call, ending);
         end(outcome);
-        this.#learn(outcome);
+        this.#learn(call, outcome);
         if (outcome.kind !== 'answered' && this.#plan.member === undefined) this.#moveOn();
         done(outcome);
       },
@@ -123,10 +126,16 @@ export class Client {
     this.#position = this.#chance.below(this.#workload.plan.members);
   }
 
-  #learn(outcome: Outcome): void {
+  #learn(call: Call, outcome: Outcome): void {
     if (outcome.kind !== 'answered') return;
     const { answer } = outcome;
-    this.#revision = Math.max(this.#revision, answer.header?.revision ?? 0);
+    const revision = answer.header?.revision ?? 0;
+    this.#revision = Math.max(this.#revision, revision);
+    if ('deleted' in answer && answer.deleted > 0) this.#deletion = revision;
+    if (call.kind === 'compact') {
+      const workload = this.#workload;
+      workload.compacted = Math.max(workload.compacted, call.request.revision);
+    }
     if (!('kvs' in answer)) return;
     for (const { key, modRevision } of answer.kvs) this.#seen.set(fromUtf8(key), modRevision);
   }
@@ -146,14 +155,19 @@ export class Client {
     return { kind: 'put', request };
   }
 
+  #get(): Call {
+    return { kind: 'range', request: RangeRequest.create({ key: utf8(this.#key()) }) };
+  }
+
   #draw(): Call {
-    const kind = this.#chance.weighted(callWeights);
+    const { compactWeight } = this.#workload.plan;
+    const kind = this.#chance.weighted({ ...callWeights, compact: compactWeight });
     const key = utf8(this.#key());
     switch (kind) {
       case 'put':
         return this.#put();
       case 'get':
-        return { kind: 'range', request: RangeRequest.create({ key }) };
+        return this.#get();
       case 'serializable':
         return { kind: 'range', request: RangeRequest.create({ key, serializable: true }) };
       case 'range':
@@ -175,7 +189,10 @@ export class Client {
       case 'readTxn':
         return { kind: 'txn', request: readTxn(key, utf8(this.#key())) };
       case 'compact': {
-        const revision = Math.max(1, this.#revision - this.#chance.below(20));
+        // Its last deletion may be just what is left of a key.
+        const recent = Math.max(1, this.#revision - this.#chance.below(20));
+        const atDeletion = this.#deletion > 1 && this.#chance.chance(0.4);
+        const revision = atDeletion ? this.#deletion : recent;
         return { kind: 'compact', request: CompactionRequest.create({ revision }) };
       }
     }
@@ -189,6 +206,14 @@ export class Client {
     return RangeRequest.create({ key, rangeEnd, limit, countOnly, serializable });
   }
 
+  /** A revision that may be compacted, or was just now, so that it is not removed everywhere. */
+  #past(): number {
+    const { compacted } = this.#workload;
+    const back = 1 + this.#chance.below(30);
+    if (compacted > 1 && this.#chance.chance(0.4)) return Math.max(1, compacted - (back >> 2));
+    return Math.max(1, this.#revision + 1 - back);
+  }
+
   /** Replaces what the client saw last, or says what is there. */
   #swap(key: Uint8Array): TxnRequest {
     const seen = this.#seen.get(fromUtf8(key)) ?? 0;
@@ -200,12 +225,16 @@ export class Client {
     });
     const put = PutRequest.create({ key, value: this.#value() });
     // A past that may be compacted by then: the txn is refused, on all members or on none.
-    const past = Math.max(1, this.#revision - this.#chance.below(30));
-    const range = RangeRequest.create({ key, revision: this.#chance.chance(0.2) ? past : 0 });
+    const past = this.#past();
+    const asksPast = this.#chance.chance(this.#workload.plan.pastShare);
+    const range = RangeRequest.create({ key, revision: asksPast ? past : 0 });
+    const requestPut = RequestOp.create({ request: { case: 'requestPut', value: put } });
+    const requestRange = RequestOp.create({ request: { case: 'requestRange', value: range } });
     return TxnRequest.create({
       compare: [compare],
-      success: [RequestOp.create({ request: { case: 'requestPut', value: put } })],
-      failure: [RequestOp.create({ request: { case: 'requestRange', value: range } })],
+      success: asksPast ? [requestPut, requestRange] : [requestPut],
+      // Often the other branch writes too: members that differ about the past then differ in state.
+      failure: this.#chance.chance(0.3) ? [requestRange, requestPut] : [requestRange],
     });
   }
 }

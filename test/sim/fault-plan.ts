@@ -1,8 +1,13 @@
 /** The faults of a run: what, when and for how long. */
+import { type FaultPoint, faultPoints } from '../../src/base/fault-point.ts';
 import type { Chance } from './chance.ts';
 
 /** A member by position, or by what it is when the fault comes. */
 export type Target = number | 'leader' | 'follower';
+
+/** Faults that follow each other (scenarios.ts). */
+export type Scenario =
+  'coup' | 'figure-8' | 'overwrite' | 'stale-reader' | 'late-news' | 'left-behind';
 
 export type Fault =
   /** The process ends at once. With `power`, what was not synced may be lost, any part of it. */
@@ -23,23 +28,28 @@ export type Fault =
   | { readonly kind: 'swizzle'; readonly share: number }
   | { readonly kind: 'slow-network'; readonly delayMs: number }
   | { readonly kind: 'lossy-network'; readonly drop: number }
+  /** Everything between one member and the others takes longer. */
+  | { readonly kind: 'slow-link'; readonly target: Target; readonly delayMs: number }
+  /** What has arrived comes once more, long after. */
+  | { readonly kind: 'echo'; readonly share: number; readonly delayMs: number }
   /** Clients do not reach a member. */
   | { readonly kind: 'cut-clients'; readonly target: Target }
   | { readonly kind: 'slow-disk'; readonly target: Target; readonly syncMs: number }
+  /** The member crashes, or a write fails, at a step of its work: the how manyeth time it comes. */
+  | {
+      readonly kind: 'crash-at';
+      readonly target: Target;
+      readonly point: FaultPoint;
+      readonly time: number;
+      readonly power: boolean;
+      readonly fails: boolean;
+    }
   /** The next write fails, as on a broken or full disk: the member must end. */
   | { readonly kind: 'failing-disk'; readonly target: Target; readonly code: 'EIO' | 'ENOSPC' }
   | { readonly kind: 'clock-jump'; readonly target: Target; readonly ms: number }
   | { readonly kind: 'transfer'; readonly to: number }
-  /**
-   * Leadership is handed over while an outsider is cut off; at the election the new leader is cut
-   * off instead and those who voted, or it, lose power: they may be asked for the same term again.
-   */
-  | {
-      readonly kind: 'coup';
-      readonly to: number;
-      readonly outsider: number;
-      readonly falls: 'voters' | 'leader';
-    }
+  /** `draw` is the seed of what it leaves to chance. */
+  | { readonly kind: Scenario; readonly draw: number }
   /** Many requests at once. */
   | { readonly kind: 'burst'; readonly requests: number }
   /** A stored value changes behind the member's back, which crashes to find it. */
@@ -74,30 +84,61 @@ const kinds: readonly FaultKind[] = [
   'swizzle',
   'slow-network',
   'lossy-network',
+  'slow-link',
+  'echo',
+  'crash-at',
   'cut-clients',
   'slow-disk',
   'failing-disk',
   'clock-jump',
   'transfer',
-  'coup',
   'burst',
 ];
+
+const scenarios: readonly Scenario[] = [
+  'coup',
+  'figure-8',
+  'overwrite',
+  'stale-reader',
+  'late-news',
+  'left-behind',
+];
+const points = Object.keys(faultPoints) as FaultPoint[];
 
 /** Time before the first fault: a leader is there and has been written to. */
 const calmMs = 2_000;
 
 export function drawFaults(chance: Chance, frame: Frame): PlannedFault[] {
-  const count = 12 + chance.below(14);
+  const played = drawScenarios(chance, frame);
+  const count = 12 + chance.below(14) - played.length;
+  // Half the time scenarios are left alone: other faults come after them.
+  const last = played.at(-1);
+  const firstMs = last !== undefined && chance.chance(0.5) ? last.atMs + last.forMs : calmMs;
   const weights = drawWeights(chance);
   const faults: PlannedFault[] = [];
   for (let i = 0; i < count; i++) {
-    const atMs = chance.between(calmMs, frame.chaosMs);
+    const atMs = chance.between(Math.min(firstMs, frame.chaosMs - calmMs), frame.chaosMs);
     const kind = i < 2 ? electing(chance) : chance.weighted(weights);
     const fault = i < 2 ? againstLeader(kind) : drawFault(kind, chance, frame);
     faults.push({ atMs, forMs: drawLength(kind, chance, frame), fault });
   }
-  faults.push(...drawDamage(chance, frame));
+  faults.push(...played, ...drawDamage(chance, frame));
   return faults.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** One after the other, from the beginning on: each takes some elections. */
+function drawScenarios(chance: Chance, frame: Frame): PlannedFault[] {
+  const { members, electionMs, chaosMs } = frame;
+  const played: PlannedFault[] = [];
+  if (members < 3 || chance.chance(0.2)) return played;
+  let atMs = calmMs + chance.between(0, 300);
+  while (played.length < 3 && atMs < chaosMs - calmMs) {
+    const forMs = Math.min(electionMs * chance.between(6, 10), chaosMs / 2);
+    const fault = { kind: chance.pick(scenarios), draw: chance.below(2 ** 31) };
+    played.push({ atMs, forMs, fault });
+    atMs += forMs + chance.between(0, 500);
+  }
+  return played;
 }
 
 /** Each seed has some kinds often, some rarely and many not at all. */
@@ -125,6 +166,8 @@ function drawLength(kind: FaultKind, chance: Chance, { electionMs }: Frame): num
   if (kind === 'crash' && chance.chance(0.3)) return chance.between(10, 300);
   // Long enough that one who is cut off must give up, and that the check of it counts.
   if (kind === 'isolate' && chance.chance(0.3)) return 1_500 + electionMs * chance.between(3, 6);
+  // Its step may come late.
+  if (kind === 'crash-at') return chance.between(2_000, 8_000);
   // A pause of less than an election goes unnoticed; one of ten is the end of a leadership.
   return chance.octaves(electionMs / 4, electionMs * 8);
 }
@@ -152,6 +195,19 @@ function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
       return { kind, delayMs: chance.octaves(20, 1_000) };
     case 'lossy-network':
       return { kind, drop: chance.between(0.05, 0.6) };
+    case 'slow-link':
+      return { kind, target, delayMs: chance.octaves(25, 1_600) };
+    case 'echo':
+      return { kind, share: chance.between(0.1, 1), delayMs: chance.octaves(200, 6_400) };
+    case 'crash-at':
+      return drawPoint(target, chance);
+    case 'coup':
+    case 'figure-8':
+    case 'overwrite':
+    case 'stale-reader':
+    case 'late-news':
+    case 'left-behind':
+      return { kind, draw: chance.below(2 ** 31) };
     case 'slow-disk':
       return { kind, target, syncMs: chance.octaves(100, 5_000) };
     case 'failing-disk':
@@ -160,12 +216,6 @@ function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
       return { kind, target, ms: chance.between(-3_600_000, 3_600_000) };
     case 'transfer':
       return { kind, to: chance.below(frame.members) };
-    case 'coup': {
-      const [to = 0, outsider = 0] = chance.shuffled(
-        Array.from({ length: frame.members }, (_, i) => i),
-      );
-      return { kind, to, outsider, falls: chance.pick(['voters', 'voters', 'leader'] as const) };
-    }
     case 'burst':
       return { kind, requests: 20 + chance.below(100) };
     case 'stop':
@@ -177,6 +227,13 @@ function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
     case 'lost-file':
       return { kind, target: chance.below(frame.members), database: 'log' };
   }
+}
+
+function drawPoint(target: Target, chance: Chance): Fault {
+  const point = chance.pick(points);
+  const time = 1 + chance.below(chance.pick([1, 4, 20]));
+  const fails = faultPoints[point] === 'fail' && chance.chance(0.3);
+  return { kind: 'crash-at', target, point, time, power: chance.chance(0.7), fails };
 }
 
 /** Damage that only other members can make good: in fewer of them than would lose a quorum. */

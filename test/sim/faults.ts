@@ -2,28 +2,29 @@
 import type { MemoryDisk } from '../../src/storage/memory-engine.ts';
 import { streamOf } from './chance.ts';
 import type { Cluster } from './cluster.ts';
-import type { Fault, FaultKind, PlannedFault, Target } from './fault-plan.ts';
+import { FaultPoints } from './fault-points.ts';
+import type { Fault, FaultKind, PlannedFault, Scenario, Target } from './fault-plan.ts';
 import type { SimMember } from './member.ts';
-
-/** How a fault ends; those that end by themselves have nothing to do. */
-type Undo = () => void;
-
-const nothing: Undo = () => {};
+import { type Link, NetworkFaults, nothing, type Undo } from './network-faults.ts';
+import { begin } from './scenarios.ts';
+import { type Burst, Stage } from './stage.ts';
 
 export class Faults {
   readonly #cluster: Cluster;
-  readonly #burst: (requests: number) => void;
+  readonly #network: NetworkFaults;
+  readonly #burst: (burst: Burst) => void;
   readonly #active = new Set<Undo>();
-  /** How often each link is cut: it is open when nobody cuts it. */
-  readonly #cuts = new Map<string, number>();
+  readonly points = new FaultPoints();
+  #stage: Stage | undefined;
   /** Members that clients do not reach, with how many faults say so. */
   readonly #hidden = new Map<number, number>();
   readonly injected: Partial<Record<FaultKind, number>> = {};
   #healed = false;
 
-  /** @param burst makes clients ask that many requests at once */
-  constructor(cluster: Cluster, burst: (requests: number) => void) {
+  /** @param burst makes clients ask many requests at once */
+  constructor(cluster: Cluster, burst: (burst: Burst) => void) {
     this.#cluster = cluster;
+    this.#network = new NetworkFaults(cluster);
     this.#burst = burst;
   }
 
@@ -88,9 +89,18 @@ export class Faults {
       case 'swizzle':
         return this.#swizzle(fault.share, forMs, number);
       case 'slow-network':
-        return this.#network({ delayMs: { least: fault.delayMs / 4, most: fault.delayMs } });
+        return this.#network.change({
+          delayMs: { least: fault.delayMs / 4, most: fault.delayMs },
+        });
       case 'lossy-network':
-        return this.#network({ drop: fault.drop });
+        return this.#network.change({ drop: fault.drop });
+      case 'slow-link':
+        return this.#slowLink(fault.target, fault.delayMs);
+      case 'echo':
+        if (this.#cluster.plan.network.kind !== 'messages') return undefined;
+        return this.#network.change({ echo: fault.share, echoMs: fault.delayMs });
+      case 'crash-at':
+        return this.#crashAt(fault);
       case 'cut-clients':
         return this.#hide(fault.target);
       case 'slow-disk':
@@ -104,9 +114,14 @@ export class Faults {
       case 'transfer':
         return this.#transfer(fault.to);
       case 'coup':
-        return this.#coup(fault, number);
+      case 'figure-8':
+      case 'overwrite':
+      case 'stale-reader':
+      case 'late-news':
+      case 'left-behind':
+        return this.#play(fault.kind, fault.draw);
       case 'burst':
-        this.#burst(fault.requests);
+        this.#burst({ requests: fault.requests, reads: 0 });
         return nothing;
       case 'bit-rot':
       case 'lost-file':
@@ -129,11 +144,9 @@ export class Faults {
   }
 
   /** Pairs of members that do not reach each other, from the first to the second. */
-  #links(fault: Fault): (readonly [number, number])[] {
+  #links(fault: Fault): readonly Link[] {
     const { members } = this.#cluster;
-    const all = members.flatMap((_, from) =>
-      members.flatMap((__, to) => (from === to ? [] : [[from, to] as const])),
-    );
+    const all = this.#network.links;
     if (fault.kind === 'split') {
       const side = (position: number): number => (fault.group >> position) & 1;
       return all.filter(([from, to]) => side(from) !== side(to));
@@ -163,56 +176,34 @@ export class Faults {
     };
   }
 
-  #cut(links: readonly (readonly [number, number])[]): Undo | undefined {
-    if (links.length === 0) return undefined;
-    for (const link of links) this.#setCut(link, 1);
-    return () => {
-      for (const link of links) this.#setCut(link, -1);
-    };
-  }
-
-  #setCut([from, to]: readonly [number, number], change: 1 | -1): void {
-    const key = `${from}>${to}`;
-    const count = (this.#cuts.get(key) ?? 0) + change;
-    this.#cuts.set(key, count);
-    this.#cluster.network.setCut(BigInt(from + 1), BigInt(to + 1), count > 0);
+  #cut(links: readonly Link[]): Undo | undefined {
+    return links.length === 0 ? undefined : this.#network.cut(links);
   }
 
   #swizzle(share: number, forMs: number, number: number): Undo | undefined {
-    const { plan, scheduler, members } = this.#cluster;
+    const { plan, scheduler } = this.#cluster;
     const chance = streamOf(plan.seed, `swizzle ${number}`);
-    const links = members
-      .flatMap((_, from) => members.map((__, to) => [from, to] as const))
-      .filter(([from, to]) => from !== to && chance.chance(share));
+    const links = this.#network.links.filter(() => chance.chance(share));
     let over = false;
-    const cut = new Set<readonly [number, number]>();
+    const cut = new Map<Link, Undo>();
     links.forEach((link, i) => {
       scheduler.after((forMs * i) / (2 * links.length), 0, () => {
-        if (over) return;
-        this.#setCut(link, 1);
-        cut.add(link);
+        if (!over) cut.set(link, this.#network.cut([link]));
       });
     });
-    const mend = (link: readonly [number, number]): void => {
-      if (cut.delete(link)) this.#setCut(link, -1);
-    };
     chance.shuffled(links).forEach((link, i) => {
-      scheduler.after(forMs / 2 + (forMs * i) / (2 * links.length), 0, () => mend(link));
+      scheduler.after(forMs / 2 + (forMs * i) / (2 * links.length), 0, () => cut.get(link)?.());
     });
     return () => {
       over = true;
-      for (const link of [...cut]) mend(link);
+      for (const mend of cut.values()) mend();
     };
   }
 
-  #network(change: {
-    readonly delayMs?: { readonly least: number; readonly most: number };
-    readonly drop?: number;
-  }): Undo {
-    const { network, plan } = this.#cluster;
-    const { delayMs, drop } = plan.network;
-    network.setFaults({ delayMs, drop, ...change });
-    return () => network.setFaults({ delayMs, drop });
+  #slowLink(target: Target, delayMs: number): Undo | undefined {
+    const position = this.#cluster.member(target)?.position;
+    const links = this.#network.links.filter((link) => link.some((end) => end === position));
+    return links.length === 0 ? undefined : this.#network.slow(links, delayMs);
   }
 
   #hide(target: Target): Undo | undefined {
@@ -224,11 +215,50 @@ export class Faults {
 
   #slowDisk(target: Target, syncMs: number): Undo | undefined {
     const member = this.#cluster.member(target);
-    if (member === undefined || member.syncMs !== undefined) return undefined;
-    member.syncMs = syncMs;
+    if (member === undefined || member.slowSyncMs !== undefined) return undefined;
+    member.slowSyncMs = { least: syncMs / 64, most: syncMs };
     return () => {
-      member.syncMs = undefined;
+      member.slowSyncMs = undefined;
     };
+  }
+
+  /** Strikes once, in this life or the next. */
+  #crashAt(fault: Extract<Fault, { kind: 'crash-at' }>): Undo | undefined {
+    const member = this.#cluster.member(fault.target);
+    if (member?.running === undefined) return undefined;
+    const { point, time, power, fails } = fault;
+    const { chance, trace } = this.#cluster;
+    // Only a start comes to these.
+    if (point.startsWith('start-')) member.crash(chance.between(10, 300), power);
+    return this.points.arm({
+      member,
+      point,
+      time: point.startsWith('start-') ? 1 : time,
+      act: () => {
+        trace.say('fault', `${member.name} ${fails ? 'fails' : 'falls'} at ${point}`);
+        if (!fails || member.disk === 'damaged') {
+          member.crash(chance.between(1, 1_000), power);
+          return undefined;
+        }
+        member.disk = 'failing';
+        return new Error(`EIO: simulated at ${point}`);
+      },
+    });
+  }
+
+  #play(kind: Scenario, draw: number): Undo | undefined {
+    if (this.#stage?.over === false) return undefined;
+    const chance = streamOf(draw, kind);
+    const stage = new Stage({
+      cluster: this.#cluster,
+      network: this.#network,
+      chance,
+      burst: this.#burst,
+    });
+    this.#stage = stage;
+    if (begin(stage, kind)) return () => stage.end();
+    stage.end();
+    return undefined;
   }
 
   #transfer(to: number): Undo | undefined {
@@ -239,44 +269,6 @@ export class Faults {
     if (life === undefined || life.process.paused) return undefined;
     life.process.run(() => life.member.transferLeader(target.id));
     return nothing;
-  }
-
-  #coup(fault: Extract<Fault, { kind: 'coup' }>, number: number): Undo | undefined {
-    const { leader, members, oracle, scheduler, plan } = this.#cluster;
-    const outsider = members[fault.outsider];
-    const to = members[fault.to];
-    if (members.length < 3 || leader === outsider || oracle.onElected !== undefined)
-      return undefined;
-    if (to?.running === undefined || outsider?.running === undefined) return undefined;
-    const chance = streamOf(plan.seed, `coup ${number}`);
-    let cut = this.#cut(this.#links({ kind: 'isolate', target: fault.outsider }));
-    if (this.#transfer(fault.to) === undefined) {
-      cut?.();
-      return undefined;
-    }
-    oracle.onElected = (name) => {
-      oracle.onElected = undefined;
-      const elected = members.find((member) => member.name === name);
-      if (elected === undefined) return;
-      scheduler.after(chance.chance(0.5) ? 0 : chance.between(0, 5), 0, () => {
-        if (this.#healed || cut === undefined) return;
-        cut();
-        cut = this.#cut(this.#links({ kind: 'isolate', target: elected.position }));
-        for (const member of members) {
-          const falls = fault.falls === 'leader' ? member === elected : member !== elected;
-          if (!falls || member === outsider || member.process === undefined) continue;
-          member.crash(chance.between(1, 30), true);
-        }
-        // A leader that forgot its election asks those who voted for it.
-        if (fault.falls === 'leader') cut?.();
-        if (fault.falls === 'leader') cut = nothing;
-      });
-    };
-    return () => {
-      oracle.onElected = undefined;
-      cut?.();
-      cut = undefined;
-    };
   }
 
   /** Damages a member while it is down; it comes back to find it. */

@@ -14,11 +14,13 @@ import type { Member, MemberOptions } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
 import { DataDirectoryError } from '../../src/storage/errors.ts';
 import { MemoryDirectory } from '../../src/storage/memory-directory.ts';
+import type { RawNode } from '../../src/raft/index.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Cluster } from './cluster.ts';
 import type { Plug } from './network.ts';
 import { OracleFailure, Witness } from './oracle.ts';
+import type { DiskSettings } from './plan.ts';
 import { Process } from './process.ts';
 import { defaultConfig } from './settings.ts';
 
@@ -59,7 +61,9 @@ export class SimMember {
   disk: Disk = 'sound';
   /** Why it does not start any more: it says that its data is damaged. */
   refusal: string | undefined;
-  syncMs: number | undefined;
+  /** How long syncs take instead of what is usual. */
+  slowSyncMs: DiskSettings['syncMs'] | undefined;
+  #node: RawNode | undefined;
 
   constructor(cluster: Cluster, position: number) {
     this.#cluster = cluster;
@@ -81,8 +85,14 @@ export class SimMember {
     return this.#process;
   }
 
+  /** What its Raft core holds: for those who wait for a moment. */
+  get core(): RawNode['core'] | undefined {
+    return this.#life === undefined ? undefined : this.#node?.core;
+  }
+
   start(): void {
     if (this.#process !== undefined || this.refusal !== undefined) return;
+    this.#downUntilMs = 0;
     const { scheduler, plan, network } = this.#cluster;
     const number = ++this.#lives;
     this.#say(`starts, life ${number}`);
@@ -130,6 +140,7 @@ export class SimMember {
           flushIntervalMs,
           logCacheBytes,
           memoryWriteDelayMs: (sync) => this.#writeMs(sync, chance),
+          memoryReadDelayMs: () => this.#readMs(chance),
         },
         founders: () => founders,
         member: this.#options(transport, process, chance),
@@ -143,8 +154,18 @@ export class SimMember {
 
   #writeMs(sync: boolean, chance: Chance): number {
     const { syncMs } = this.#cluster.plan.disk;
-    if (this.syncMs !== undefined) return sync ? this.syncMs * chance.between(0.5, 1) : 1;
+    const { slowSyncMs } = this;
+    // A disk that stalls does so for some writes: others overtake them, in other databases.
+    if (slowSyncMs !== undefined) {
+      return sync ? chance.octaves(slowSyncMs.least, slowSyncMs.most) : 1;
+    }
     return sync ? chance.between(syncMs.least, syncMs.most) : 0;
+  }
+
+  #readMs(chance: Chance): number {
+    const { readMs } = this.#cluster.plan.disk;
+    const most = this.slowSyncMs === undefined ? readMs : Math.max(readMs, this.slowSyncMs.least);
+    return most === 0 ? 0 : chance.between(0, most);
   }
 
   #options(
@@ -164,7 +185,10 @@ export class SimMember {
       metrics: silentMetrics,
       requestLimitBytes: defaultConfig.maxRequestBytes,
       observer: {
-        stepped: (node) => witness.stepped(node),
+        stepped: (node) => {
+          this.#node = node;
+          witness.stepped(node);
+        },
         applying: (entry) => witness.applying(entry),
         applied: (index) => {
           const { running } = this;

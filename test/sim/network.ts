@@ -15,6 +15,13 @@ import { StreamNetwork } from './stream-network.ts';
 export interface LinkFaults {
   readonly delayMs: NetworkSettings['delayMs'];
   readonly drop: number;
+  /** Share of batches that come once more, up to so much later; streams repeat nothing. */
+  readonly echo: number;
+  readonly echoMs: number;
+  /** The most by which requests for votes are late; streams keep the order. */
+  readonly lateVotesMs: number;
+  /** As in the plan's settings; streams break by `drop` alone. */
+  readonly breakSnapshot: number;
 }
 
 export interface Plug {
@@ -33,6 +40,8 @@ export interface Network {
   /** The life is over, without a word to anybody. */
   unplug(plug: Plug): void;
   setCut(from: MemberId, to: MemberId, cut: boolean): void;
+  /** Makes one way longer than others. */
+  setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void;
   setFaults(faults: LinkFaults): void;
   /** Messages and frames that arrived. */
   readonly delivered: number;
@@ -98,6 +107,10 @@ class MessageLinks implements Network {
     this.#network.setCut(from, to, cut);
   }
 
+  setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void {
+    this.#network.setExtraDelay(from, to, extraMs);
+  }
+
   setFaults(faults: LinkFaults): void {
     this.#network.setFaults(faults);
   }
@@ -150,6 +163,10 @@ class StreamLinks implements Network {
 
   setCut(from: MemberId, to: MemberId, cut: boolean): void {
     this.#network.setCut(from, to, cut);
+  }
+
+  setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void {
+    this.#network.setExtraDelay(from, to, extraMs);
   }
 
   setFaults(faults: LinkFaults): void {

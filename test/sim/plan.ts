@@ -21,6 +21,8 @@ export interface ServerSettings {
   readonly logCacheBytes: number;
   /** How long a compaction rests before each of its steps. */
   readonly compactionRestMs: number;
+  /** Changes of the state that may wait for a flush: few, so that some members apply late. */
+  readonly pendingLimitBytes: number;
   /** Small enough that logs travel in pieces and that leaders refuse proposals. */
   readonly limits: {
     readonly appendSizeLimitBytes: number;
@@ -48,6 +50,8 @@ export interface NetworkSettings {
 
 export interface DiskSettings {
   readonly syncMs: { readonly least: number; readonly most: number };
+  /** The longest that a read of many pairs takes. */
+  readonly readMs: number;
 }
 
 export interface ClientPlan {
@@ -89,6 +93,9 @@ export interface Plan {
   readonly clockRates: readonly number[];
   readonly keys: number;
   readonly valueBytes: number;
+  /** How often clients compact, and how often txns ask for the past. */
+  readonly compactWeight: number;
+  readonly pastShare: number;
   readonly clients: readonly ClientPlan[];
   readonly watchers: readonly WatcherPlan[];
   readonly faults: readonly PlannedFault[];
@@ -110,6 +117,7 @@ export function drawPlan(seed: number): Plan {
     cacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
     logCacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
     compactionRestMs: chance.pick([10, 300, 3_000]),
+    pendingLimitBytes: chance.pick([500, 20_000, 128_000_000]),
     limits: {
       appendSizeLimitBytes: chance.pick([1, 500, 1_000_000]),
       uncommittedSizeLimitBytes: chance.pick([2_000, 20_000, 1_000_000]),
@@ -128,13 +136,18 @@ export function drawPlan(seed: number): Plan {
     server,
     watch,
     network: drawNetwork(chance),
-    disk: { syncMs: { least: 0.2, most: chance.octaves(1, 16) } },
+    disk: {
+      syncMs: { least: 0.2, most: chance.octaves(1, 16) },
+      readMs: chance.pick([0, 0, 2, 20]),
+    },
     newer: Array.from({ length: members }, (_, i) => i).filter(() => chance.chance(0.15)),
     clockRates: Array.from({ length: members }, () =>
       chance.chance(0.3) ? chance.between(0.9, 1.1) : 1,
     ),
     keys,
     valueBytes: chance.pick([0, 0, 0, 100, 3_000]),
+    compactWeight: chance.pick([1, 1, 4]),
+    pastShare: chance.pick([0.2, 0.2, 0.8]),
     clients: drawClients(chance, members),
     watchers: drawWatchers(chance, members, keys),
     faults: drawFaults(streamOf(seed, 'faults'), {

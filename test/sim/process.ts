@@ -17,7 +17,14 @@ export interface ProcessOptions {
   readonly onThrow: (error: unknown) => void;
 }
 
+/** Ends a callback in the middle, as the end of its process does. */
+export class ProcessEnded extends Error {
+  override readonly name = 'ProcessEnded';
+}
+
 export class Process implements Clock {
+  /** The one whose code runs now. */
+  static current: Process | undefined;
   readonly #options: ProcessOptions;
   readonly #startMs: number;
   #wallOffsetMs = 0;
@@ -29,6 +36,10 @@ export class Process implements Clock {
   constructor(options: ProcessOptions) {
     this.#options = options;
     this.#startMs = options.scheduler.nowMs;
+  }
+
+  get owner(): number {
+    return this.#options.owner;
   }
 
   get alive(): boolean {
@@ -82,10 +93,14 @@ export class Process implements Clock {
   /** Runs code as part of the process: what it throws ends the process. */
   run(callback: () => void): void {
     if (this.#dead) return;
+    const before = Process.current;
+    Process.current = this;
     try {
       callback();
     } catch (thrown) {
-      this.#options.onThrow(thrown);
+      if (!(thrown instanceof ProcessEnded)) this.#options.onThrow(thrown);
+    } finally {
+      Process.current = before;
     }
   }
 

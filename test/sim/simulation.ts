@@ -2,6 +2,7 @@
  * Runs a plan: first everything that can go wrong, while promises must hold; then the faults end
  * for a quorum, which must make progress, and for all, who must come to the same state.
  */
+import { armFaultPoints, type FaultPoint } from '../../src/base/fault-point.ts';
 import { checkHistory } from '../check/index.ts';
 import type { History } from '../check/history.ts';
 import { Client, type Workload } from './client.ts';
@@ -14,6 +15,7 @@ import type { Plan } from './plan.ts';
 import { Port } from './port.ts';
 import { Recorder } from './recorder.ts';
 import { Scheduler } from './scheduler.ts';
+import type { Burst } from './stage.ts';
 import { Trace } from './trace.ts';
 import { truthOf } from './truth.ts';
 import { Watcher } from './watcher.ts';
@@ -51,6 +53,8 @@ export interface RunReport {
   readonly statesCompared: number;
   readonly messages: number;
   readonly faults: Readonly<Partial<Record<FaultKind, number>>>;
+  /** Steps at which a member was made to crash or fail. */
+  readonly points: Readonly<Partial<Record<FaultPoint, number>>>;
   readonly history: History;
 }
 
@@ -80,13 +84,13 @@ class Run {
     this.#trace.useClock(() => this.#scheduler.nowMs);
     this.#cluster = new Cluster(plan, this.#scheduler, this.#trace);
     this.#recorder = new Recorder(this.#trace, () => this.#scheduler.nowMs);
-    this.#faults = new Faults(this.#cluster, (requests) => this.#burst(requests));
+    this.#faults = new Faults(this.#cluster, (burst) => this.#burst(burst));
     const port = new Port({
       cluster: this.#cluster,
       chance: streamOf(plan.seed, 'port'),
       reaches: (position) => this.#faults.clientsReach(position),
     });
-    this.#workload = { plan, port, recorder: this.#recorder };
+    this.#workload = { plan, port, recorder: this.#recorder, compacted: 0 };
     this.#clients = plan.clients.map((each) => new Client(each, this.#workload));
     this.#watchers = plan.watchers.map((each) => new Watcher(each, this.#workload));
   }
@@ -99,6 +103,7 @@ class Run {
     const { untilMs } = this.#options;
     if (untilMs !== undefined) await this.#pass(untilMs);
     else await this.#phases();
+    armFaultPoints(undefined);
     return this.#report(untilMs === undefined);
   }
 
@@ -205,13 +210,13 @@ class Run {
   }
 
   /** Clients that ask once, all at the same time. */
-  #burst(requests: number): void {
+  #burst({ requests, reads, member }: Burst): void {
     const number = ++this.#bursts;
     for (let i = 0; i < requests; i++) {
       const name = `b${number}.${i + 1}`;
-      const member = i % this.#plan.members;
-      const client = new Client({ name, member, thinkMs: 0, timeoutMs: 3_000 }, this.#workload);
-      client.putOnce();
+      const position = member ?? i % this.#plan.members;
+      const plan = { name, member: position, thinkMs: 0, timeoutMs: 3_000 };
+      new Client(plan, this.#workload).askOnce(i < reads ? 'get' : 'put');
     }
   }
 
@@ -254,6 +259,7 @@ class Run {
       statesCompared: oracle.statesCompared,
       messages: network.delivered,
       faults: this.#faults.injected,
+      points: this.#faults.points.struck,
       history,
     };
   }

@@ -33,7 +33,9 @@ interface Life {
 export class StreamNetwork {
   readonly scheduler: Scheduler;
   readonly chance: Chance;
-  #faults: LinkFaults;
+  #faults: Pick<LinkFaults, 'delayMs' | 'drop'>;
+  /** What a way takes longer than others. */
+  readonly #extraMs = new Map<string, number>();
   readonly #lives = new Map<MemberId, Life>();
   readonly #cuts = new Set<string>();
   delivered = 0;
@@ -70,6 +72,10 @@ export class StreamNetwork {
     else this.#cuts.delete(`${from}>${to}`);
   }
 
+  setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void {
+    this.#extraMs.set(`${from}>${to}`, extraMs);
+  }
+
   setFaults(faults: LinkFaults): void {
     this.#faults = faults;
   }
@@ -78,9 +84,9 @@ export class StreamNetwork {
     return this.#cuts.has(`${from}>${to}`);
   }
 
-  delayMs(): number {
+  delayMs(from: MemberId, to: MemberId): number {
     const { least, most } = this.#faults.delayMs;
-    return this.chance.between(least, most);
+    return this.chance.between(least, most) + (this.#extraMs.get(`${from}>${to}`) ?? 0);
   }
 
   /** Whether a frame breaks the connection it travels on: a stream loses nothing else. */
@@ -95,9 +101,10 @@ export class StreamNetwork {
 
   #dial(from: Life, url: string, events: FrameStreamEvents): FrameStream {
     const near = new End(this, from, events);
-    this.scheduler.after(this.delayMs(), 0, () => {
+    const { id } = from.plug;
+    const dialled = [...this.#lives.keys()].find((each) => peerUrl(each) === url) ?? id;
+    this.scheduler.after(this.delayMs(id, dialled), 0, () => {
       const to = [...this.#lives.values()].find(({ plug }) => peerUrl(plug.id) === url);
-      const { id } = from.plug;
       const target = to?.plug.id ?? id;
       if (this.isCut(id, target) || this.isCut(target, id)) near.fail('no route', dialTimeoutMs);
       else if (to?.accept === undefined) near.fail('connection refused', 0);
@@ -214,7 +221,8 @@ class End implements FrameStream {
   #send(waiting: Waiting): void {
     this.#underWay.push(waiting);
     this.#underWayBytes += waiting.frame?.length ?? 0;
-    this.#network.scheduler.after(this.#network.delayMs(), 0, () => this.#arrive());
+    const delayMs = this.#network.delayMs(this.id, this.other?.id ?? this.id);
+    this.#network.scheduler.after(delayMs, 0, () => this.#arrive());
   }
 
   /** Whichever delay ends first is that of the oldest frame: order is kept. */

@@ -1,5 +1,6 @@
 /** What remains of a run once it is over, and of many. */
 import { createHash } from 'node:crypto';
+import type { FaultPoint } from '../../src/base/fault-point.ts';
 import type { Breach } from './cluster.ts';
 import type { FaultKind } from './fault-plan.ts';
 import type { RunReport } from './simulation.ts';
@@ -18,6 +19,7 @@ export interface Summary {
   readonly elections: number;
   readonly statesCompared: number;
   readonly faults: Readonly<Partial<Record<FaultKind, number>>>;
+  readonly points: Readonly<Partial<Record<FaultPoint, number>>>;
 }
 
 export function summaryOf(report: RunReport): Summary {
@@ -39,6 +41,7 @@ export interface Total {
   elections: number;
   statesCompared: number;
   readonly faults: Partial<Record<FaultKind, number>>;
+  readonly points: Partial<Record<FaultPoint, number>>;
   /** Seeds of runs in which something was broken. */
   readonly failed: number[];
 }
@@ -57,24 +60,31 @@ const noFigures = {
 const summed = Object.keys(noFigures) as (keyof typeof noFigures)[];
 
 export function emptyTotal(): Total {
-  return { ...noFigures, seeds: 0, counted: 0, faults: {}, failed: [] };
+  return { ...noFigures, seeds: 0, counted: 0, faults: {}, points: {}, failed: [] };
 }
 
 /** Of a run that has no report. */
 export function deadSummary(seed: number, text: string): Summary {
   const breaches = [{ rule: 'simulator', text, atMs: 0 }];
-  return { ...noFigures, seed, hash: '', counts: false, breaches, faults: {} };
+  return { ...noFigures, seed, hash: '', counts: false, breaches, faults: {}, points: {} };
 }
 
 export function addTo(total: Total, summary: Summary): void {
   total.seeds++;
   if (summary.counts) total.counted++;
   for (const field of summed) total[field] += summary[field];
-  for (const [kind, count] of Object.entries(summary.faults)) {
-    const key = kind as FaultKind;
-    total.faults[key] = (total.faults[key] ?? 0) + count;
-  }
+  addCounts(total.faults, summary.faults);
+  addCounts(total.points, summary.points);
   if (summary.breaches.length > 0) total.failed.push(summary.seed);
+}
+
+function addCounts<Key extends string>(
+  total: Partial<Record<Key, number>>,
+  counts: Readonly<Partial<Record<Key, number>>>,
+): void {
+  for (const key of Object.keys(counts) as Key[]) {
+    total[key] = (total[key] ?? 0) + (counts[key] ?? 0);
+  }
 }
 
 export function lineOf(summary: Summary): string {

@@ -11,6 +11,9 @@ import type { OpenWatchLog } from './recorder.ts';
 /** Wait before a broken stream is opened again. */
 const reopenMs = { least: 20, most: 300 };
 
+/** How often it begins anew at the oldest revision there is instead. */
+const goesBack = 0.2;
+
 /** A client's half of a stream. */
 class Requests implements AsyncIterable<WatchRequest> {
   readonly #waiting: WatchRequest[] = [];
@@ -243,6 +246,11 @@ export class Watcher {
     if (stream !== this.#stream) return;
     this.#stream++;
     this.#log = undefined;
+    const { compacted } = this.#workload;
+    if (compacted > 0 && this.#chance.chance(goesBack)) {
+      this.#startRevision = compacted;
+      this.#resumes = undefined;
+    }
     this.#later(this.#chance.between(reopenMs.least, reopenMs.most), () => this.#open());
   }
 }

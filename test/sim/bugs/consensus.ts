@@ -216,13 +216,20 @@ const replication: readonly PlantedBug[] = [
   {
     id: 'append-commits-own-tail',
     mistake: 'raft',
-    title: 'an append commits beyond the entries that it proved to match',
+    // Harmless by itself: a leader's first append to each follower carries an entry of its own term,
+    // which replaces what differs before anything is committed. So probes carry nothing here.
+    title: 'an append commits beyond the entries that it proved to match, and probes are empty',
     caughtBy: 'state-machine-safety',
     edits: [
       {
         file: 'src/raft/log/raft-log.ts',
         find: 'this.commitTo(Math.min(commit, lastNew));',
         replace: 'this.commitTo(Math.min(commit, this.#lastIndex));',
+      },
+      {
+        file: 'src/raft/replication.ts',
+        find: "const full = progress.state === 'replicate' && progress",
+        replace: "const full = progress.state === 'probe' || progress",
       },
     ],
   },
@@ -248,7 +255,7 @@ const replication: readonly PlantedBug[] = [
       {
         file: 'src/raft/log/raft-log.ts',
         find: 'this.#durable = Math.min(this.#durable, index - 1);',
-        replace: 'this.#durable = Math.min(this.#durable, this.#lastIndex);',
+        replace: '',
       },
     ],
   },

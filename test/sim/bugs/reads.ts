@@ -149,13 +149,26 @@ export const readBugs: readonly PlantedBug[] = [
   {
     id: 'messages-counted-twice',
     mistake: 'transport',
-    title: 'batches that a broken stream delivers again are taken again',
+    // The sender never sends again what a stream may have carried; here it does.
+    title: 'a batch is sent again after its stream broke, and taken again',
     caughtBy: 'linearizability',
     edits: [
       {
         file: 'src/transport/inbound.ts',
         find: 'if (seen <= 0) {',
         replace: 'if (seen <= messages.length) {',
+      },
+      {
+        file: 'src/transport/outbound.ts',
+        find: 'return encodeBatch(sequence, messages);',
+        replace: 'this.last = encodeBatch(sequence, messages);\n    return this.last;',
+      },
+      {
+        file: 'src/transport/outbound.ts',
+        find: 'this.#stream = stream;',
+        replace:
+          'this.#stream = stream;\n    ' +
+          'if (this.last !== undefined) this.#controlFrames.push(this.last);',
       },
     ],
   },

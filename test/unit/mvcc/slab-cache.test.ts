@@ -35,6 +35,20 @@ describe('a slab cache', () => {
     expect(cache.read(notCached, 1)).toBeUndefined();
   });
 
+  test('keeps to a small budget too', () => {
+    const cache = new SlabCache(2000);
+    const positions = Array.from({ length: 50 }, (_, i) => cache.add(filled(100, i)));
+    expect(cache.heldBytes).toBeLessThanOrEqual(2000);
+    expect(cache.read(positions[0] ?? notCached, 100)).toBeUndefined();
+    expect(cache.read(positions[49] ?? notCached, 100)).toEqual(Buffer.alloc(100, 49));
+    // Larger than all of it: kept until the next one comes.
+    const large = cache.add(filled(5000, 7));
+    expect(cache.read(large, 5000)).toEqual(Buffer.alloc(5000, 7));
+    expect(cache.read(positions[49] ?? notCached, 100)).toBeUndefined();
+    cache.add(filled(900, 8));
+    expect(cache.read(large, 5000)).toBeUndefined();
+  });
+
   test('leaves bytes it handed out as they are', () => {
     const cache = new SlabCache(0);
     const first = cache.read(cache.add(filled(100, 1)), 100);
