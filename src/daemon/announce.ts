@@ -1,4 +1,7 @@
-/** Tells all members a starting member's name and client URLs. */
+/**
+ * Tells all members a starting member's name and client URLs. That they have been agreed on shows
+ * that it has taken part (`cluster/founding.ts`).
+ */
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Command } from '../apply/request.ts';

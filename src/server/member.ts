@@ -10,7 +10,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { Applier } from '../apply/applier.ts';
-import type { Membership } from '../cluster/membership.ts';
+import type { Member as ClusterMember, Membership } from '../cluster/membership.ts';
 import { joinedHash } from '../mvcc/state-digest.ts';
 import type { Store } from '../mvcc/store.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
@@ -28,6 +28,7 @@ import {
 import type { DataDirectory } from '../storage/data-directory.ts';
 import type { SnapshotSource, Transport } from '../transport/transport.ts';
 import { CompactionRunner } from './compaction-runner.ts';
+import { Founder } from './founder.ts';
 import { LogCompaction } from './log-compaction.ts';
 import {
   createServerMetrics,
@@ -40,6 +41,7 @@ import { raftConfig, type RaftLimits } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State } from './state.ts';
+import { bestSuccessor } from './successor.ts';
 
 /**
  * Sees what a member does, to check what no member can check of itself: simulation compares what
@@ -99,6 +101,7 @@ export class Member {
   readonly #applier: Applier;
   readonly #logCompaction: LogCompaction;
   readonly #repairWatch: RepairWatch;
+  readonly #founder: Founder;
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
@@ -168,6 +171,18 @@ export class Member {
       lastIndex: () => raftLog.lastIndex(),
       hasLeader: () => this.#node.status().leader !== noMember,
     });
+    this.#founder = new Founder({
+      ...options,
+      self: memberId,
+      founders: backend.confState.voters,
+      record: directory.founding,
+      save: (record) => directory.saveFounding(record),
+      announced: (member) => (this.membership.get(member)?.clientUrls.length ?? 0) > 0,
+      others: () => this.#others().map(({ id }) => id),
+      introduce: (to, introduction) => options.transport.introduce(to, introduction),
+      takePart: () => this.#driver.takePart(),
+      failed: (error) => this.#fail(error),
+    });
     this.#watchBackend();
     exportStateFacts(options.metrics, () => this.#facts());
   }
@@ -195,6 +210,11 @@ export class Member {
     return this.#options.directory.raftLog.repairTerm !== undefined;
   }
 
+  /** False while its data directory is new and nothing proves that it does not replace another. */
+  get takesPart(): boolean {
+    return this.#founder.takesPart;
+  }
+
   get isLearner(): boolean {
     return this.#node.status().isLearner;
   }
@@ -214,6 +234,9 @@ export class Member {
       receive: (messages) => {
         this.#receive(messages);
       },
+      introduced: (member, introduction) => {
+        if (!this.ended) this.#founder.introduced(member, introduction);
+      },
       unreachable: (member) => {
         this.#driver.reportUnreachable(member);
       },
@@ -223,11 +246,14 @@ export class Member {
       openSnapshot: () => this.#openSnapshot(),
       // While one is being taken over it must stay as it is, and another would come to nothing.
       receiveSnapshot: (_member, metadata) =>
-        this.#node.pendingSnapshot === undefined ? directory.receiveSnapshot(metadata) : undefined,
+        this.takesPart && this.#node.pendingSnapshot === undefined
+          ? directory.receiveSnapshot(metadata)
+          : undefined,
     });
-    transport.setPeers(this.membership.list().filter(({ id }) => id !== this.id));
-    this.#driver.start();
+    transport.setPeers(this.#others());
+    this.#driver.start(this.takesPart);
     this.#repairWatch.start();
+    this.#founder.start();
   }
 
   /**
@@ -241,6 +267,7 @@ export class Member {
       this.server.stop();
       this.#compaction.stop();
       this.#repairWatch.stop();
+      this.#founder.stop();
       this.#driver.stop();
       this.#options.transport.stop(() => {
         this.#options.directory.close(done);
@@ -317,6 +344,10 @@ export class Member {
       if (pendingSnapshot?.index === index && pendingSnapshot.term === term) continue;
       this.#options.directory.dropReceived(message.snapshot);
     }
+  }
+
+  #others(): readonly ClusterMember[] {
+    return this.membership.list().filter(({ id }) => id !== this.id);
   }
 
   #send(messages: readonly Message[]): void {
@@ -397,20 +428,7 @@ export class Member {
   /** A view of the newest flush, which holds the log's compaction back while it is sent. */
   #openSnapshot(): SnapshotSource | undefined {
     const source = this.#options.directory.openSnapshot();
-    if (source === undefined) return undefined;
-    this.#logCompaction.sendingBegins();
-    let open = true;
-    return {
-      metadata: source.metadata,
-      next: (done) => {
-        source.next(done);
-      },
-      close: () => {
-        source.close();
-        if (open) this.#logCompaction.sendingEnds();
-        open = false;
-      },
-    };
+    return source === undefined ? undefined : this.#logCompaction.whileSent(source);
   }
 
   /** The log names the new state by now: loads it and goes on with it. */
@@ -446,36 +464,28 @@ export class Member {
     if (this.#stopping) return;
     this.#failed = true;
     this.#driver.stop();
+    this.#founder.stop();
     this.server.stop();
     this.#onFailure?.(error);
     this.#onFailure = undefined;
   }
 
   #handOver(done: () => void): void {
-    const target = this.#driver.isLeader ? this.#bestSuccessor() : undefined;
+    const { clock, transport } = this.#options;
+    const target = this.#driver.isLeader
+      ? bestSuccessor(this.#node.status(), (member) => transport.connected(member))
+      : undefined;
     if (target === undefined) {
       done();
       return;
     }
     this.#logger.info({ to: memberHex(target) }, 'handing leadership over before stopping');
-    const timer = this.#options.clock.after(transferTimeoutMs, () => this.#onHandedOver?.());
+    const timer = clock.after(transferTimeoutMs, () => this.#onHandedOver?.());
     this.#onHandedOver = () => {
       this.#onHandedOver = undefined;
       timer.cancel();
       done();
     };
     this.#driver.transferLeader(target);
-  }
-
-  /** The connected voter whose log is longest, those heard of lately first. */
-  #bestSuccessor(): MemberId | undefined {
-    const { transport } = this.#options;
-    const [best] = this.#node
-      .status()
-      .progress.filter(({ member, learner }) => {
-        return member !== this.id && !learner && transport.connected(member);
-      })
-      .sort((a, b) => Number(b.recentActive) - Number(a.recentActive) || b.match - a.match);
-    return best?.member;
   }
 }

@@ -61,8 +61,16 @@ function found(
   directory: DataDirectory,
   done: (error: Error | undefined) => void,
 ): void {
+  const founded = (error: Error | undefined): void => {
+    try {
+      if (error === undefined) beginLife(options, directory);
+      done(error);
+    } catch (thrown) {
+      done(asError(thrown));
+    }
+  };
   if (!directory.fresh) {
-    done(undefined);
+    founded(undefined);
     return;
   }
   let founders: readonly ClusterMember[];
@@ -72,5 +80,13 @@ function found(
     done(asError(thrown));
     return;
   }
-  foundCluster(directory.backend, founders, done);
+  foundCluster(directory.backend, founders, founded);
+}
+
+/** A directory in which nothing was decided yet may be one in place of another (`founding.ts`). */
+function beginLife({ member }: OpenMemberOptions, directory: DataDirectory): void {
+  const alone = directory.backend.confState.voters.length < 2;
+  if (alone || !directory.unused || directory.founding !== undefined) return;
+  const life = member.random.bits64() || 1n;
+  directory.saveFounding({ life, takesPart: false, acquaintances: [] });
 }

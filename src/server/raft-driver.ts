@@ -107,6 +107,8 @@ export class RaftDriver {
   #applied: number;
   #term: number;
 
+  /** It neither ticks nor takes messages before. */
+  #takesPart = false;
   #turnAsked = false;
   #stopped = false;
   #tickTimer: Timer | undefined;
@@ -138,11 +140,18 @@ export class RaftDriver {
     this.#term = status.term;
   }
 
-  start(): void {
+  /** @param takesPart false: the core has no part in anything until {@link takePart} */
+  start(takesPart: boolean): void {
+    if (takesPart) this.takePart();
+    this.#scheduleTick();
+    this.#askTurn();
+  }
+
+  takePart(): void {
+    this.#takesPart = true;
     const { confState, id } = this.#node.status();
     // The only voter has nobody to wait for.
     if (confState.voters.length === 1 && confState.voters[0] === id) this.#node.campaign();
-    this.#scheduleTick();
     this.#askTurn();
   }
 
@@ -191,7 +200,7 @@ export class RaftDriver {
   }
 
   receive(messages: readonly Message[]): void {
-    if (this.#stopped) return;
+    if (this.#stopped || !this.#takesPart) return;
     for (const message of messages) {
       this.#node.step(message);
       this.#host.stepped();
@@ -230,8 +239,10 @@ export class RaftDriver {
       if (this.#stopped) return;
       this.#observeTickDelay(Math.max(0, this.#clock.monotonicMs() - dueMs));
       // One tick, however late: a process that was paused must not elect itself for its own pause.
-      this.#node.tick();
-      this.#host.stepped();
+      if (this.#takesPart) {
+        this.#node.tick();
+        this.#host.stepped();
+      }
       this.#scheduleTick();
       this.#askTurn();
     });

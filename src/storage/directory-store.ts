@@ -1,5 +1,6 @@
 /** What a data directory stands on: a file system with LevelDB, or memory in tests. */
 import type { Completion, Engine } from './engine.ts';
+import type { FoundingRecord } from './founding-file.ts';
 import type { StoredIdentity } from './identity.ts';
 import type { MemberId } from '../raft/index.ts';
 
@@ -43,6 +44,10 @@ export interface DirectoryStore {
   reservedTerm(memberId: MemberId): number | undefined;
   /** Sets the bound on the member's term, durably, or throws. */
   reserveTerm(memberId: MemberId, term: number): void;
+  /** How far the member has come in founding; undefined if nothing trustworthy tells. */
+  readFounding(memberId: MemberId): FoundingRecord | undefined;
+  /** Replaces what {@link readFounding} reads, durably, or throws. */
+  writeFounding(memberId: MemberId, record: FoundingRecord): void;
   /** Proves that a database is whole without changing it; false if it is not there. May throw. */
   check(name: string): boolean;
   /** Opens a database, creating it if it is not there. */

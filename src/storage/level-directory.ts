@@ -23,6 +23,7 @@ import {
 } from './directory-store.ts';
 import type { Completion, Engine } from './engine.ts';
 import { asError, DataDirectoryError } from './errors.ts';
+import { decodeFounding, encodeFounding, type FoundingRecord } from './founding-file.ts';
 import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.ts';
 import { isLockedError, LevelEngine } from './level-engine.ts';
 import { mendDatabase } from './mend.ts';
@@ -32,6 +33,7 @@ import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
 const identityFile = 'identity.json';
 const termFile = 'term.json';
+const foundingFile = 'founding.json';
 /** An empty database whose lock, which the kernel releases with the process, is the directory's. */
 const lockDirectory = 'lock';
 const directoryMode = 0o700;
@@ -135,18 +137,31 @@ export class LevelDirectoryStore implements DirectoryStore {
   }
 
   reservedTerm(memberId: MemberId): number | undefined {
-    let text: string;
-    try {
-      text = readFileSync(join(this.#path, termFile), 'utf8');
-    } catch (thrown) {
-      if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'EIO') return undefined;
-      throw unusable(this.#path, thrown);
-    }
-    return decodeTermBound(text, memberId);
+    const text = this.#readFile(termFile);
+    return text === undefined ? undefined : decodeTermBound(text, memberId);
   }
 
   reserveTerm(memberId: MemberId, term: number): void {
     this.#replaceFile(termFile, encodeTermBound(memberId, term));
+  }
+
+  readFounding(memberId: MemberId): FoundingRecord | undefined {
+    const text = this.#readFile(foundingFile);
+    return text === undefined ? undefined : decodeFounding(text, memberId);
+  }
+
+  writeFounding(memberId: MemberId, record: FoundingRecord): void {
+    this.#replaceFile(foundingFile, encodeFounding(memberId, record));
+  }
+
+  /** Undefined if it is not there or cannot be read. */
+  #readFile(name: string): string | undefined {
+    try {
+      return readFileSync(join(this.#path, name), 'utf8');
+    } catch (thrown) {
+      if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'EIO') return undefined;
+      throw unusable(this.#path, thrown);
+    }
   }
 
   #replaceFile(name: string, text: string): void {
@@ -239,7 +254,7 @@ export class LevelDirectoryStore implements DirectoryStore {
     const ours = [lockDirectory, `${identityFile}.new`, 'lost+found'];
     const stranger = readdirSync(this.#path).find((name) => !ours.includes(name));
     if (stranger === undefined) return;
-    const lost = stranger === termFile || isDatabase(stranger);
+    const lost = [termFile, foundingFile].includes(stranger) || isDatabase(stranger);
     throw lost
       ? new DataDirectoryError('damaged', `${this.#path} has data, but ${identityFile} is missing`)
       : new DataDirectoryError(

@@ -5,6 +5,7 @@ import type { MemberId } from '../raft/index.ts';
 import type { DirectoryStore } from './directory-store.ts';
 import type { Completion, Engine } from './engine.ts';
 import { DataDirectoryError } from './errors.ts';
+import type { FoundingRecord } from './founding-file.ts';
 import type { StoredIdentity } from './identity.ts';
 import { MemoryDisk, MemoryEngine } from './memory-engine.ts';
 
@@ -16,6 +17,8 @@ export class MemoryDirectory {
   identity: StoredIdentity | undefined;
   /** The file with the bound on the term. */
   termBound: { readonly memberId: MemberId; readonly term: number } | undefined;
+  /** The file on the founding. */
+  founding: FoundingRecord | undefined;
 
   get open(): boolean {
     return this.#holder !== undefined;
@@ -52,6 +55,15 @@ export class MemoryDirectory {
     this.#holder = undefined;
   }
 
+  /** The disk is replaced by an empty one. Nobody has it open. */
+  empty(): void {
+    assert(this.#holder === undefined, 'the directory is in use');
+    this.#disks.clear();
+    this.identity = undefined;
+    this.termBound = undefined;
+    this.founding = undefined;
+  }
+
   /** What a crash would leave now; `survives` is asked for each batch that is not synced. */
   afterCrash(survives: (database: string) => boolean): MemoryDirectory {
     const left = new MemoryDirectory();
@@ -63,6 +75,7 @@ export class MemoryDirectory {
     }
     left.identity = this.identity;
     left.termBound = this.termBound;
+    left.founding = this.founding;
     return left;
   }
 
@@ -120,6 +133,14 @@ export class MemoryDirectoryStore implements DirectoryStore {
 
   reserveTerm(memberId: MemberId, term: number): void {
     if (!this.#dead) this.#directory.termBound = { memberId, term };
+  }
+
+  readFounding(): FoundingRecord | undefined {
+    return this.#directory.founding;
+  }
+
+  writeFounding(_memberId: MemberId, record: FoundingRecord): void {
+    if (!this.#dead) this.#directory.founding = record;
   }
 
   check(name: string): boolean {

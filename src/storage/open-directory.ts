@@ -7,6 +7,7 @@ import type { DataDirectoryOptions } from './directory-options.ts';
 import { logDirectory, stateDirectoryName, type DirectoryStore } from './directory-store.ts';
 import type { Completion } from './engine.ts';
 import { CorruptionError } from './errors.ts';
+import type { FoundingRecord } from './founding-file.ts';
 import type { Identity } from './identity.ts';
 import type { LogSnapshot, RaftLog } from './raft-log.ts';
 import { StateSink, StateSource } from './snapshot-stream.ts';
@@ -73,6 +74,23 @@ export class DataDirectory {
     const { appliedIndex, confState } = this.#backend;
     const used = this.raftLog.lastIndex() > 0 || appliedIndex > 0;
     return !used && confState.voters.length === 0;
+  }
+
+  /** Nothing on this disk was ever decided: no term, no entry, no state, and nothing was lost. */
+  get unused(): boolean {
+    const { hardState, repairTerm } = this.raftLog;
+    const empty = this.raftLog.lastIndex() === 0 && this.#backend.appliedIndex === 0;
+    return empty && hardState.term === 0 && repairTerm === undefined;
+  }
+
+  /** How far the member has come in founding; undefined if it does not found, or did so earlier. */
+  get founding(): FoundingRecord | undefined {
+    return this.#store.readFounding(this.identity.memberId);
+  }
+
+  /** Durable when it returns. @throws DataDirectoryError if it cannot be written */
+  saveFounding(record: FoundingRecord): void {
+    this.#store.writeFounding(this.identity.memberId, record);
   }
 
   /** Bytes on disk of the state and of the log: what a volume must have room for. */

@@ -4,11 +4,13 @@
  * The receiver of messages dials and says `hello`; the sender answers `welcome` or `refused` and
  * from then on sends `batch`es on it. A snapshot is announced by an `offer` on the control stream;
  * the receiver dials a stream for it, which carries `begin`, `chunk`s and `end`, and answers with a
- * `result`. Either end sends a `ping` when it has had nothing to say for a while.
+ * `result`. From version 2 on, members introduce themselves on the control stream. Either end sends
+ * a `ping` when it has had nothing to say for a while.
  *
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
  */
+import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMetadata } from '../raft/index.ts';
 import {
   messageSizeLimit,
@@ -21,9 +23,11 @@ import {
 import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } from './wire.ts';
 
 /** The newest protocol this program speaks. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 /** The oldest protocol this program still speaks. */
 export const oldestProtocolVersion = 1;
+/** The oldest protocol with introductions. */
+export const introductionVersion = 2;
 
 /** "QRT" and a zero: a stranger on the port is told apart at the first bytes. */
 const magic = 0x00_54_52_51;
@@ -39,6 +43,7 @@ export const frameKinds = {
   chunk: 8,
   end: 9,
   result: 10,
+  introduction: 11,
 } as const;
 
 /** Streams of different channels use different connections, so that none waits behind another. */
@@ -135,6 +140,11 @@ export interface Result {
   readonly text: string;
 }
 
+export interface Introduced {
+  readonly kind: 'introduction';
+  readonly introduction: Introduction;
+}
+
 export type Frame =
   | Hello
   | Welcome
@@ -145,7 +155,8 @@ export type Frame =
   | Begin
   | Chunk
   | End
-  | Result;
+  | Result
+  | Introduced;
 
 export const pingFrame: Uint8Array = Uint8Array.of(frameKinds.ping);
 
@@ -253,6 +264,30 @@ export function encodeResult(ok: boolean, text: string): Uint8Array {
   return writer.finish();
 }
 
+export function encodeIntroduction(introduction: Introduction): Uint8Array {
+  const { life, takesPart, asks, noted, early, announced } = introduction;
+  const writer = new FrameWriter(21);
+  writer.byte(frameKinds.introduction);
+  writer.uint64(life);
+  writer.byte(takesPart ? 1 : 0);
+  writer.byte(asks ? 1 : 0);
+  writer.uint64(noted);
+  writer.byte(early ? 1 : 0);
+  writer.byte(announced ? 1 : 0);
+  return writer.finish();
+}
+
+function readIntroduction(reader: FrameReader): Introduction {
+  return {
+    life: reader.uint64(),
+    takesPart: reader.flag(),
+    asks: reader.flag(),
+    noted: reader.uint64(),
+    early: reader.flag(),
+    announced: reader.flag(),
+  };
+}
+
 /** Reads one frame that `from` sent to `to`; throws {@link PeerProtocolError}. */
 export function decodeFrame(bytes: Uint8Array, from: MemberId, to: MemberId): Frame {
   const reader = new FrameReader(bytes);
@@ -296,6 +331,8 @@ function readFrame(reader: FrameReader, from: MemberId, to: MemberId): Frame {
       return { kind: 'end', sizeBytes: reader.integer(), digest: reader.uint32() };
     case frameKinds.result:
       return { kind: 'result', ok: reader.flag(), text: reader.text() };
+    case frameKinds.introduction:
+      return { kind: 'introduction', introduction: readIntroduction(reader) };
     default:
       throw new PeerProtocolError(`unknown kind of frame ${kind}`);
   }

@@ -5,6 +5,7 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { LogFields, Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
+import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import { decodeFrame, oldestProtocolVersion, protocolVersion, refusals } from './frames.ts';
 import type { Batch, Channel, Frame, Welcome } from './frames.ts';
@@ -23,6 +24,7 @@ export interface InboundOwner {
   heard(sizeBytes: number): void;
   receive(messages: readonly Message[]): void;
   offered(transfer: number): void;
+  introduced(introduction: Introduction): void;
 }
 
 export class InboundChannel {
@@ -113,6 +115,7 @@ export class InboundChannel {
     }
     if (frame.kind === 'batch') this.#batch(stream, frame);
     else if (frame.kind === 'offer') this.#owner.offered(frame.transfer);
+    else if (frame.kind === 'introduction') this.#owner.introduced(frame.introduction);
     else this.#fail(stream, `unexpected frame ${frame.kind}`);
   }
 

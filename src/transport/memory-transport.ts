@@ -5,9 +5,11 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
+import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import { messageSizeLimit } from './codec.ts';
-import { decodeFrame, encodeBatch } from './frames.ts';
+import { decodeFrame, encodeBatch, encodeIntroduction } from './frames.ts';
+import { type Flight, memoryQueueBytes, memoryQueueMessages, Path } from './memory-path.ts';
 import { MemoryTransfer } from './memory-transfer.ts';
 import { channelOf } from './peer.ts';
 import type { PeerAddress, Transport, TransportHandlers } from './transport.ts';
@@ -44,48 +46,8 @@ export const faultless: MemoryNetworkFaults = {
   lateVotesMs: 0,
 };
 
-/** Messages and bytes under way from one member to another; what is above is dropped. */
-export const memoryQueueMessages = 4_096;
-export const memoryQueueBytes = 64 * 1024 * 1024;
-
 /** Time after which two members that can reach each other again count as connected. */
 const reconnectMs = 50;
-
-/** A batch that is under way. */
-interface Flight {
-  readonly from: MemberId;
-  readonly to: MemberId;
-  /** The life of the receiver that it was sent to; another one does not get it. */
-  readonly receiver: MemoryTransport;
-  readonly frame: Uint8Array;
-  readonly messages: number;
-  readonly bytes: number;
-  /** Longer under way than others, which may overtake it; otherwise 0. */
-  readonly lateMs: number;
-  /** A copy has arrived: the proposals in further copies do not count. */
-  arrived: boolean;
-}
-
-/** State of the way from one member to another. */
-class Path {
-  messages = 0;
-  bytes = 0;
-  /** Batches of each channel that arrive in the order of sending. */
-  readonly inOrder = new Map<string, Flight[]>();
-  /** What this way takes longer than others. */
-  extraMs = 0;
-  cut = false;
-  healedMs = -Infinity;
-
-  queue(channel: string): Flight[] {
-    let queue = this.inOrder.get(channel);
-    if (queue === undefined) {
-      queue = [];
-      this.inOrder.set(channel, queue);
-    }
-    return queue;
-  }
-}
 
 /** The network between memory transports. */
 export class MemoryNetwork {
@@ -278,6 +240,11 @@ export class MemoryTransport implements Transport {
     for (const batch of batches.values()) this.#sendBatch(batch);
   }
 
+  introduce(to: MemberId, introduction: Introduction): void {
+    const frame = encodeIntroduction(introduction);
+    this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
+  }
+
   lastHeardMs(member: MemberId): number | undefined {
     return this.#heardMs.get(member);
   }
@@ -317,8 +284,9 @@ export class MemoryTransport implements Transport {
     const { handlers } = this;
     if (handlers === undefined || !this.#peers.has(flight.from)) return;
     const frame = decodeFrame(flight.frame, flight.from, this.self);
-    if (frame.kind !== 'batch') return;
     this.heard(flight.from);
+    if (frame.kind === 'introduction') handlers.introduced(flight.from, frame.introduction);
+    if (frame.kind !== 'batch') return;
     const again = flight.arrived;
     flight.arrived = true;
     const messages = again
@@ -347,24 +315,25 @@ export class MemoryTransport implements Transport {
     const [first] = messages;
     if (first === undefined) return;
     const { to } = first;
-    const receiver = this.#network.member(to);
-    if (receiver === undefined || !this.#reaches(to) || this.#network.path(this.self, to).cut) {
-      this.#dropped(to);
-      return;
-    }
     let bytes = 0;
     for (const message of messages) bytes += messageSizeLimit(message);
-    const flight: Flight = {
-      from: this.self,
-      to,
-      receiver,
-      frame: encodeBatch(1, messages),
-      messages: messages.length,
-      bytes,
-      lateMs: first.type === 'vote' ? this.#network.lateVoteMs() : 0,
-      arrived: false,
-    };
-    if (!this.#network.carry(flight, channelOf(first))) this.#dropped(to);
+    const frame = encodeBatch(1, messages);
+    const lateMs = first.type === 'vote' ? this.#network.lateVoteMs() : 0;
+    const batch = { frame, messages: messages.length, bytes, lateMs };
+    if (!this.#carry(to, batch, channelOf(first))) this.#dropped(to);
+  }
+
+  /** False if it was dropped. */
+  #carry(
+    to: MemberId,
+    load: Pick<Flight, 'frame' | 'messages' | 'bytes' | 'lateMs'>,
+    channel: string,
+  ): boolean {
+    const receiver = this.#network.member(to);
+    if (receiver === undefined || !this.#reaches(to)) return false;
+    if (this.#network.path(this.self, to).cut) return false;
+    const flight = { ...load, from: this.self, to, receiver, arrived: false };
+    return this.#network.carry(flight, channel);
   }
 
   #sendSnapshot(message: SnapshotMessage): void {

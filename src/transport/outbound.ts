@@ -5,6 +5,9 @@ import { encodeBatch } from './frames.ts';
 import type { TransportLimits } from './limits.ts';
 import type { LiveStream } from './stream.ts';
 
+/** Frames other than batches that wait: offers and introductions, both repeated when lost. */
+const controlFramesLimit = 16;
+
 /**
  * A bounded queue in front of a stream that the peer dialled. One frame is under way at a time;
  * what is sent meanwhile gathers and leaves as the next batch, so batches grow with load and a
@@ -54,10 +57,11 @@ export class OutboundChannel {
   }
 
   /**
-   * Sends a frame that is not a batch before the batches that wait; false if there is no stream.
+   * Sends a frame that is not a batch before the batches that wait; false if it was dropped.
    */
   sendFrame(frame: Uint8Array): boolean {
     if (this.#stream === undefined) return false;
+    if (this.#controlFrames.length >= controlFramesLimit) return false;
     this.#controlFrames.push(frame);
     this.flush();
     return true;

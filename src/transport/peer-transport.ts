@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import { silentMetrics } from '../base/metrics.ts';
 import type { Counter, Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
+import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import { decodeFrame, encodeRefused, oldestProtocolVersion, refusals } from './frames.ts';
 import { protocolVersion } from './frames.ts';
@@ -179,6 +180,10 @@ export class PeerTransport implements Transport {
       else this.#dropped(message.to);
     }
     for (const peer of touched) peer.flush();
+  }
+
+  introduce(to: MemberId, introduction: Introduction): void {
+    if (!this.#stopped) this.#peers.get(to)?.introduce(introduction);
   }
 
   lastHeardMs(member: MemberId): number | undefined {

@@ -5,11 +5,14 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
+import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import {
   encodeHello,
+  encodeIntroduction,
   encodeOffer,
   encodeWelcome,
+  introductionVersion,
   oldestProtocolVersion,
   protocolVersion,
 } from './frames.ts';
@@ -55,6 +58,8 @@ export class Peer {
   readonly #logger: Logger;
   readonly #outbound: Readonly<Record<'control' | 'append', OutboundChannel>>;
   readonly #inbound: Readonly<Record<'control' | 'append', InboundChannel>>;
+  /** The protocol of the control stream that the peer dialled. */
+  #version = oldestProtocolVersion;
   readonly #helloed = new Map<Channel, { incarnation: bigint; session: number }>();
   #urls: readonly string[];
   #dials = 0;
@@ -113,6 +118,11 @@ export class Peer {
     return this.#offerSnapshot(message as SnapshotMessage);
   }
 
+  introduce(introduction: Introduction): void {
+    if (this.#version < introductionVersion) return;
+    this.#outbound.control.sendFrame(encodeIntroduction(introduction));
+  }
+
   flush(): void {
     this.#outbound.control.flush();
     this.#outbound.append.flush();
@@ -134,6 +144,7 @@ export class Peer {
     if (channel === 'snapshot') return this.#serveSnapshot(hello, stream, welcome);
     this.#helloed.set(channel, { incarnation: hello.incarnation, session: hello.session });
     welcome();
+    if (channel === 'control') this.#version = version;
     this.#outbound[channel].attach(stream);
     this.#heard(0);
     this.#logger.info({ channel }, 'sending to peer');
@@ -187,6 +198,9 @@ export class Peer {
       },
       offered: (transfer) => {
         this.#fetchSnapshot(transfer);
+      },
+      introduced: (introduction) => {
+        this.#environment.handlers.introduced(this.id, introduction);
       },
     };
   }

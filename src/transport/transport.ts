@@ -1,4 +1,5 @@
 /** How members exchange messages; the driver sees only this. */
+import type { Introduction } from '../cluster/founding.ts';
 import type { Message, MemberId, SnapshotMetadata } from '../raft/index.ts';
 
 export interface PeerAddress {
@@ -32,6 +33,8 @@ export interface SnapshotSink {
 export interface TransportHandlers {
   /** Messages from one peer, in the order in which it sent them. */
   receive(messages: readonly Message[]): void;
+  /** `member` says who it is. */
+  introduced(member: MemberId, introduction: Introduction): void;
   /** A message to `member` could not be sent; the leader slows down its appends. */
   unreachable(member: MemberId): void;
   /** A snapshot stream to `member` ended. */
@@ -56,6 +59,8 @@ export interface Transport {
   setPeers(peers: readonly PeerAddress[]): void;
   /** Queues messages by their `to`. Snapshot messages start a stream. */
   send(messages: readonly Message[]): void;
+  /** Says to `to` who this member is; lost if `to` cannot be reached or does not understand it. */
+  introduce(to: MemberId, introduction: Introduction): void;
   /** Monotonic milliseconds at which `member` was last heard of, undefined if never. */
   lastHeardMs(member: MemberId): number | undefined;
   /**

@@ -55,7 +55,9 @@ export type Fault =
   /** A stored value changes behind the member's back, which crashes to find it. */
   | { readonly kind: 'bit-rot'; readonly target: number; readonly database: 'log' | 'state' }
   /** A database of a member that is down is gone when it comes back. */
-  | { readonly kind: 'lost-file'; readonly target: number; readonly database: 'log' | 'state' };
+  | { readonly kind: 'lost-file'; readonly target: number; readonly database: 'log' | 'state' }
+  /** A member that is down comes back with an empty disk: the others must not take it in. */
+  | { readonly kind: 'emptied-disk'; readonly target: number };
 
 export type FaultKind = Fault['kind'];
 
@@ -122,7 +124,9 @@ export function drawFaults(chance: Chance, frame: Frame): PlannedFault[] {
     const fault = i < 2 ? againstLeader(kind) : drawFault(kind, chance, frame);
     faults.push({ atMs, forMs: drawLength(kind, chance, frame), fault });
   }
-  faults.push(...played, ...drawDamage(chance, frame));
+  const damage = drawDamage(chance, frame);
+  faults.push(...played, ...damage);
+  if (damage.length === 0) faults.push(...drawEmptied(chance, frame));
   return faults.sort((a, b) => a.atMs - b.atMs);
 }
 
@@ -226,6 +230,8 @@ function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
     case 'bit-rot':
     case 'lost-file':
       return { kind, target: chance.below(frame.members), database: 'log' };
+    case 'emptied-disk':
+      return { kind, target: chance.below(frame.members) };
   }
 }
 
@@ -251,4 +257,11 @@ function drawDamage(chance: Chance, { members, chaosMs }: Frame): PlannedFault[]
       database: chance.pick(['log', 'state'] as const),
     },
   }));
+}
+
+/** One for good, so that nobody else may be damaged. */
+function drawEmptied(chance: Chance, { members, chaosMs }: Frame): PlannedFault[] {
+  if (members < 3 || !chance.chance(0.25)) return [];
+  const fault: Fault = { kind: 'emptied-disk', target: chance.below(members) };
+  return [{ atMs: chance.between(calmMs, chaosMs), forMs: chance.between(100, 3_000), fault }];
 }

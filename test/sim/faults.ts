@@ -107,7 +107,7 @@ export class Faults {
         return this.#slowDisk(fault.target, fault.syncMs);
       case 'failing-disk':
         // One that gets back what it lost already has an excuse, and keeps it until it is whole.
-        if (this.#cluster.member(fault.target)?.disk === 'damaged') return undefined;
+        if (isExcused(this.#cluster.member(fault.target))) return undefined;
         return this.#onRunning(fault.target, (member) => failDisk(member, fault.code));
       case 'clock-jump':
         return this.#onRunning(fault.target, (member) => member.process?.jump(fault.ms));
@@ -126,6 +126,8 @@ export class Faults {
       case 'bit-rot':
       case 'lost-file':
         return this.#damage(fault, forMs, number);
+      case 'emptied-disk':
+        return this.#emptyDisk(fault.target, forMs);
     }
   }
 
@@ -271,6 +273,22 @@ export class Faults {
     return nothing;
   }
 
+  /** Only what a majority of the others knows can be promised not to come back unnoticed. */
+  #emptyDisk(target: number, forMs: number): Undo | undefined {
+    const { members } = this.#cluster;
+    const member = members[target];
+    const life = member?.directory.founding?.life;
+    if (member?.running?.takesPart !== true || life === undefined) return undefined;
+    const knowing = members.filter(({ directory }) =>
+      directory.founding?.acquaintances.some((each) => each.life === life),
+    );
+    if (knowing.length <= members.length / 2) return undefined;
+    member.disk = 'emptied';
+    member.crash(forMs, false);
+    member.directory.empty();
+    return nothing;
+  }
+
   /** Damages a member while it is down; it comes back to find it. */
   #damage(
     fault: Extract<Fault, { kind: 'bit-rot' | 'lost-file' }>,
@@ -299,6 +317,11 @@ export class Faults {
     });
     return nothing;
   }
+}
+
+/** Its disk was taken or damaged before, and is not whole again. */
+function isExcused(member: SimMember | undefined): boolean {
+  return member?.disk === 'damaged' || member?.disk === 'emptied';
 }
 
 function failDisk(member: SimMember, code: string): void {

@@ -26,8 +26,8 @@ import { defaultConfig } from './settings.ts';
 
 /** A process that ended by itself is started again, as by its supervisor. */
 const restartMs = { least: 200, most: 1_500 };
-/** How often a damaged member is asked whether it has its data back. */
-const repairPollMs = 50;
+/** How often a member is asked whether it has its data back, or takes part yet. */
+const pollMs = 50;
 /** The longest value that a progress interval may have, so that notices are seen in a run. */
 const progressIntervalMs = 400;
 
@@ -38,11 +38,11 @@ export interface Life {
   readonly member: Member;
   readonly kv: KvService;
   readonly watch: WatchService;
-  /** Clients are let in; not while it gets back what its disk has lost. */
+  /** Clients are let in; not while it gets back what its disk has lost, or takes no part yet. */
   serving: boolean;
 }
 
-type Disk = 'sound' | 'failing' | 'damaged';
+type Disk = 'sound' | 'failing' | 'damaged' | 'emptied';
 
 export class SimMember {
   readonly id: bigint;
@@ -59,7 +59,7 @@ export class SimMember {
   readonly #deaths = new Set<() => void>();
   /** What was done to its disk: it excuses an end that nothing else would. */
   disk: Disk = 'sound';
-  /** Why it does not start any more: it says that its data is damaged. */
+  /** Why it does not start any more: it says that its data is damaged, or not all that it had. */
   refusal: string | undefined;
   /** How long syncs take instead of what is usual. */
   slowSyncMs: DiskSettings['syncMs'] | undefined;
@@ -235,8 +235,16 @@ export class SimMember {
       if (this.disk !== 'damaged') {
         this.#cluster.broken('repair', `${this.name} lost a part of its log without any damage`);
       }
-      life.process.after(repairPollMs, () => this.#letIn(life));
+      life.process.after(pollMs, () => this.#letIn(life));
       return;
+    }
+    if (!life.member.takesPart) {
+      life.process.after(pollMs, () => this.#letIn(life));
+      return;
+    }
+    if (this.disk === 'emptied') {
+      const what = `${this.name} takes part and has forgotten what it did before`;
+      this.#cluster.broken('founding', what);
     }
     if (this.disk === 'damaged') {
       this.#say('has all its data');
@@ -300,7 +308,10 @@ export class SimMember {
   /** The member gave up, as it must after a failed write. */
   #failed(error: Error): void {
     this.#say(`gives up: ${error.message}`);
-    if (this.disk === 'sound') this.#cluster.broken('gave-up', `${this.name}: ${error.message}`);
+    const refused = error.name === 'BootstrappedError';
+    if (refused && this.disk === 'emptied') this.refusal = error.message;
+    else if (refused || this.disk === 'sound')
+      this.#cluster.broken('gave-up', `${this.name}: ${error.message}`);
     this.#die();
   }
 

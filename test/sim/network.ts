@@ -122,6 +122,8 @@ class MessageLinks implements Network {
         this.delivered++;
         process.deliver(() => handlers.receive(messages));
       },
+      introduced: (member, introduction) =>
+        process.deliver(() => handlers.introduced(member, introduction)),
       unreachable: (member) => process.deliver(() => handlers.unreachable(member)),
       snapshotStatus: (member, ok) => process.deliver(() => handlers.snapshotStatus(member, ok)),
       openSnapshot: (member) =>

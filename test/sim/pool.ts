@@ -13,7 +13,7 @@ export interface PoolOptions {
 }
 
 const ownWorker = new URL('./worker.js', import.meta.url);
-/** Megabytes for new objects: most die with their event, and collecting them is a tenth of a run. */
+/** Megabytes for new objects: most die with their event; collecting them is a tenth of a run. */
 const memory = ['--max-semi-space-size=32'];
 /** A run takes well below a second; one that takes so long never ends. */
 const runLimitMs = 60_000;

@@ -139,7 +139,7 @@ class Run {
     const { members, wanted, chance } = this.#cluster;
     const quorum = Math.floor(members.length / 2) + 1;
     // What is damaged may turn out to be lost once it starts.
-    const sound = wanted.filter(({ disk }) => disk !== 'damaged');
+    const sound = wanted.filter(({ disk }) => disk !== 'damaged' && disk !== 'emptied');
     if (sound.length < quorum) {
       this.#cluster.broken('quorum', 'more members are lost than faults were planned for');
       return;

@@ -38,6 +38,7 @@ const targets = {
   'received snapshot: table': ['snapshot', /\.ldb$/],
   'metadata: identity.json': ['', /^identity\.json$/],
   'metadata: term.json': ['', /^term\.json$/],
+  'metadata: founding.json': ['', /^founding\.json$/],
 } as const;
 export type Target = keyof typeof targets;
 

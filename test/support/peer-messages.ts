@@ -7,6 +7,7 @@ import {
   encodeChunk,
   encodeEnd,
   encodeHello,
+  encodeIntroduction,
   encodeOffer,
   encodeRefused,
   encodeResult,
@@ -177,6 +178,17 @@ export const frames: fc.Arbitrary<Frame> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('end' as const), sizeBytes: anyInteger, digest: uint32 }),
   fc.record({ kind: fc.constant('result' as const), ok: fc.boolean(), text }),
+  fc.record({
+    kind: fc.constant('introduction' as const),
+    introduction: fc.record({
+      life: anyId,
+      takesPart: fc.boolean(),
+      asks: fc.boolean(),
+      noted: anyId,
+      early: fc.boolean(),
+      announced: fc.boolean(),
+    }),
+  }),
 );
 
 export function encodeFrame(frame: Frame): Uint8Array {
@@ -201,5 +213,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return encodeEnd(frame.sizeBytes, frame.digest);
     case 'result':
       return encodeResult(frame.ok, frame.text);
+    case 'introduction':
+      return encodeIntroduction(frame.introduction);
   }
 }

@@ -1,6 +1,7 @@
 /** All planted bugs, and the classic mistakes that cannot be made yet. */
 import type { LaterBug, PlantedBug } from './bug.ts';
 import { consensusBugs } from './consensus.ts';
+import { foundingBugs } from './founding.ts';
 import { readBugs } from './reads.ts';
 import { stateBugs } from './state.ts';
 import { storageBugs } from './storage.ts';
@@ -12,6 +13,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...readBugs,
   ...stateBugs,
   ...watchBugs,
+  ...foundingBugs,
 ];
 
 export const laterBugs: readonly LaterBug[] = [

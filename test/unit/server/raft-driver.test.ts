@@ -84,7 +84,7 @@ function setUp(voters: readonly bigint[]): Fixture {
       },
     },
   });
-  driver.start();
+  driver.start(true);
   clock.runDue();
   const written = (): void => {
     writes.shift()?.end();

@@ -237,6 +237,7 @@ describe('an inbound channel', () => {
         heard: () => {},
         receive: (messages) => received.push(...messages),
         offered: () => {},
+        introduced: () => {},
       },
       { clock, random: new SeededRandom(1), limits: defaultLimits, logger },
     );

@@ -8,6 +8,7 @@ import {
   encodeChunk,
   encodeEnd,
   encodeHello,
+  encodeIntroduction,
   encodeOffer,
   encodeRefused,
   encodeResult,
@@ -82,6 +83,14 @@ describe('malformed frames', () => {
     encodeWelcome(1, 77n),
     encodeRefused(2, 'words'),
     encodeResult(true, 'words'),
+    encodeIntroduction({
+      life: 2n ** 63n,
+      takesPart: true,
+      asks: false,
+      noted: 300n,
+      early: true,
+      announced: false,
+    }),
   ];
 
   test('cut off anywhere are refused', () => {
@@ -196,8 +205,8 @@ describe('a hello', () => {
   });
 
   test('of a later version that still speaks ours may carry more than we know', () => {
-    const later = Buffer.concat([encodeHello({ ...hello, version: 2 }), Uint8Array.of(1, 2, 3)]);
-    expect(decodeFrame(later, 0n, 0n)).toMatchObject({ kind: 'hello', version: 2, transfer: 12 });
+    const later = Buffer.concat([encodeHello({ ...hello, version: 3 }), Uint8Array.of(1, 2, 3)]);
+    expect(decodeFrame(later, 0n, 0n)).toMatchObject({ kind: 'hello', version: 3, transfer: 12 });
   });
 
   test('chunks carry their bytes without copying', () => {

@@ -64,15 +64,18 @@ const hello: Omit<Hello, 'kind'> = {
   transfer: 0,
 };
 
-/** Opens a stream by hand, sends `bytes` and returns the first answer. */
-async function answerTo(bytes: Uint8Array | undefined): Promise<Frame | string> {
+/** Opens a stream by hand, sends `bytes` and returns the first answer that is wanted. */
+async function answerTo(
+  bytes: Uint8Array | undefined,
+  wanted: (frame: Frame) => boolean = () => true,
+): Promise<Frame | string> {
   const client = new Client(`127.0.0.1:${port(one)}`, credentials.createInsecure());
   try {
     return await new Promise((resolve) => {
       const call = client.makeBidiStreamRequest<Buffer, Buffer>(path, identity, identity);
       call.on('data', (bytes: Buffer) => {
         const frame = decodeFrame(bytes, 1n, 3n);
-        if (frame.kind !== 'ping') resolve(frame);
+        if (frame.kind !== 'ping' && wanted(frame)) resolve(frame);
       });
       call.on('error', (error) => resolve(error.message));
       call.on('end', () => resolve('ended'));
@@ -91,12 +94,12 @@ describe('a stream is refused, and the reason said and logged,', () => {
     [
       'of a version too new',
       { version: 9, oldestVersion: 8 },
-      'protocol versions differ: 8 to 9 there, 1 to 1 here',
+      'protocol versions differ: 8 to 9 there, 1 to 2 here',
     ],
     [
       'of a version too old',
       { version: 0, oldestVersion: 0 },
-      'protocol versions differ: 0 to 0 there, 1 to 1 here',
+      'protocol versions differ: 0 to 0 there, 1 to 2 here',
     ],
   ])('%s', async (_what, change, text) => {
     const answer = await answerTo(encodeHello({ ...hello, ...change }));
@@ -247,4 +250,31 @@ test('a taken port and a wrong address are named', async () => {
   expect(await listen('ftp://127.0.0.1:1')).toContain('not a peer URL: ftp://127.0.0.1:1');
   expect(await listen('https://127.0.0.1:0')).toContain('needs a certificate');
   expect(await listen('http://127.0.0.1:0')).toBe('listens');
+});
+
+test.each([
+  ['the protocol before introductions gets none', 1, 'batch'],
+  ['the protocol of introductions gets them', 2, 'introduction'],
+])('a peer of %s', async (_what, version, kind) => {
+  const introduction = {
+    life: 1n,
+    takesPart: true,
+    asks: true,
+    noted: 0n,
+    early: false,
+    announced: false,
+  };
+  const repeat = setInterval(() => {
+    one.transport.introduce(3n, introduction);
+    one.send(heartbeat(1n, 3n, 1));
+  }, 5);
+  try {
+    const answer = await answerTo(
+      encodeHello({ ...hello, version }),
+      (frame) => frame.kind !== 'welcome',
+    );
+    expect(answer).toMatchObject({ kind });
+  } finally {
+    clearInterval(repeat);
+  }
 });

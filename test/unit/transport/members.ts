@@ -3,6 +3,7 @@
  */
 import type { Clock, Timer } from '../../../src/base/clock.ts';
 import type { LogFields, Logger } from '../../../src/base/logger.ts';
+import type { Introduction } from '../../../src/cluster/founding.ts';
 import type {
   AppendMessage,
   HeartbeatMessage,
@@ -148,6 +149,7 @@ export class TestMember implements TransportHandlers {
   readonly id: MemberId;
   readonly transport: Transport;
   readonly received: Message[] = [];
+  readonly introductions: { member: MemberId; introduction: Introduction }[] = [];
   readonly unreachables: MemberId[] = [];
   readonly statuses: { member: MemberId; ok: boolean }[] = [];
   readonly logger: RecordingLogger;
@@ -171,6 +173,11 @@ export class TestMember implements TransportHandlers {
   receive(messages: readonly Message[]): void {
     this.#check();
     this.received.push(...messages.map(plain));
+  }
+
+  introduced(member: MemberId, introduction: Introduction): void {
+    this.#check();
+    this.introductions.push({ member, introduction });
   }
 
   unreachable(member: MemberId): void {

@@ -2,9 +2,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { SeededRandom } from '../../../src/base/random.ts';
 import type { MemberId } from '../../../src/raft/index.ts';
+import { memoryQueueMessages } from '../../../src/transport/memory-path.ts';
 import {
   MemoryNetwork,
-  memoryQueueMessages,
   type MemoryNetworkFaults,
 } from '../../../src/transport/memory-transport.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';

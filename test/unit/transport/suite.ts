@@ -90,6 +90,22 @@ export function transportSuite(name: string, open: () => Promise<Network>): void
       expect(one.transport.lastHeardMs(3n)).toBeUndefined();
     });
 
+    test('members introduce themselves, and a peer that is not there does not matter', async () => {
+      const introduction = {
+        life: 2n ** 64n - 1n,
+        takesPart: false,
+        asks: true,
+        noted: 7n,
+        early: true,
+        announced: false,
+      };
+      one.transport.introduce(3n, introduction);
+      one.transport.introduce(2n, introduction);
+      await until(() => two.introductions.length > 0, 'arrived');
+      expect(two.introductions).toEqual([{ member: 1n, introduction }]);
+      expect(one.introductions).toEqual([]);
+    });
+
     test('hearing of a peer is noted', async () => {
       const before = one.transport.lastHeardMs(2n);
       two.send(heartbeat(2n, 1n, 1));
