@@ -12,7 +12,7 @@ function withoutZeros(decimals: string): string {
   return decimals.slice(0, end);
 }
 
-/** The value of a JSON number, undefined if it is not whole or has more digits than 64 bits need. */
+/** The value of a JSON number; undefined if it is not whole or longer than 64 bits need. */
 export function wholeNumber(text: string): bigint | undefined {
   const match = pattern.exec(text);
   if (match === null) return undefined;

@@ -106,7 +106,7 @@ export class JsonScanner {
   }
 
   /**
-   * No more bytes come. Returns whether they end a value: a number at the top has no end of its own.
+   * No more bytes come. Returns whether that ends a value: a number at the top has no other end.
    * @throws JsonSyntaxError in the middle of a value
    */
   end(): boolean {

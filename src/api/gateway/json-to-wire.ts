@@ -17,12 +17,10 @@ const lengthDelimited = 2;
  * @param json a whole value that a scanner has passed
  * @throws JsonMessageError
  */
-export function encodeJson(json: Buffer, type: MessageType): Uint8Array {
-  return new Encoding(json).encode(type);
+export function encodeJson(json: Buffer, type: MessageType): Buffer {
+  // A copy, because the writer's results share memory, and parts of a request are kept for long.
+  return Buffer.from(new Encoding(json).encode(type));
 }
-
-/** A request without a body is one without fields. */
-export const emptyMessage: Uint8Array = new Uint8Array(0);
 
 class Encoding {
   readonly #json: JsonCursor;
