@@ -3,7 +3,7 @@ import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { ConnectionMemory } from '../grpc/connection-memory.ts';
 import { PartialMessage, TOO_MANY_INCOMPLETE } from '../grpc/partial-message.ts';
 import { JsonMessageError } from './json-cursor.ts';
-import { JsonScanner, JsonSyntaxError } from './json-scanner.ts';
+import { isSpace, JsonScanner, JsonSyntaxError } from './json-scanner.ts';
 import { encodeJson } from './json-to-wire.ts';
 import type { MessageType } from './message-type.ts';
 
@@ -47,6 +47,7 @@ export class JsonBody {
    */
   next(): Buffer | undefined {
     return this.#refusing(() => {
+      this.#skipSpace();
       const end = this.#scanner.scan(this.#chunk, this.#at);
       const piece = this.#chunk.subarray(this.#at, end);
       this.#at = end ?? this.#chunk.length;
@@ -69,6 +70,12 @@ export class JsonBody {
     this.#partial.clear();
     this.#chunk = Buffer.alloc(0);
     this.#at = 0;
+  }
+
+  /** Places in refusals are counted from where the value begins. */
+  #skipSpace(): void {
+    if (this.#scanner.isInside) return;
+    while (isSpace(this.#chunk[this.#at] ?? 0)) this.#at++;
   }
 
   get #jsonBytesMax(): number {

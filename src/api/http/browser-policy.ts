@@ -52,8 +52,15 @@ export class BrowserPolicy {
   }
 
   #mayCall(origin: string): boolean {
-    return this.#origins.length === 0 || this.#origins.includes(origin);
+    if (this.#origins.length === 0) return true;
+    return this.#origins.includes(origin) || this.#origins.includes(withPort(origin));
   }
+}
+
+/** Browsers leave the usual port out, the flag demands one. */
+function withPort(origin: string): string {
+  if (/:\d+$/.test(origin)) return origin;
+  return origin.startsWith('https:') ? `${origin}:443` : `${origin}:80`;
 }
 
 function isJson(contentType = ''): boolean {

@@ -25,8 +25,10 @@ const FIRST_BYTES_TIMEOUT_MS = 10_000;
  * which looks after idle ones.
  */
 const FIRST_REQUEST_TIMEOUT_MS = 10_000;
-/** Time for one HTTP/1 request, from its first or the previous one's last byte to its end. */
+/** Time for the first HTTP/1 request of a connection, from its first byte to its end. */
 const HTTP_REQUEST_TIMEOUT_MS = 30_000;
+/** The same for later ones, from the answer before: clients keep connections for their next call. */
+const HTTP_NEXT_REQUEST_TIMEOUT_MS = 120_000;
 /** Time for the client to take an answer, a slow read included. */
 const HTTP_ANSWER_TIMEOUT_MS = 60_000;
 /** Request line and headers of one HTTP/1 request. */
@@ -75,8 +77,13 @@ export class ClientPort {
 
   constructor(options: ClientPortOptions) {
     this.#options = options;
-    // Our own limits of time hold: Node's would end bodies that are streams of requests.
-    this.#http = createHttpServer({ maxHeaderSize: MAX_HTTP_HEADER_BYTES, requestTimeout: 0 });
+    // Our own limits of time hold: Node's would end bodies that are streams of requests, and close
+    // connections between two calls of a client.
+    this.#http = createHttpServer({
+      maxHeaderSize: MAX_HTTP_HEADER_BYTES,
+      requestTimeout: 0,
+      keepAliveTimeout: 0,
+    });
     this.#http.maxHeadersCount = MAX_HTTP_HEADERS;
     this.#http.on('request', (request, response) => this.#requested(request, response));
     this.#http.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -291,7 +298,7 @@ export class ClientPort {
     if (this.#stopping) response.setHeader('connection', 'close');
     response.once('close', () => {
       if (socket.destroyed) return;
-      this.#limit(socket, this.#requestTimeoutMs);
+      this.#limit(socket, this.#options.httpRequestTimeoutMs ?? HTTP_NEXT_REQUEST_TIMEOUT_MS);
       const next = this.#waiting.get(socket)?.shift();
       if (next === undefined) this.#waiting.delete(socket);
       else next();

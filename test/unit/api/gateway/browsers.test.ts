@@ -85,6 +85,14 @@ describe('origins', () => {
     expect(answer.headers['access-control-allow-origin']).toBe(allowed);
   });
 
+  test('on the usual port are listed with it', async () => {
+    const port = await gateway({ corsOrigins: ['http://a.example:80', 'https://a.example:443'] });
+    const statuses = ['http://a.example', 'https://a.example', 'https://a.example:80'].map(
+      async (origin) => (await send(port, { origin, ...json })).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 200, 403]);
+  });
+
   test('that are our own need not be listed', async () => {
     const port = await gateway({ corsOrigins: [allowed] });
     expect((await send(port, { origin: port.url })).status).toBe(200);
