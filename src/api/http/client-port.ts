@@ -27,7 +27,7 @@ const FIRST_BYTES_TIMEOUT_MS = 10_000;
 const FIRST_REQUEST_TIMEOUT_MS = 10_000;
 /** Time for the first HTTP/1 request of a connection, from its first byte to its end. */
 const HTTP_REQUEST_TIMEOUT_MS = 30_000;
-/** The same for later ones, from the answer before: clients keep connections for their next call. */
+/** The same for later ones, from the answer before: clients keep connections for the next call. */
 const HTTP_NEXT_REQUEST_TIMEOUT_MS = 120_000;
 /** Time for the client to take an answer, a slow read included. */
 const HTTP_ANSWER_TIMEOUT_MS = 60_000;
