@@ -1,10 +1,11 @@
-// Generates src/gen from proto/: types, codecs, service tables, and descriptors.json.
+// Generates src/gen from proto/: types, codecs, service tables, schemas, and descriptors.json.
 //
 // Rewrites only files whose content changed, so that incremental builds stay incremental.
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
+import { schemasOf } from './schemas.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const protoFolder = join(root, 'proto');
@@ -405,6 +406,12 @@ function emitServices() {
   return `${notice}${[...used.values()].join('\n')}\n\n${parts.join('\n\n')}\n`;
 }
 
+function emitSchemas() {
+  const body = JSON.stringify(schemasOf(servicesOf()), undefined, 2);
+  const imports = "import type { Schemas } from '../base/schema.ts';";
+  return `${notice}${imports}\n\nexport const schemas: Schemas = ${body};\n`;
+}
+
 function write(name, content) {
   const path = join(outputFolder, name);
   written.add(name);
@@ -439,6 +446,7 @@ for (const [module, types] of modules) {
 }
 for (const [module, types] of modules) write(`${module}.ts`, emitModule(module, types));
 write('services.ts', emitServices());
+write('schemas.ts', emitSchemas());
 write('descriptors.json', `${JSON.stringify(protos.toJSON())}\n`);
 for (const name of readdirSync(outputFolder)) {
   if (!written.has(name)) rmSync(join(outputFolder, name), { recursive: true });

@@ -103,6 +103,7 @@ const member = section('Member', {
     ],
     ['grpc-keepalive-interval', 'duration', '2h', 'Time between pings to clients; 0 sends none.'],
     ['grpc-keepalive-timeout', 'duration', '20s', 'Time that a client has to answer a ping.'],
+    ['enable-grpc-gateway', 'boolean', 'true', 'Whether /v3/* is served as JSON.'],
   ],
   ignored: [
     ['max-wals', 'unsigned', '5', 'The log is one database, not a series of files.'],
@@ -112,7 +113,6 @@ const member = section('Member', {
     ['backend-batch-limit', 'integer', '0', 'Batches of the state database are sized inside.'],
     ['socket-reuse-port', 'boolean', 'false', 'Listeners do not share ports.'],
     ['socket-reuse-address', 'boolean', 'false', 'Node always sets SO_REUSEADDR.'],
-    ['enable-grpc-gateway', 'boolean', 'true', 'Whether /v3/* is served as JSON.'],
     ['raft-read-timeout', 'duration', '5s', 'Connections between members watch themselves.'],
     ['raft-write-timeout', 'duration', '5s', 'Connections between members watch themselves.'],
     ['feature-gates', 'string', '', 'The features of etcd behind gates have no counterpart.'],

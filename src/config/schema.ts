@@ -38,6 +38,8 @@ export interface Config {
   readonly preVote: boolean;
   readonly initialElectionTickAdvance: boolean;
 
+  /** Whether /v3/* is served as JSON. */
+  readonly grpcGateway: boolean;
   readonly maxRequestBytes: number;
   readonly maxTxnOps: number;
   readonly maxConcurrentStreams: number;

@@ -220,6 +220,7 @@ function build(
     electionMs: values.number('election-timeout'),
     preVote: values.boolean('pre-vote'),
     initialElectionTickAdvance: values.boolean('initial-election-tick-advance'),
+    grpcGateway: values.boolean('enable-grpc-gateway'),
     maxRequestBytes: values.number('max-request-bytes'),
     maxTxnOps: values.number('max-txn-ops'),
     maxConcurrentStreams: values.number('max-concurrent-streams'),

@@ -4,6 +4,7 @@
  */
 import { CLUSTER_VERSION, ETCD_VERSION, STORAGE_VERSION } from '../base/versions.ts';
 import { ClusterService } from '../api/cluster.ts';
+import { Gateway } from '../api/gateway/gateway.ts';
 import { GrpcAdapter } from '../api/grpc/adapter.ts';
 import { HealthService } from '../api/health.ts';
 import { ClientPort } from '../api/http/client-port.ts';
@@ -140,8 +141,9 @@ async function serve(
   adapter.add(Maintenance, new MaintenanceService(backend));
   adapter.add(Cluster, new ClusterService(backend));
   adapter.add(Health, health);
+  const gateway = new Gateway(adapter, clock);
   const port = new ClientPort({
-    router: httpRouter(config, dependencies, member),
+    router: httpRouter(config, dependencies, member, gateway),
     clock,
     logger: logger.child({ module: 'http' }),
     maxConcurrentStreams: adapter.maxConcurrentStreams,
@@ -150,7 +152,7 @@ async function serve(
   closing.push(async () => {
     health.stop();
     port.close();
-    await adapter.stop(stopGraceMs);
+    await Promise.all([adapter.stop(stopGraceMs), gateway.stop(stopGraceMs)]);
     port.destroy();
   });
   await listen(config, port);
@@ -175,15 +177,17 @@ async function listen(config: Config, port: ClientPort): Promise<void> {
   const separateHttp = config.listenClientHttpUrls.length > 0;
   for (const url of config.listenClientUrls) await port.listen(url, separateHttp ? 'grpc' : 'both');
   for (const url of config.listenClientHttpUrls) await port.listen(url, 'http');
-  for (const url of config.listenMetricsUrls) await port.listen(url, 'http');
+  for (const url of config.listenMetricsUrls) await port.listen(url, 'metrics');
 }
 
 function httpRouter(
   config: Config,
   { clock, logger, metrics }: MemberDependencies,
   member: ServerMember,
+  gateway: Gateway,
 ): HttpRouter {
   return new HttpRouter({
+    ...(config.grpcGateway ? { gateway } : {}),
     health: new HealthEndpoints(serverHealth(member), clock, logger, metrics),
     logger: logger.child({ module: 'http' }),
     versions: () => ({

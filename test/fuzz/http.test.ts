@@ -182,7 +182,8 @@ describe('requests over HTTP/1.1', () => {
         end: () => resolve(answered),
       };
       const headers = { host, origin };
-      router.handle({ method, url, headers, resume: quiet } as never, response as never);
+      const place = { time: { restart: quiet, lift: quiet }, isMetricsOnly: false };
+      router.handle({ method, url, headers, resume: quiet } as never, response as never, place);
     });
     expect(failures).toEqual([]);
     expect([200, 404, 405, 421]).toContain(status);

@@ -1,4 +1,5 @@
 /** A client port on loopback with handlers of the test's choice. */
+import { Gateway } from '../../src/api/gateway/gateway.ts';
 import { GrpcAdapter, type GrpcAdapterOptions } from '../../src/api/grpc/adapter.ts';
 import { ClientPort, type ClientPortOptions } from '../../src/api/http/client-port.ts';
 import { HealthEndpoints, type ServerHealth } from '../../src/api/http/health.ts';
@@ -51,6 +52,7 @@ export class ApiPort {
   readonly logger = new RecordingLogger();
   readonly metrics = new PrometheusMetrics();
   readonly adapter: GrpcAdapter;
+  readonly gateway: Gateway;
   readonly clientPort: ClientPort;
   port = 0;
 
@@ -67,7 +69,9 @@ export class ApiPort {
       clock: systemClock,
       ...options.grpc,
     });
+    this.gateway = new Gateway(this.adapter, systemClock);
     const router = new HttpRouter({
+      gateway: this.gateway,
       health: new HealthEndpoints(
         { ...healthyServer, ...options.health },
         systemClock,
@@ -108,7 +112,7 @@ export class ApiPort {
 
   async stop(graceMs = 0): Promise<void> {
     this.clientPort.close();
-    await this.adapter.stop(graceMs);
+    await Promise.all([this.adapter.stop(graceMs), this.gateway.stop(graceMs)]);
     this.clientPort.destroy();
   }
 

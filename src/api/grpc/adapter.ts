@@ -1,13 +1,7 @@
 /** Serves handlers over gRPC: the only file of the API that imports grpc-js's server. */
 import { isUtf8 } from 'node:buffer';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type {
-  ConnectionInjector,
-  handleBidiStreamingCall,
-  handleServerStreamingCall,
-  ServerDuplexStream,
-  ServerWritableStream,
-} from '@grpc/grpc-js';
+import type { ConnectionInjector } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { buffer } from '../../base/bytes.ts';
@@ -20,11 +14,12 @@ import { Turns } from '../turns.ts';
 import type { BidiHandler, CallContext, ServerStreamHandler, UnaryHandler } from '../handler.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
-import type { MemoryLimits } from './connection-memory.ts';
+import type { MemoryLimits, SessionMemory } from './connection-memory.ts';
 import { Sessions } from './grpc-js-internals.ts';
 import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
+import type { StreamCall, StreamMethod } from './stream-method.ts';
 import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
 import { isGrpcRequest, refuseStream, UnaryCall, type UnaryMethod } from './unary-call.ts';
 
@@ -124,8 +119,8 @@ export class GrpcAdapter {
   readonly #maxMessageBytes: number;
   /** Methods with one message each way, by path. */
   readonly #unaryMethods = new Map<string, UnaryMethod>();
-  /** Paths of methods with streams, which grpc-js serves. */
-  readonly #streamPaths = new Set<string>();
+  /** Methods with streams, which grpc-js serves, by path. */
+  readonly #streamMethods = new Map<string, StreamMethod>();
 
   constructor(options: GrpcAdapterOptions) {
     this.#options = options;
@@ -180,6 +175,27 @@ export class GrpcAdapter {
     }
   }
 
+  /** The method with one message each way at a path, for calls that come otherwise. */
+  unaryMethod(path: string): UnaryMethod | undefined {
+    return this.#unaryMethods.get(path);
+  }
+
+  /** The method with streams at a path, for calls that come otherwise. */
+  streamMethod(path: string): StreamMethod | undefined {
+    return this.#streamMethods.get(path);
+  }
+
+  /** Why a call of a path is refused that has no method. */
+  refusalOf(path: string): StatusObject {
+    const details = unknownMethodText(path, this.#services);
+    return { code: StatusCode.unimplemented, details };
+  }
+
+  /** A share of the memory of all connections for one that comes otherwise. */
+  openMemory(close: () => void): SessionMemory {
+    return this.#sessions.openMemory(close);
+  }
+
   /** Memory of answers that are being made or not sent yet. */
   get unsentBytes(): number {
     return this.#sessions.unsentBytes;
@@ -210,31 +226,28 @@ export class GrpcAdapter {
       const details = `Received a HEADERS frame with :method ${name} which should be POST`;
       refuseStream(stream, { httpStatus: METHOD_NOT_ALLOWED, code: StatusCode.internal, details });
     } else if (method !== undefined) new UnaryCall(stream, headers, method);
-    else if (this.#streamPaths.has(path)) return false;
-    else {
-      const details = unknownMethodText(path, this.#services);
-      refuseStream(stream, { code: StatusCode.unimplemented, details });
-    }
+    else if (this.#streamMethods.has(path)) return false;
+    else refuseStream(stream, this.refusalOf(path));
     return true;
   }
 
   #register(service: string, method: Method, handler: unknown): void {
-    const { name, path } = method;
-    if (method.requestStream) {
-      const metrics = this.#metrics.forMethod(kindOf(method), service, name);
-      const func = this.#bidi(method, handler as BidiHandler<unknown, unknown>, metrics);
-      this.#streamPaths.add(path);
-      this.#server.register(path, func, toBuffer, this.#decoder(method), 'bidi');
-    } else if (method.responseStream) {
-      const metrics = this.#metrics.forMethod(kindOf(method), service, name);
-      const func = this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
-      this.#streamPaths.add(path);
-      this.#server.register(path, func, toBuffer, this.#decoder(method), 'serverStream');
-    } else {
-      const metrics = this.#metrics.forMethod(kindOf(method), service, name);
+    const { name, path, requestStream, responseStream } = method;
+    const metrics = this.#metrics.forMethod(kindOf(method), service, name);
+    if (!requestStream && !responseStream) {
       const unary = this.#unary(method, handler as UnaryHandler<unknown, unknown>, metrics);
       this.#unaryMethods.set(path, unary);
+      return;
     }
+    const decode = this.#decoder(method);
+    const serve = requestStream
+      ? this.#bidi(method, handler as BidiHandler<unknown, unknown>, metrics)
+      : this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
+    const maxMessageBytes = this.#maxMessageBytes;
+    this.#streamMethods.set(path, { requestStream, maxMessageBytes, decode, serve });
+    const func = (call: StreamCall & { readonly request?: unknown }): void =>
+      serve(call, this.#sessions.memoryOfCall(call).answers, call.request);
+    this.#server.register(path, func, toBuffer, decode, requestStream ? 'bidi' : 'serverStream');
   }
 
   #decoder(method: Method): (bytes: Buffer) => unknown {
@@ -324,12 +337,11 @@ export class GrpcAdapter {
     method: Method,
     handler: ServerStreamHandler<unknown, unknown>,
     metrics: MethodMetrics,
-  ): handleServerStreamingCall<unknown, Bytes> {
-    return (call: ServerWritableStream<unknown, Bytes>) => {
-      const { request } = call;
+  ): StreamMethod['serve'] {
+    return (call, memory, request) => {
       metrics.started.increment();
       metrics.messagesReceived.increment();
-      const context = new GrpcCallContext(call, this.#sessions.memoryOfCall(call).answers);
+      const context = new GrpcCallContext(call, memory);
       const writer = new ResponseWriter(call, this.#metrics.sentBytes, context.memory);
       call.once('cancelled', () => writer.abandon());
       if (request instanceof Malformed) {
@@ -344,10 +356,10 @@ export class GrpcAdapter {
     method: Method,
     handler: BidiHandler<unknown, unknown>,
     metrics: MethodMetrics,
-  ): handleBidiStreamingCall<unknown, Bytes> {
-    return (call: ServerDuplexStream<unknown, Bytes>) => {
+  ): StreamMethod['serve'] {
+    return (call, memory) => {
       metrics.started.increment();
-      const context = new GrpcCallContext(call, this.#sessions.memoryOfCall(call).answers);
+      const context = new GrpcCallContext(call, memory);
       const writer = new ResponseWriter(call, this.#metrics.sentBytes, context.memory);
       const requests = new RequestQueue<unknown>(call);
       call.on('data', (request: unknown) => {

@@ -1,12 +1,16 @@
 /** What a handler may know of its call, made cheaply: most calls never ask. */
-import type { Metadata } from '@grpc/grpc-js';
 import type { CallContext } from '../handler.ts';
 import { CallMemory } from './call-memory.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 
+/** The part of a call's metadata that is needed here. */
+export interface CallMetadata {
+  get(name: string): readonly (string | Buffer)[];
+}
+
 /** The part of a grpc-js server call that is needed here. */
 export interface CancellableCall {
-  readonly metadata: Metadata;
+  readonly metadata: CallMetadata;
   readonly cancelled: boolean;
   once(event: 'cancelled', listener: () => void): unknown;
 }

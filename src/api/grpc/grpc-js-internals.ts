@@ -169,7 +169,7 @@ export class Sessions {
     const closing = (heldBytes: number): void => access.closingFor(heldBytes);
     this.#requests = new MemoryBudget({ limits: access.requestLimits, clock, closing });
     this.#answers = new MemoryBudget({ limits: access.answerLimits, clock, closing });
-    this.#lost = this.#openMemory(() => {});
+    this.#lost = this.openMemory(() => {});
     patchCalls();
     const http2Servers = [...((server as unknown as ServerInternals).http2Servers?.keys() ?? [])];
     const [http2Server] = http2Servers;
@@ -199,7 +199,8 @@ export class Sessions {
     timer.cancel();
   }
 
-  #openMemory(close: () => void): SessionMemory {
+  /** Memory for a connection that ends itself when it must close; it is told of the end. */
+  openMemory(close: () => void): SessionMemory {
     return { requests: this.#requests.open(close), answers: this.#answers.open(close) };
   }
 
@@ -225,7 +226,7 @@ export class Sessions {
 
   #opened(session: ServerHttp2Session, access: Http2Access): void {
     this.#open.add(session);
-    const memory = this.#openMemory(() => session.destroy());
+    const memory = this.openMemory(() => session.destroy());
     this.#memory.set(session, memory);
     session.once('close', () => {
       this.#open.delete(session);

@@ -15,6 +15,11 @@ import { timeoutMsOf } from './deadline.ts';
 import { PartialMessage, PREFIX_BYTES, TOO_MANY_INCOMPLETE } from './partial-message.ts';
 import type { StatusObject } from './status.ts';
 
+/** What a handler may know of its call, and what serves the call knows of its answer's memory. */
+export interface UnaryContext extends CallContext {
+  readonly memory: CallMemory;
+}
+
 /** How the adapter serves a method; every function is called at most once for each call. */
 export interface UnaryMethod {
   readonly clock: Clock;
@@ -23,7 +28,7 @@ export interface UnaryMethod {
   /** Of the connection on which a call came. */
   memoryOf(stream: ServerHttp2Stream): SessionMemory;
   /** Decodes and handles the message. May throw or reject. */
-  handle(message: Uint8Array, context: UnaryCall): Promise<Uint8Array>;
+  handle(message: Uint8Array, context: UnaryContext): Promise<Uint8Array>;
   statusOf(error: unknown): StatusObject;
   started(): void;
   ended(code: StatusCode, sentBytes: number): void;
@@ -67,7 +72,7 @@ function onWantTrailers(this: Stream): void {
 /** A failed stream is closed as well, which says it all. */
 function onError(): void {}
 
-export class UnaryCall implements CallContext {
+export class UnaryCall implements UnaryContext {
   readonly #stream: Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #method: UnaryMethod;

@@ -25,8 +25,10 @@ const FIRST_BYTES_TIMEOUT_MS = 10_000;
  * which looks after idle ones.
  */
 const FIRST_REQUEST_TIMEOUT_MS = 10_000;
-/** Time for one HTTP/1 request, from its first or the previous one's last byte to its end. */
+/** Time for the first HTTP/1 request of a connection, from its first byte to its end. */
 const HTTP_REQUEST_TIMEOUT_MS = 30_000;
+/** The same for later ones, from the answer before: clients keep connections for the next call. */
+const HTTP_NEXT_REQUEST_TIMEOUT_MS = 120_000;
 /** Time for the client to take an answer, a slow read included. */
 const HTTP_ANSWER_TIMEOUT_MS = 60_000;
 /** Request line and headers of one HTTP/1 request. */
@@ -34,13 +36,13 @@ const MAX_HTTP_HEADER_BYTES = 16 * 1024;
 const MAX_HTTP_HEADERS = 100;
 /** Requests that a client may send ahead of the answers; no known client sends any. */
 const MAX_PIPELINED_REQUESTS = 32;
-/** Plain connections at a time: probes and scrapers need few, and gRPC must not run out. */
-const MAX_HTTP_CONNECTIONS = 1_000;
+/** Plain connections at a time: watches of the gateway have their own; gRPC must not run out. */
+const MAX_HTTP_CONNECTIONS = 10_000;
 /** Connections of both kinds at a time. */
 const MAX_CONNECTIONS = 100_000;
 
-/** What a port serves. */
-export type PortProtocols = 'both' | 'grpc' | 'http';
+/** What a port serves; `metrics` is plain HTTP without the gateway. */
+export type PortProtocols = 'both' | 'grpc' | 'http' | 'metrics';
 
 export interface ClientPortOptions {
   readonly router: HttpRouter;
@@ -54,6 +56,7 @@ export interface ClientPortOptions {
   readonly firstBytesTimeoutMs?: number;
   readonly firstRequestTimeoutMs?: number;
   readonly httpRequestTimeoutMs?: number;
+  readonly httpAnswerTimeoutMs?: number;
 }
 
 export class ClientPort {
@@ -65,6 +68,8 @@ export class ClientPort {
   readonly #timers = new WeakMap<Socket, Timer>();
   /** Ends of those HTTP/2 connections that are opening. */
   readonly #leaves = new Map<Socket, () => void>();
+  /** Connections of ports for metrics. */
+  readonly #metricsOnly = new WeakSet<Socket>();
   /** Requests of a connection that wait for the answer to the one before them. */
   readonly #waiting = new WeakMap<Socket, (() => void)[]>();
   #httpConnections = 0;
@@ -72,7 +77,13 @@ export class ClientPort {
 
   constructor(options: ClientPortOptions) {
     this.#options = options;
-    this.#http = createHttpServer({ maxHeaderSize: MAX_HTTP_HEADER_BYTES });
+    // Our own limits of time hold: Node's would end bodies that are streams of requests, and close
+    // connections between two calls of a client.
+    this.#http = createHttpServer({
+      maxHeaderSize: MAX_HTTP_HEADER_BYTES,
+      requestTimeout: 0,
+      keepAliveTimeout: 0,
+    });
     this.#http.maxHeadersCount = MAX_HTTP_HEADERS;
     this.#http.on('request', (request, response) => this.#requested(request, response));
     this.#http.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -141,7 +152,7 @@ export class ClientPort {
       if (!isHttp2) {
         socket.unshift(bytes);
         this.#toHttp(socket, protocols);
-      } else if (protocols === 'http' || this.#stopping) {
+      } else if (protocols === 'http' || protocols === 'metrics' || this.#stopping) {
         socket.destroy();
       } else {
         this.#open(socket, bytes);
@@ -255,6 +266,7 @@ export class ClientPort {
       socket.destroy();
       return;
     }
+    if (protocols === 'metrics') this.#metricsOnly.add(socket);
     this.#httpConnections++;
     socket.once('close', () => {
       this.#httpConnections--;
@@ -280,16 +292,21 @@ export class ClientPort {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
-    this.#limit(socket, HTTP_ANSWER_TIMEOUT_MS);
+    const restart = (): void =>
+      this.#limit(socket, this.#options.httpAnswerTimeoutMs ?? HTTP_ANSWER_TIMEOUT_MS);
+    restart();
     if (this.#stopping) response.setHeader('connection', 'close');
     response.once('close', () => {
       if (socket.destroyed) return;
-      this.#limit(socket, this.#requestTimeoutMs);
+      this.#limit(socket, this.#options.httpRequestTimeoutMs ?? HTTP_NEXT_REQUEST_TIMEOUT_MS);
       const next = this.#waiting.get(socket)?.shift();
       if (next === undefined) this.#waiting.delete(socket);
       else next();
     });
-    this.#options.router.handle(request, response);
+    this.#options.router.handle(request, response, {
+      isMetricsOnly: this.#metricsOnly.has(socket),
+      time: { restart, lift: () => this.#clear(socket) },
+    });
   }
 
   get #firstBytesTimeoutMs(): number {

@@ -1,7 +1,10 @@
 /** Plain HTTP for people, probes and Prometheus. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { quote } from '../../base/go-values.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { HttpAnswer } from './answer.ts';
+import { isGatewayPath, type Gateway } from '../gateway/gateway.ts';
+import type { AnswerTime, HttpAnswer } from './answer.ts';
+import { BrowserPolicy } from './browser-policy.ts';
 import type { HealthEndpoints } from './health.ts';
 
 /** As GET /version tells them; undefined while they are not known. */
@@ -17,6 +20,8 @@ export interface HttpRouterOptions {
   versions(): Versions;
   /** The exposition of all metrics with its content type. */
   scrape(): Promise<{ readonly contentType: string; readonly text: string }>;
+  /** Serves /v3/*; without it there is no such path. */
+  readonly gateway?: Gateway | undefined;
   /** Origins that browsers may call from; empty means all. */
   readonly corsOrigins: readonly string[];
   /** Host names that a request may carry; empty means all. */
@@ -29,47 +34,89 @@ const notFound: HttpAnswer = {
   body: '404 page not found\n',
 };
 
+/** The words of etcd: operators look for them. */
+function hostRefusal(host: string): HttpAnswer {
+  const body = `
+etcd received your request, but the Host header was unrecognized.
+
+To fix this, choose one of the following options:
+- Enable TLS, then any HTTPS request will be allowed.
+- Add the hostname you want to use to the whitelist in settings.
+  - e.g. etcd --host-whitelist ${quote(host)}
+
+This requirement has been added to help prevent "DNS Rebinding" attacks (CVE-2018-5702).
+
+`;
+  return { ...notFound, status: 421, body };
+}
+
 function hostName(host: string): string {
   return host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1');
 }
 
+/** What else there is to know of a request. */
+export interface RequestPlace {
+  readonly time: AnswerTime;
+  /** Whether it came where only health and metrics are served. */
+  readonly isMetricsOnly: boolean;
+}
+
 export class HttpRouter {
   readonly #options: HttpRouterOptions;
+  readonly #browsers: BrowserPolicy;
 
   constructor(options: HttpRouterOptions) {
     this.#options = options;
+    this.#browsers = new BrowserPolicy(options.corsOrigins);
   }
 
   /** Answers any request; never throws. */
-  handle(request: IncomingMessage, response: ServerResponse): void {
+  handle(request: IncomingMessage, response: ServerResponse, place: RequestPlace): void {
+    const url = request.url ?? '';
+    const end = url.indexOf('?');
+    const path = end < 0 ? url : url.slice(0, end);
+    const gateway = place.isMetricsOnly ? undefined : this.#options.gateway;
+    const refusal = this.#hostRefusal(request);
+    const cors = refusal === undefined ? this.#browsers.headers(request) : {};
+    const isForGateway = gateway !== undefined && isGatewayPath(path);
+    if (refusal === undefined && isForGateway && request.method !== 'OPTIONS') {
+      for (const [name, value] of Object.entries(cors)) response.setHeader(name, value);
+      const foreign = this.#browsers.refusal(request);
+      if (foreign === undefined) gateway.handle(path, request, response, place.time);
+      else gateway.refuse(request, response, foreign);
+      return;
+    }
     // A body has no meaning here, but must be read for the connection to go on.
     request.resume();
-    this.#answer(request)
+    const query = new URLSearchParams(end < 0 ? '' : url.slice(end + 1));
+    (refusal === undefined
+      ? this.#answer(request.method ?? '', path, query)
+      : Promise.resolve(refusal)
+    )
       .catch((error: unknown) => {
-        this.#options.logger.error({ error, url: request.url }, 'HTTP request failed');
+        this.#options.logger.error({ error, url }, 'HTTP request failed');
         return { ...notFound, status: 500, body: 'internal error\n' };
       })
-      .then((answer) => send(request, response, answer, this.#corsHeaders(request)))
+      .then((answer) => send(request, response, answer, cors))
       .catch((error: unknown) => {
         this.#options.logger.debug({ error }, 'HTTP answer could not be sent');
       });
   }
 
-  async #answer(request: IncomingMessage): Promise<HttpAnswer> {
-    const { hostWhitelist, health } = this.#options;
-    const host = hostName(request.headers.host ?? '');
-    if (hostWhitelist.length > 0 && !hostWhitelist.includes(host)) {
-      return { ...notFound, status: 421, body: `misdirected request: host ${host} not allowed\n` };
-    }
-    const method = request.method ?? '';
+  /** Why a request is refused for the name under which it came, if it is. */
+  #hostRefusal({ headers }: IncomingMessage): HttpAnswer | undefined {
+    const { hostWhitelist } = this.#options;
+    const host = hostName(headers.host ?? '');
+    if (hostWhitelist.length === 0 || hostWhitelist.includes(host)) return undefined;
+    this.#options.logger.warn({ host }, 'rejecting HTTP request to prevent DNS rebinding attacks');
+    return hostRefusal(host);
+  }
+
+  async #answer(method: string, path: string, query: URLSearchParams): Promise<HttpAnswer> {
     if (method === 'OPTIONS') return { status: 200, headers: {}, body: '' };
-    const url = request.url ?? '';
-    const end = url.indexOf('?');
-    const path = end < 0 ? url : url.slice(0, end);
-    const query = new URLSearchParams(end < 0 ? '' : url.slice(end + 1));
     if (path === '/version') return this.#version(method);
     if (path === '/metrics') return await this.#scrape();
-    return (await health.answer(method, path, query)) ?? notFound;
+    return (await this.#options.health.answer(method, path, query)) ?? notFound;
   }
 
   #version(method: string): HttpAnswer {
@@ -95,18 +142,6 @@ export class HttpRouter {
   async #scrape(): Promise<HttpAnswer> {
     const { contentType, text } = await this.#options.scrape();
     return { status: 200, headers: { 'content-type': contentType }, body: text };
-  }
-
-  #corsHeaders(request: IncomingMessage): Record<string, string> {
-    const { corsOrigins } = this.#options;
-    const origin = request.headers.origin ?? '';
-    const allowed = corsOrigins.length === 0 ? '*' : corsOrigins.includes(origin) ? origin : '';
-    if (allowed === '') return {};
-    return {
-      'access-control-allow-methods': 'POST, GET, OPTIONS, PUT, DELETE',
-      'access-control-allow-origin': allowed,
-      'access-control-allow-headers': 'accept, content-type, authorization',
-    };
   }
 }
 

@@ -59,6 +59,7 @@ describe('defaults', () => {
       electionMs: 1000,
       preVote: true,
       initialElectionTickAdvance: true,
+      grpcGateway: true,
       maxRequestBytes: 1_572_864,
       maxTxnOps: 128,
       maxConcurrentStreams: 4_294_967_295,

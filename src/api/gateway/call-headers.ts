@@ -1,0 +1,49 @@
+/** What a request's headers say of the call (grpc-gateway: runtime/context.go). */
+import type { IncomingMessage } from 'node:http';
+import type { CallMetadata } from '../grpc/call-context.ts';
+
+/** HTTP headers that begin so are the call's metadata. */
+const metadataPrefix = 'grpc-metadata-';
+
+/** Printable ASCII: other values cannot be metadata, and are left out. */
+const isText = (value: string): boolean => /^[ -~]*$/.test(value);
+
+/** The metadata that a call over gRPC would have. */
+export class HeaderMetadata implements CallMetadata {
+  readonly #headers: NodeJS.Dict<string[]>;
+
+  constructor({ headersDistinct }: IncomingMessage) {
+    this.#headers = headersDistinct;
+  }
+
+  get(name: string): readonly string[] {
+    const key = name.toLowerCase();
+    const plain = key === 'authorization' ? (this.#headers[key] ?? []) : [];
+    return [...plain, ...(this.#headers[metadataPrefix + key] ?? [])].filter(isText);
+  }
+}
+
+const unitMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+/** Node's timers end here. No call is open for 24 days. */
+const timerMsMax = 2 ** 31 - 1;
+
+/**
+ * Milliseconds until the deadline that the header Grpc-Timeout sets; Infinity if there is none, or
+ * one too far to matter; undefined if the header is malformed.
+ */
+export function timeoutMsOf({ headers }: IncomingMessage): number | undefined {
+  const header = headers['grpc-timeout'];
+  if (header === undefined || header === '') return Infinity;
+  const match = typeof header === 'string' ? /^([+-]?\d+)([HMSmun])$/.exec(header) : null;
+  if (match === null) return undefined;
+  const ms = Number(match[1]) * (unitMs[match[2] ?? ''] ?? NaN);
+  if (ms === 0 || ms > timerMsMax) return Infinity;
+  return Math.max(ms, 0);
+}

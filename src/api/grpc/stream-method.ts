@@ -1,0 +1,21 @@
+/** How the adapter serves a method with streams, whoever carries them: grpc-js or the gateway. */
+import type { CancellableCall } from './call-context.ts';
+import type { ConnectionMemory } from './connection-memory.ts';
+import type { WritableCall } from './response-writer.ts';
+
+/** The part of a grpc-js stream call that is needed. */
+export interface StreamCall extends CancellableCall, WritableCall {
+  on(event: 'data', listener: (request: unknown) => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
+  pause(): unknown;
+  resume(): unknown;
+}
+
+export interface StreamMethod {
+  /** Whether requests come as `data` of the call; else the only one is given with it. */
+  readonly requestStream: boolean;
+  readonly maxMessageBytes: number;
+  /** What {@link serve} takes for a message, even for a malformed one. */
+  decode(message: Buffer): unknown;
+  serve(call: StreamCall, memory: ConnectionMemory, request?: unknown): void;
+}
