@@ -4,7 +4,7 @@
 /** Folders of src from the bottom up; folders in one row are siblings. */
 const layers = [
   ['base', 'gen'],
-  ['raft'],
+  ['raft', 'bbolt'],
   ['storage'],
   ['mvcc', 'lease', 'auth', 'cluster'],
   ['apply', 'transport'],
