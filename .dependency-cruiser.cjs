@@ -7,7 +7,7 @@ const layers = [
   ['raft', 'bbolt'],
   ['storage'],
   ['mvcc', 'lease', 'auth', 'cluster'],
-  ['apply', 'transport'],
+  ['apply', 'transport', 'schema'],
   ['server'],
   ['api'],
   ['daemon', 'config', 'telemetry'],

@@ -15,6 +15,7 @@ const replayable = [
   'cluster',
   'apply',
   'transport',
+  'schema',
   'server',
   'api',
 ];
