@@ -44,7 +44,9 @@ async function save({ operands, flags }: CommandLine, session: Session): Promise
 /** A file of that name is only there once it is whole and durable. Returns the server's version. */
 async function writeFile(path: string, pieces: AsyncIterable<SnapshotResponse>): Promise<string> {
   const partial = `${path}.part`;
-  const file = await open(partial, 'w', privateMode);
+  const file = await open(partial, 'w', privateMode).catch((error: unknown) => {
+    throw new Error(`could not open ${partial} (open ${partial}: ${systemErrorText(error)})`);
+  });
   try {
     let version: string;
     try {
