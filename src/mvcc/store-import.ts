@@ -8,6 +8,7 @@ import type { KeyValue } from '../gen/kv.ts';
 import { keyValueSize, writeKeyValue } from './key-value.ts';
 import { headerSize, writeHeader } from './record.ts';
 import {
+  compactedGapsMax,
   firstRevision,
   maxChangesPerTransaction,
   neverCompacted,
@@ -21,6 +22,9 @@ import { recordOverheadBytes } from './store-state.ts';
 export class StoreImportError extends Error {
   override readonly name = 'StoreImportError';
 }
+
+/** Leaves as many to come: revisions are counted exactly up to twice this one. */
+const revisionMax = 2 ** 52;
 
 export interface ImportedRevision {
   readonly main: number;
@@ -70,6 +74,8 @@ export class StoreImport {
   /** The first change of it, which says what all of them supersede, and the last one so far. */
   #first: Pending | undefined;
   #last: Pending | undefined;
+  /** Changes missing among those of the revision so far. */
+  #gaps = 0;
   #superseded = 0;
   #tombstoneBytes = 0;
   #previousTombstoneBytes = 0;
@@ -119,10 +125,12 @@ export class StoreImport {
     let revision = Math.max(this.#main, firstRevision);
     if (bump > 0) {
       revision += bump;
-      if (!Number.isSafeInteger(revision)) refuse(`revision ${revision} is too large`);
-      this.#compacted = revision;
-      this.#fill(revision);
+      if (revision <= revisionMax) {
+        this.#compacted = revision;
+        this.#fill(revision);
+      }
     }
+    if (revision > revisionMax) refuse(`revision ${revision} is too large`);
     this.#put(
       storeMetaKey,
       encodeStoreMeta({
@@ -149,13 +157,17 @@ export class StoreImport {
     const next = Math.max(this.#main, this.#compacted, firstRevision) + 1;
     if (main > this.#compacted && main !== next) refuse(`revision ${next} is missing`);
     this.#main = main;
+    this.#gaps = 0;
   }
 
   /** Compactions leave gaps among the changes of a revision, but not after themselves. */
   #checkSub(sub: number): void {
     const next = this.#last === undefined ? 0 : this.#last.sub + 1;
-    const inOrder = this.#main > this.#compacted ? sub === next : sub >= next;
-    if (inOrder && sub < maxChangesPerTransaction) return;
+    const gap = sub - next;
+    this.#gaps += gap;
+    const inOrder = gap === 0 || (this.#main <= this.#compacted && gap > 0);
+    const readable = this.#main !== this.#compacted || this.#gaps <= compactedGapsMax;
+    if (inOrder && readable && sub < maxChangesPerTransaction) return;
     refuse(`revision ${this.#main}.${sub} comes where ${this.#main}.${next} should`);
   }
 

@@ -278,7 +278,9 @@ describe('a database from elsewhere', () => {
     ['revision 4 is missing', { key: [put(3, 0), put(5, 0)], ...compacted(3) }],
     ['revision 2.1 comes where 2.0 should', { key: [put(2, 1)] }],
     ['revision 2.2 comes where 2.1 should', { key: [put(2, 0), put(2, 2)] }],
+    ['revision 3.2000000 comes where 3.0 should', { key: [put(3, 2_000_000)], ...compacted(3) }],
     ['revision 1 is out of order', { key: [put(1, 0)] }],
+    [`revision ${2 ** 53 - 1} is too large`, { key: [], ...compacted(2 ** 53 - 1) }],
     [
       'revision 2.0 has a key with create revision 2, mod revision 7 and version 1',
       { key: [put(2, 0, { modRevision: 7 })] },
