@@ -224,6 +224,15 @@ describe('the database of a state', () => {
     ]);
   });
 
+  test('is not made where a kind of record would be lost', async () => {
+    const { lease, alarm, authUser, authRole, auth, removedMember } = stateKeys;
+    for (const prefix of [lease, alarm, authUser, authRole, auth, removedMember]) {
+      const { backend } = historyOf(2, 5);
+      backend.put(`${prefix}1`, utf8('record'));
+      await expect(exported(backend)).rejects.toThrow(`begin with ${prefix} have no bucket`);
+    }
+  });
+
   test('is given up when nobody wants it any more', async () => {
     const { backend } = historyOf(5, 200);
     let closed = 0;
