@@ -7,6 +7,7 @@ import tseslint from 'typescript-eslint';
  * simulator can replay a run from its seed. Anything else that differs between runs is banned.
  */
 const replayable = [
+  'bbolt',
   'storage',
   'mvcc',
   'lease',
@@ -14,6 +15,7 @@ const replayable = [
   'cluster',
   'apply',
   'transport',
+  'schema',
   'server',
   'api',
 ];

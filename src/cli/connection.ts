@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { ClientOptions } from '../client/index.ts';
 import { ExitCode, ExitError, badArguments } from './exit.ts';
+import { systemErrorText } from './failure.ts';
 import type { FlagValues } from './flags.ts';
 import { quote } from './go-text.ts';
 import type { Terminal } from './terminal.ts';
@@ -30,20 +31,12 @@ function checkFiles(flags: FlagValues): void {
   }
 }
 
-const systemErrors: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file or directory',
-  EACCES: 'permission denied',
-  EISDIR: 'is a directory',
-  ENOTDIR: 'not a directory',
-};
-
 function readFile(path: string): Uint8Array | undefined {
   if (path === '') return undefined;
   try {
     return readFileSync(path);
   } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    throw badArguments(`open ${path}: ${systemErrors[code] ?? message}`);
+    throw badArguments(`open ${path}: ${systemErrorText(error)}`);
   }
 }
 

@@ -7,6 +7,20 @@ interface CallFailure {
   readonly cause?: unknown;
 }
 
+const systemErrors: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  EISDIR: 'is a directory',
+  ENOTDIR: 'not a directory',
+  ENOSPC: 'no space left on device',
+};
+
+/** The system's words for what it refused, as Go prints them. */
+export function systemErrorText(error: unknown): string {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return systemErrors[code] ?? message;
+}
+
 /** Any error of the client, without loading it only to ask. */
 function callFailure(error: unknown): CallFailure | undefined {
   const isOne = error instanceof Error && typeof (error as { code?: unknown }).code === 'number';

@@ -8,6 +8,7 @@ import { endpointCommand } from './commands/endpoint.ts';
 import { getCommand } from './commands/get.ts';
 import { memberCommand } from './commands/member.ts';
 import { putCommand } from './commands/put.ts';
+import { snapshotCommand } from './commands/snapshot.ts';
 import { txnCommand } from './commands/txn.ts';
 import { versionCommand } from './commands/version.ts';
 import { watchCommand } from './commands/watch.ts';
@@ -41,6 +42,7 @@ export const program: CommandDefinition = {
     compactionCommand,
     memberCommand,
     endpointCommand,
+    snapshotCommand,
     versionCommand,
     completionCommand,
   ],

@@ -10,6 +10,7 @@ import {
   type MemberListResponse,
   type PutResponse,
   type RangeResponse,
+  type SnapshotResponse,
   StatusRequest,
   type StatusResponse,
   type TxnResponse,
@@ -30,6 +31,7 @@ import {
   rangeRequest,
   txnRequest,
 } from './requests.ts';
+import { snapshotStream } from './snapshot-stream.ts';
 import { StreamWatcher, type WatchOptions, type Watcher } from './watcher.ts';
 
 export interface GetOptions extends CallOptions {
@@ -164,6 +166,14 @@ export class Client implements AsyncDisposable {
   ): Promise<HashKVResponse> {
     const message = HashKVRequest.create(request);
     return this.#caller.unaryAt(endpoint, Maintenance.methods.hashKv, message, options);
+  }
+
+  /**
+   * The state of one member in pieces: a database of etcd, and behind it, as the last piece, its
+   * SHA-256. Without a `timeoutMs` it takes as long as it takes. See {@link at} for which member.
+   */
+  snapshot(options: CallOptions = {}): AsyncGenerator<SnapshotResponse, undefined, undefined> {
+    return snapshotStream(this.#caller, options);
   }
 
   /** A client with the same options for one endpoint. It closes with this one at the latest. */

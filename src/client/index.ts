@@ -37,6 +37,7 @@ export {
   RequestOp,
   ResponseHeader,
   ResponseOp,
+  SnapshotResponse,
   SortOrder,
   SortTarget,
   StatusRequest,

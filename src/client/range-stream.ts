@@ -4,7 +4,8 @@ import type { RangeRequest, RangeResponse } from '../gen/rpc.ts';
 import { KV } from '../gen/services.ts';
 import type { CallScope } from './call-scope.ts';
 import type { Caller } from './caller.ts';
-import { ClientError, fromGrpc, isServiceError } from './errors.ts';
+import { answers } from './answers.ts';
+import { ClientError } from './errors.ts';
 import type { CallOptions } from './options.ts';
 import { backoffMs, isSafeRetry, isUnsent, triesMax } from './retry.ts';
 
@@ -85,32 +86,20 @@ class RangePieces {
       scope,
       this.#options.hasLeader,
     );
-    const { stream } = open;
-    const cancel = (): void => stream.cancel();
-    signal.addEventListener('abort', cancel);
-    if (signal.aborted) cancel();
-    // The error of a call that is cancelled at the end has nobody to tell.
-    stream.on('error', () => undefined);
     try {
-      for await (const { rangeResponse } of stream as AsyncIterable<{
-        rangeResponse: RangeResponse | undefined;
-      }>) {
+      for await (const { rangeResponse } of answers(open.stream, signal)) {
         if (rangeResponse === undefined) continue;
         this.begun = true;
         if (!this.#limited) scope.unlimited();
         yield rangeResponse;
       }
       return undefined;
-    } catch (thrown) {
-      signal.throwIfAborted();
-      if (!isServiceError(thrown)) throw thrown;
-      const error = fromGrpc(thrown);
-      this.tokenRefused = this.#caller.streamFailed(open, error);
-      this.hopeless = !open.connected && isUnsent(error);
+    } catch (error) {
+      if (!signal.aborted && error instanceof ClientError) {
+        this.tokenRefused = this.#caller.streamFailed(open, error);
+        this.hopeless = !open.connected && isUnsent(error);
+      }
       throw error;
-    } finally {
-      signal.removeEventListener('abort', cancel);
-      stream.cancel();
     }
   }
 }

@@ -130,7 +130,7 @@ function encodeMember({ id, name, peerUrls, clientUrls, isLearner }: Member): Ui
   return utf8(JSON.stringify(record));
 }
 
-function decodeMember(bytes: Uint8Array): Member {
+export function decodeMember(bytes: Uint8Array): Member {
   const record = JSON.parse(fromUtf8(bytes)) as Partial<MemberRecord>;
   assert(record.version === recordVersion, `member record of version ${String(record.version)}`);
   return {

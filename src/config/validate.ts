@@ -273,7 +273,9 @@ export function buildConfig(values: FlagValues): Parsed<Config> {
  * Checks what matters only at the first start of a member, when its data directory is empty:
  * that the list of founders contains this member under the URLs that it advertises.
  */
-export function checkBootstrap(config: Config): string | undefined {
+export function checkBootstrap(
+  config: Pick<Config, 'name' | 'initialCluster' | 'initialAdvertisePeerUrls'>,
+): string | undefined {
   const self = config.initialCluster.find((member) => member.name === config.name);
   if (self === undefined) {
     return `couldn't find local name ${quote(config.name)} in the initial cluster configuration`;

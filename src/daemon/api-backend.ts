@@ -10,7 +10,9 @@ import type { MaintenanceBackend } from '../api/maintenance.ts';
 import type { WatchBackend } from '../api/watch.ts';
 import type { Config } from '../config/schema.ts';
 import { noMember } from '../raft/index.ts';
+import { DatabaseSnapshot } from '../schema/database-snapshot.ts';
 import type { Member } from '../server/member.ts';
+import type { BackendView } from '../storage/backend-view.ts';
 
 /** What Status reports where no quota is configured (etcd: DefaultQuotaBytes). */
 const defaultQuotaBytes = 2 * 1024 * 1024 * 1024;
@@ -98,6 +100,15 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
           });
         });
       }),
+    openDatabase: async (signal) => {
+      const view = await new Promise<BackendView>((resolve, reject) => {
+        member.openStateView((error, opened) => {
+          if (opened === undefined) reject(error ?? new Error('no view'));
+          else resolve(opened);
+        });
+      });
+      return DatabaseSnapshot.of(view, signal);
+    },
     members: () => member.membership.list(),
     openWatchStream: (streamOptions) => member.watchable.openStream(streamOptions),
     onLeaderLost: (listener) => server.onLeaderLost(listener),

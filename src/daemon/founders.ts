@@ -11,12 +11,18 @@ export interface Identity {
   readonly clusterId: bigint;
 }
 
+/** The flags that say with whom a cluster is founded. */
+export type FoundingFlags = Pick<
+  Config,
+  'name' | 'initialCluster' | 'initialAdvertisePeerUrls' | 'clusterToken'
+>;
+
 export interface Founders extends Identity {
   readonly members: readonly Member[];
 }
 
 /** @throws Error in etcd's words if the flags contradict each other */
-export function foundersOf(config: Config): Founders {
+export function foundersOf(config: FoundingFlags): Founders {
   const problem = checkBootstrap(config);
   if (problem !== undefined) throw new Error(problem);
   const members = membersOf(config);
@@ -46,7 +52,7 @@ export function founderIds(config: Config): readonly bigint[] | undefined {
   return members.length === 0 ? undefined : members.map(({ id }) => id);
 }
 
-function membersOf(config: Config): readonly Member[] {
+function membersOf(config: Pick<Config, 'initialCluster' | 'clusterToken'>): readonly Member[] {
   return config.initialCluster.map(({ name, peerUrls }) => ({
     id: memberIdOf(peerUrls, config.clusterToken),
     name,

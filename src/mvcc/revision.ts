@@ -9,6 +9,12 @@ export const neverCompacted = -1;
 /** Most changes that one transaction can hold: a sub revision is stored in 4 bytes. */
 export const maxChangesPerTransaction = 0xffff_ffff;
 
+/**
+ * Changes that may be missing among those of the compacted revision: puts that fit into one
+ * request, each of which can hide one earlier change.
+ */
+export const compactedGapsMax = 1_000_000;
+
 const prefixCode = stateKeys.revision.charCodeAt(0);
 const keyLength = 12;
 const byteRange = 0x100;

@@ -13,16 +13,13 @@ import { Pins } from './pins.ts';
 import { StoredKeyValue } from './key-value.ts';
 import { isLast, isTombstone, keyValueOf } from './record.ts';
 import { restoreState, type LeasedKeys } from './restore.ts';
-import { firstRevision } from './revision.ts';
+import { compactedGapsMax, firstRevision } from './revision.ts';
 import type { StateBackend } from './state-backend.ts';
 import { StoreState, type RangeQuery, type RangeResult } from './store-state.ts';
 import { StoreWriteTransaction } from './write-transaction.ts';
 
 /** Memory for records, beside the index. */
 const defaultCacheBytes = 256 * 1024 * 1024;
-
-/** Puts that fit into one request: each can hide one earlier change of its revision. */
-const gapsLimit = 1_000_000;
 
 export interface StoreOptions {
   readonly backend: StateBackend;
@@ -156,7 +153,7 @@ export class Store {
     assert(revision >= state.compactedRevision, 'events of a compacted revision are gone');
     const events: StoredEvent[] = [];
     if (revision <= firstRevision) return events;
-    let gaps = revision === state.compactedRevision ? gapsLimit : 0;
+    let gaps = revision === state.compactedRevision ? compactedGapsMax : 0;
     for (let sub = 0; ; sub++) {
       const found = state.findRecord(revision, sub);
       if (found === undefined && gaps-- > 0) continue;

@@ -25,6 +25,7 @@ import {
   type SnapshotMetadata,
   type SoftState,
 } from '../raft/index.ts';
+import type { BackendView } from '../storage/backend-view.ts';
 import type { DataDirectory } from '../storage/data-directory.ts';
 import type { SnapshotSource, Transport } from '../transport/transport.ts';
 import { CompactionRunner } from './compaction-runner.ts';
@@ -217,6 +218,11 @@ export class Member {
 
   get isLearner(): boolean {
     return this.#node.status().isLearner;
+  }
+
+  /** A view of the state that all entries applied so far have made (`Backend.currentView`). */
+  openStateView(done: (error: Error | undefined, view: BackendView | undefined) => void): void {
+    this.#options.directory.backend.currentView(done);
   }
 
   /** Hands leadership to `to` if this member leads and the other keeps up. */

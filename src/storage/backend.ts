@@ -269,6 +269,17 @@ export class Backend {
     );
   }
 
+  /**
+   * Flushes, and gives a view of the state as of now, to be closed. It does not outlive the
+   * backend: once that is closed, or replaced by a snapshot, reading the view fails.
+   */
+  currentView(done: (error: Error | undefined, view: BackendView | undefined) => void): void {
+    this.flush((error) => {
+      if (error === undefined) done(undefined, this.view());
+      else done(error, undefined);
+    });
+  }
+
   /** Gives the space of deleted values back to the file system; takes as long as it takes. */
   compact(done: Completion): void {
     this.#engine.compact(done);

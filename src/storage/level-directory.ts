@@ -31,7 +31,8 @@ import { checkDatabase, type Mend } from './scanner.ts';
 import { replaceFile, syncDirectory, syncDirectoryNow } from './sync-directory.ts';
 import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
-const identityFile = 'identity.json';
+/** Says whose a directory is; one without it is nobody's. */
+export const identityFile = 'identity.json';
 const termFile = 'term.json';
 const foundingFile = 'founding.json';
 /** An empty database whose lock, which the kernel releases with the process, is the directory's. */

@@ -18,7 +18,6 @@ export const pending: readonly string[] = [
   'Defragment',
   'MoveLeader',
   'Downgrade',
-  'Snapshot',
 ];
 
 const unimplemented = 12;

@@ -21,6 +21,17 @@ export const etcdVersion: string | undefined = findVersion();
 /** Whether `etcdctl` is there. */
 export const hasEtcdctl: boolean = spawnSync('etcdctl', ['version']).status === 0;
 
+/** Whether `etcdctl` is of the same minor version: an etcd starts only from what its own made. */
+export const etcdctlFits: boolean = (() => {
+  const { stdout } = spawnSync('etcdctl', ['version'], {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'], ETCDCTL_API: '3' },
+  });
+  const minorOf = (version = ''): string | undefined => /^\d+\.\d+/.exec(version)?.[0];
+  const minor = minorOf(/etcdctl version: (\S+)/.exec(stdout)?.[1]);
+  return minor !== undefined && minor === minorOf(etcdVersion);
+})();
+
 /** Put into the names of tests that need it, so that a skipped one says why. */
 export const etcdMissing: string =
   etcdVersion === undefined ? ' (skipped: there is no etcd in PATH)' : '';

@@ -10,6 +10,8 @@ import {
 
 const root = join(import.meta.dirname, '..', '..');
 const launcher = join(root, 'bin', 'quorate.js');
+/** The launcher of our command line. */
+export const kvctlPath: string = join(root, 'bin', 'kvctl.js');
 
 export const quorate: Program = {
   name: 'quorate',

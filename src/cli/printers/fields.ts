@@ -14,6 +14,7 @@ import {
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
+  type SnapshotStatus,
   type WatchView,
 } from './printer.ts';
 
@@ -106,6 +107,14 @@ export class FieldsPrinter extends BasePrinter {
       this.#field('HashRevision', hash.hashRevision);
       this.terminal.line();
     }
+  }
+
+  override snapshotStatus(status: SnapshotStatus): void {
+    this.#field('Hash', status.hash);
+    this.#field('Revision', status.revision);
+    this.#field('Keys', status.totalKeys);
+    this.#field('Size', status.sizeBytes);
+    this.#field('Version', status.version);
   }
 
   #field(name: string, value: string | number | bigint | boolean): void {

@@ -21,6 +21,7 @@ import {
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
+  type SnapshotStatus,
   type WatchView,
 } from './printer.ts';
 
@@ -252,6 +253,11 @@ export class JsonPrinter extends BasePrinter {
     this.#line(
       listJson(list.map(({ endpoint, hash }) => ({ Endpoint: endpoint, HashKV: hashJson(hash) }))),
     );
+  }
+
+  override snapshotStatus(status: SnapshotStatus): void {
+    const { hash, revision, totalKeys: totalKey, sizeBytes: totalSize, version } = status;
+    this.#line({ hash, revision, totalKey, totalSize, version });
   }
 
   #line(value: Json): void {

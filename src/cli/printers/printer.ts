@@ -31,6 +31,16 @@ export interface EndpointHash {
   readonly hash: HashKVResponse;
 }
 
+/** What a snapshot file holds. */
+export interface SnapshotStatus {
+  readonly hash: number;
+  readonly revision: number;
+  readonly totalKeys: number;
+  readonly sizeBytes: number;
+  /** Of the storage; empty if the file does not tell. */
+  readonly version: string;
+}
+
 /** The parts of a watch's response that formats show. */
 export type WatchView = Pick<
   WatchResponse,
@@ -50,6 +60,7 @@ export interface Printer {
   endpointHealth(list: readonly EndpointHealth[]): void;
   endpointStatus(list: readonly EndpointStatus[]): void;
   endpointHash(list: readonly EndpointHash[]): void;
+  snapshotStatus(status: SnapshotStatus): void;
 }
 
 export interface PrinterOptions {
@@ -101,6 +112,10 @@ export abstract class BasePrinter implements Printer {
   }
 
   endpointHash(_list: readonly EndpointHash[]): void {
+    this.#refuse();
+  }
+
+  snapshotStatus(_status: SnapshotStatus): void {
     this.#refuse();
   }
 

@@ -1,7 +1,7 @@
 /** Lists of members and endpoints as rows: comma-separated in `simple`, framed in `table`. */
 import { formatSize } from '../go-text.ts';
 import type { MemberListResponse } from '../../gen/rpc.ts';
-import type { EndpointHash, EndpointHealth, EndpointStatus } from './printer.ts';
+import type { EndpointHash, EndpointHealth, EndpointStatus, SnapshotStatus } from './printer.ts';
 
 export interface Rows {
   readonly header: readonly string[];
@@ -75,5 +75,15 @@ export function hashRows(list: readonly EndpointHash[]): Rows {
       String(hash.hash),
       String(hash.hashRevision),
     ]),
+  };
+}
+
+export function snapshotRows(status: SnapshotStatus): Rows {
+  const { hash, revision, totalKeys, sizeBytes, version } = status;
+  return {
+    header: ['hash', 'revision', 'total keys', 'total size', 'version'],
+    rows: [
+      [hash.toString(16), String(revision), String(totalKeys), formatSize(sizeBytes), version],
+    ],
   };
 }

@@ -14,9 +14,10 @@ import {
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
+  type SnapshotStatus,
   type WatchView,
 } from './printer.ts';
-import { type Rows, hashRows, memberRows, statusRows } from './rows.ts';
+import { type Rows, hashRows, memberRows, snapshotRows, statusRows } from './rows.ts';
 
 const newline = Uint8Array.of(10);
 
@@ -75,6 +76,10 @@ export class SimplePrinter extends BasePrinter {
 
   override endpointHash(list: readonly EndpointHash[]): void {
     this.#rows(hashRows(list));
+  }
+
+  override snapshotStatus(status: SnapshotStatus): void {
+    this.#rows(snapshotRows(status));
   }
 
   #rows({ rows }: Rows): void {

@@ -5,8 +5,9 @@ import {
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
+  type SnapshotStatus,
 } from './printer.ts';
-import { type Rows, hashRows, healthRows, memberRows, statusRows } from './rows.ts';
+import { type Rows, hashRows, healthRows, memberRows, snapshotRows, statusRows } from './rows.ts';
 
 /** Characters, not code units: what a terminal shows in one place each. */
 const widthOf = (text: string): number => Array.from(text).length;
@@ -48,6 +49,10 @@ export class TablePrinter extends BasePrinter {
 
   override endpointHash(list: readonly EndpointHash[]): void {
     this.#table(hashRows(list));
+  }
+
+  override snapshotStatus(status: SnapshotStatus): void {
+    this.#table(snapshotRows(status));
   }
 
   #table(rows: Rows): void {

@@ -265,6 +265,19 @@ export const refusals: readonly CommandCase[] = cases([
   ['watch -i', { input: 'watch a b --\n' }],
   ['watch -i', { input: 'watch\n', environment: { ETCDCTL_WATCH_RANGE_END: 'x' } }],
   'completion',
+  'snapshot save',
+  'snapshot save a b',
+  'snapshot save /does/not/exist/a',
+  'snapshot status',
+  'snapshot status a b',
+  'snapshot status /does/not/exist',
+  'snapshot restore',
+  'snapshot restore a b',
+  'snapshot restore /does/not/exist',
+  'snapshot restore /dev/null --data-dir /tmp',
+  'snapshot restore /dev/null --name a',
+  'snapshot restore /dev/null --initial-cluster default=foo',
+  'snapshot restore /dev/null --initial-advertise-peer-urls foo',
 ]);
 
 /** About servers that are not there. */
@@ -279,4 +292,7 @@ export const unreachable: readonly CommandCase[] = cases([
   '--endpoints=127.0.0.1:1 --command-timeout=500ms endpoint hashkv',
   '--endpoints=127.0.0.1:1 --command-timeout=500ms endpoint status --cluster',
   '--endpoints=127.0.0.1:1 --command-timeout=500ms endpoint status -w table',
+  '--endpoints=127.0.0.1:1,127.0.0.1:2 snapshot save /does/not/exist/a',
+  '--endpoints=127.0.0.1:1 --command-timeout=500ms snapshot save /does/not/exist/a',
+  '--endpoints=127.0.0.1:1 --command-timeout=500ms snapshot save /tmp/quorate-not-saved.db',
 ]).map((each) => ({ ...each, namesEndpoints: true }));

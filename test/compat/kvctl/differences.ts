@@ -98,6 +98,18 @@ export const commandDifferences: readonly CommandDifference[] = [
     reason: 'The message begins in lower case since 3.6.',
   },
   {
+    command: /^snapshot save( a b)?$/,
+    in: ['error'],
+    etcdctl: minor35,
+    reason: 'What argument is missing is told since 3.6.',
+  },
+  {
+    command: /^snapshot restore .*--data-dir \/tmp$/,
+    in: ['error'],
+    etcdctl: minor34,
+    reason: 'A data directory may be there since 3.5, if it is empty; the message tells it.',
+  },
+  {
     command: /^completion$/,
     in: ['stdout', 'code', 'error'],
     etcdctl: minor34,

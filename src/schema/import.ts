@@ -1,0 +1,125 @@
+/**
+ * etcd's database as the state that a new cluster begins with. Kinds of state that this server does
+ * not have yet are refused instead of being lost; whoever adds one takes it over here. Members,
+ * their alarms and the cluster's version are those of the old cluster and stay behind, as in etcd.
+ */
+import { latin1 } from '../base/bytes.ts';
+import { InvalidDatabaseError } from '../bbolt/format.ts';
+import type { DatabaseReader } from '../bbolt/reader.ts';
+import { Membership, type Member } from '../cluster/membership.ts';
+import { KeyValue } from '../gen/kv.ts';
+import { neverCompacted } from '../mvcc/revision.ts';
+import { StoreImport, type ImportedStore } from '../mvcc/store-import.ts';
+import { authKeys, buckets, decodeRevision, metaKeys } from './buckets.ts';
+
+/** A pair of our state database. */
+export type StatePair = readonly [key: string, value: Uint8Array];
+
+export interface ImportOptions {
+  /** Who founds the new cluster. */
+  readonly members: readonly Member[];
+  /** See {@link StoreImport.finish}. */
+  readonly revisionBump: number;
+}
+
+/** The database holds what a cluster of this version cannot. */
+export class UnsupportedStateError extends Error {
+  override readonly name = 'UnsupportedStateError';
+}
+
+/**
+ * The pairs of the state, in no order; returns what the store came to.
+ * @throws InvalidDatabaseError, StoreImportError, UnsupportedStateError
+ */
+export function* importState(
+  reader: DatabaseReader,
+  options: ImportOptions,
+): Generator<StatePair, ImportedStore, undefined> {
+  for (const bucket of [buckets.key, buckets.meta]) {
+    if (!reader.buckets.includes(bucket)) {
+      throw new InvalidDatabaseError(`it is not etcd's: there is no bucket ${bucket}`);
+    }
+  }
+  checkSupported(reader);
+  yield* memberPairs(options.members);
+  return yield* storePairs(reader, options.revisionBump);
+}
+
+function checkSupported(reader: DatabaseReader): void {
+  const enabled = valueOf(reader, buckets.auth, authKeys.enabled);
+  if (enabled?.[0] === 1) unsupported('it has authentication enabled');
+  for (const bucket of [buckets.authUsers, buckets.authRoles, buckets.lease]) {
+    const [first] = reader.pairs(bucket);
+    if (first !== undefined) unsupported(`it has records in the bucket ${bucket}`);
+  }
+}
+
+function unsupported(how: string): never {
+  throw new UnsupportedStateError(
+    `the snapshot cannot be restored: ${how}, which this version does not serve`,
+  );
+}
+
+/** As every founder writes them. */
+function memberPairs(members: readonly Member[]): readonly StatePair[] {
+  const pairs: StatePair[] = [];
+  const backend = {
+    put: (key: string, value: Uint8Array) => void pairs.push([key, value]),
+    scan: (
+      _range: unknown,
+      _limit: unknown,
+      _onEntries: unknown,
+      done: (none: undefined) => void,
+    ) => done(undefined),
+  };
+  Membership.load(backend, (_error, membership) => membership?.found(members));
+  return pairs;
+}
+
+function* storePairs(
+  reader: DatabaseReader,
+  bump: number,
+): Generator<StatePair, ImportedStore, undefined> {
+  let pairs: StatePair[] = [];
+  const store = new StoreImport((key, value) => pairs.push([key, value]), compactedIn(reader));
+  for (const [key, value] of reader.pairs(buckets.key)) {
+    store.add({ ...revisionOf(key), keyValue: keyValueOf(value) });
+    yield* pairs;
+    pairs = [];
+  }
+  const imported = store.finish(bump);
+  yield* pairs;
+  return imported;
+}
+
+function revisionOf(key: Uint8Array): NonNullable<ReturnType<typeof decodeRevision>> {
+  const revision = decodeRevision(key);
+  if (revision === undefined) throw new InvalidDatabaseError(`${hexOf(key)} is no revision`);
+  return revision;
+}
+
+function keyValueOf(value: Uint8Array): KeyValue {
+  try {
+    return KeyValue.decode(value);
+  } catch (error) {
+    throw new InvalidDatabaseError(`a key value cannot be decoded: ${(error as Error).message}`);
+  }
+}
+
+/** The newest compaction asked for: what it has not removed yet is removed here. */
+function compactedIn(reader: DatabaseReader): number {
+  const revisions = [metaKeys.scheduledCompaction, metaKeys.finishedCompaction].map((name) => {
+    const value = valueOf(reader, buckets.meta, name);
+    return value === undefined ? neverCompacted : revisionOf(value).main;
+  });
+  return Math.max(...revisions);
+}
+
+function valueOf(reader: DatabaseReader, bucket: string, key: string): Uint8Array | undefined {
+  for (const [name, value] of reader.pairs(bucket)) if (latin1(name) === key) return value;
+  return undefined;
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return `0x${Buffer.from(bytes).toString('hex')}`;
+}
