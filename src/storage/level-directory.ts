@@ -22,11 +22,18 @@ import {
   type DirectoryStore,
 } from './directory-store.ts';
 import type { Completion, Engine } from './engine.ts';
-import { asError, DataDirectoryError } from './errors.ts';
+import {
+  asError,
+  codeOf,
+  CorruptionError,
+  DataDirectoryError,
+  NewerVersionError,
+} from './errors.ts';
 import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.ts';
 import { isLockedError, LevelEngine } from './level-engine.ts';
 import { mendDatabase } from './mend.ts';
-import { checkDatabase, type Mend } from './scanner.ts';
+import { readRetrying } from './read-retry.ts';
+import { checkDatabase, type DatabaseCheck, type Mend } from './scanner.ts';
 import { replaceFile, syncDirectory, syncDirectoryNow } from './sync-directory.ts';
 import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
@@ -34,6 +41,8 @@ const identityFile = 'identity.json';
 const termFile = 'term.json';
 /** An empty database whose lock, which the kernel releases with the process, is the directory's. */
 const lockDirectory = 'lock';
+/** Of a directory that is not ours, and in which no start of ours can have made another. */
+const unsyncable = ['EACCES', 'EPERM', 'EINVAL', 'EROFS', 'ENOTSUP'];
 const directoryMode = 0o700;
 const fileMode = 0o600;
 
@@ -49,7 +58,7 @@ export function readIdentity(path: string): StoredIdentity | undefined {
   const file = join(path, identityFile);
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRetrying(file, () => readFileSync(file, 'utf8'));
   } catch (thrown) {
     if (codeOf(thrown) === 'ENOENT') return undefined;
     throw unusable(path, thrown);
@@ -57,11 +66,8 @@ export function readIdentity(path: string): StoredIdentity | undefined {
   return decodeIdentity(text, file);
 }
 
-function codeOf(thrown: unknown): string | undefined {
-  return (thrown as NodeJS.ErrnoException | undefined)?.code;
-}
-
 function unusable(path: string, thrown: unknown): DataDirectoryError {
+  if (thrown instanceof DataDirectoryError) return thrown;
   const reason = asError(thrown).message;
   return new DataDirectoryError('unusable', `cannot use data directory ${path}: ${reason}`, thrown);
 }
@@ -86,8 +92,7 @@ export class LevelDirectoryStore implements DirectoryStore {
     try {
       this.#prepare();
     } catch (thrown) {
-      const error = thrown instanceof DataDirectoryError ? thrown : unusable(this.#path, thrown);
-      this.#clock.defer(() => done(error, undefined));
+      this.#clock.defer(() => done(unusable(this.#path, thrown), undefined));
       return;
     }
     this.#takeLock((error, engine) => {
@@ -135,11 +140,12 @@ export class LevelDirectoryStore implements DirectoryStore {
   }
 
   reservedTerm(memberId: MemberId): number | undefined {
+    const file = join(this.#path, termFile);
     let text: string;
     try {
-      text = readFileSync(join(this.#path, termFile), 'utf8');
+      text = readRetrying(file, () => readFileSync(file, 'utf8'));
     } catch (thrown) {
-      if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'EIO') return undefined;
+      if (codeOf(thrown) === 'ENOENT') return undefined;
       throw unusable(this.#path, thrown);
     }
     return decodeTermBound(text, memberId);
@@ -159,7 +165,7 @@ export class LevelDirectoryStore implements DirectoryStore {
   }
 
   check(name: string): boolean {
-    const { absent, torn, mend } = checkDatabase(join(this.#path, name));
+    const { absent, torn, mend } = this.#checkFiles(name);
     if (mend === undefined) this.#mends.delete(name);
     else this.#mends.set(name, mend);
     if (torn) {
@@ -226,7 +232,8 @@ export class LevelDirectoryStore implements DirectoryStore {
 
   /** Creates the directory, or sees that an existing one is ours and closed to other users. */
   #prepare(): void {
-    makeDirectory(this.#path);
+    const stored = readIdentity(this.#path);
+    if (stored?.ready !== true) makeDirectory(this.#path);
     const mode = statSync(this.#path).mode & 0o777;
     if (mode !== directoryMode) {
       this.#logger.warn(
@@ -235,8 +242,8 @@ export class LevelDirectoryStore implements DirectoryStore {
       );
       chmodSync(this.#path, directoryMode);
     }
-    if (readIdentity(this.#path) !== undefined) return;
-    const ours = [lockDirectory, `${identityFile}.new`, 'lost+found'];
+    if (stored !== undefined) return;
+    const ours = [lockDirectory, `${identityFile}.new`, `${termFile}.new`, 'lost+found'];
     const stranger = readdirSync(this.#path).find((name) => !ours.includes(name));
     if (stranger === undefined) return;
     const lost = stranger === termFile || isDatabase(stranger);
@@ -246,6 +253,15 @@ export class LevelDirectoryStore implements DirectoryStore {
           'foreign',
           `${this.#path} is not a data directory: it holds ${stranger}`,
         );
+  }
+
+  #checkFiles(name: string): DatabaseCheck {
+    try {
+      return checkDatabase(join(this.#path, name));
+    } catch (thrown) {
+      const tells = thrown instanceof CorruptionError || thrown instanceof NewerVersionError;
+      throw tells ? thrown : unusable(this.#path, thrown);
+    }
   }
 
   #openLevel(
@@ -288,13 +304,19 @@ function isDatabase(name: string): boolean {
 }
 
 /**
- * Creates a directory and those above it, durably. Node's own recursion never ends where a
- * directory can be created nowhere (/proc).
+ * Makes a directory and those above it, durably. Those that are there may have been made by a start
+ * that ended before it had synced them. Node's own recursion never ends where a directory can be
+ * made nowhere (/proc).
  */
 function makeDirectory(path: string): void {
-  if (existsSync(path)) return;
   const parent = dirname(path);
-  if (parent !== path) makeDirectory(parent);
-  mkdirSync(path, { mode: directoryMode });
-  syncDirectoryNow(parent);
+  if (parent === path) return;
+  makeDirectory(parent);
+  const isThere = existsSync(path);
+  if (!isThere) mkdirSync(path, { mode: directoryMode });
+  try {
+    syncDirectoryNow(parent);
+  } catch (thrown) {
+    if (!isThere || !unsyncable.includes(codeOf(thrown) ?? '')) throw thrown;
+  }
 }
