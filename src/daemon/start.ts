@@ -21,7 +21,7 @@ import { readIdentity } from '../storage/data-directory.ts';
 import { GrpcTransport } from '../transport/grpc-transport.ts';
 import { announce } from './announce.ts';
 import { apiBackend, serverHealth } from './api-backend.ts';
-import { checkIdentity, founderIds, foundersFor, foundersOf, type Identity } from './founders.ts';
+import { checkIdentity, foundersFor, foundersOf, type Identity } from './founders.ts';
 import type { Member, MemberDependencies } from './member.ts';
 
 /**
@@ -76,7 +76,6 @@ async function open(
           clock,
           logger: logger.child({ module: 'storage' }),
           identity: { memberId: identity.memberId, clusterId: identity.clusterId },
-          founders: founderIds(config),
           flushIntervalMs: config.backendBatchIntervalMs,
         },
         founders: () => foundersFor(identity, config).members,

@@ -443,6 +443,7 @@ export class Member {
   #fail(error: Error): void {
     if (this.#stopping) return;
     this.#failed = true;
+    this.#repairWatch.stop();
     this.#driver.stop();
     this.server.stop();
     this.#onFailure?.(error);
