@@ -13,8 +13,8 @@ import { readSafe, writeSafe } from './record.ts';
 
 const recordVersion = 1;
 /**
- * Version (1 byte, 3 reserved), checksum of version and header's rest, first index, last index, last index
- * of the record before, chain before, chain after, length of the entries.
+ * Version (1 byte, 3 reserved), checksum of version and header's rest, first index, last index,
+ * last index of the record before, chain before, chain after, length of the entries.
  */
 const headerBytes = 4 + 4 + 8 + 8 + 8 + 4 + 4 + 4;
 /** Data length, kind, term. */

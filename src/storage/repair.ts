@@ -11,9 +11,9 @@
  * Every step leaves either the damage or the finished repair: states are set aside first, which
  * damages a directory that is damaged already; the new log is built under another name, and renamed
  * when it is complete; from then on every start finishes what is left, by renaming. What is set
- * aside is kept until the member has got back what it lost, whatever else is damaged meanwhile: where
- * too many members are damaged, it may be the last copy. After that it is removed, because it takes
- * room and nothing is in it that a majority does not hold.
+ * aside is kept until the member has got back what it lost, whatever is damaged meanwhile: where
+ * too many members are damaged, it may be the last copy. After that it is removed: it takes up
+ * room, and nothing is in it that a majority does not hold.
  */
 import type { Clock } from '../base/clock.ts';
 import { reach, type FaultPoint } from '../base/fault-point.ts';

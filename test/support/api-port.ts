@@ -36,6 +36,7 @@ export const healthyServer: ServerHealth = {
   alarms: () => [],
   hasLeader: () => true,
   isLearner: () => false,
+  repairing: () => false,
   read: () => Promise.resolve(),
   requestTimeoutMs: 1000,
 };

@@ -1,4 +1,4 @@
-/** What is kept of a damaged directory, what is set aside, and what is refused before anything is. */
+/** What is kept of a damaged directory, what is set aside, and what is refused before that. */
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { fromLatin1 } from '../../../src/base/bytes.ts';
