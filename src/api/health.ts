@@ -7,42 +7,68 @@ import type { CallContext } from './handler.ts';
 const wholeServer = '';
 
 export class HealthService {
-  readonly #stopped: Promise<void>;
-  #stop: () => void = () => {};
-  #serving = true;
+  #status: ServingStatus = ServingStatus.notServing;
+  #stopped = false;
+  /** What watches wait for, and how to tell them. */
+  #change = announcement();
 
-  constructor() {
-    this.#stopped = new Promise((resolve) => {
-      this.#stop = resolve;
-    });
+  /** From now on the server counts as serving. */
+  serve(): void {
+    this.#become(ServingStatus.serving);
   }
 
   /** From now on the server counts as not serving, and watches end. */
   stop(): void {
-    this.#serving = false;
-    this.#stop();
+    this.#stopped = true;
+    this.#become(ServingStatus.notServing);
   }
 
   check(request: HealthCheckRequest): Promise<HealthCheckResponse> {
     if (request.service !== wholeServer) {
       return Promise.reject(new StatusError(StatusCode.notFound, 'unknown service'));
     }
-    return Promise.resolve({ status: this.#status() });
+    return Promise.resolve({ status: this.#status });
   }
 
   async *watch(
     request: HealthCheckRequest,
-    context: CallContext,
+    { signal }: CallContext,
   ): AsyncGenerator<HealthCheckResponse> {
     const known = request.service === wholeServer;
-    yield { status: known ? this.#status() : ServingStatus.serviceUnknown };
-    await Promise.race([this.#stopped, aborted(context.signal)]);
-    if (known && !context.signal.aborted) yield { status: this.#status() };
+    let told: ServingStatus = known ? this.#status : ServingStatus.serviceUnknown;
+    yield { status: told };
+    const end = aborted(signal);
+    while (!signal.aborted) {
+      if (known && told !== this.#status) {
+        told = this.#status;
+        yield { status: told };
+      } else if (this.#stopped) {
+        return;
+      } else {
+        await Promise.race([this.#change.made, end]);
+      }
+    }
   }
 
-  #status(): ServingStatus {
-    return this.#serving ? ServingStatus.serving : ServingStatus.notServing;
+  #become(status: ServingStatus): void {
+    this.#status = status;
+    const { make } = this.#change;
+    this.#change = announcement();
+    make();
   }
+}
+
+interface Announcement {
+  readonly made: Promise<void>;
+  readonly make: () => void;
+}
+
+function announcement(): Announcement {
+  let make = (): void => {};
+  const made = new Promise<void>((resolve) => {
+    make = resolve;
+  });
+  return { made, make };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -8,9 +8,24 @@
 
 /** Every step, and whether it may fail or only be the place of a crash or a stall. */
 export const faultPoints = {
+  /** What a power cut left in a database is set right. */
+  'mend-before-write': 'fail',
+  'mend-after-write': 'fail',
   'start-after-identity': 'crash',
   'start-after-log': 'crash',
   'start-after-state': 'crash',
+  /** A damaged directory: nothing is changed yet. */
+  'repair-begin': 'crash',
+  'repair-set-aside': 'crash',
+  /** The new log is complete; only once it has its name does every start go on with it. */
+  'repair-log-built': 'crash',
+  'repair-log-named': 'crash',
+  'repair-logs-exchanged': 'crash',
+  /** Everything is back, and nothing is removed yet of what was set aside. */
+  'repair-complete': 'crash',
+  /** The bound on the term. */
+  'term-reserve-before-write': 'fail',
+  'term-reserve-after-write': 'fail',
   /** The log: term, vote, entries, and the name of a received state. */
   'persist-before-write': 'fail',
   /** Durable, and nobody knows yet. */

@@ -122,6 +122,7 @@ export function serverHealth(member: Member): ServerHealth {
     alarms: () => [],
     hasLeader: () => server.leader !== noMember,
     isLearner: () => member.isLearner,
+    repairing: () => member.repairing,
     read: (serializable) => (serializable ? Promise.resolve() : server.linearizableRead()),
     requestTimeoutMs: server.requestTimeoutMs,
   };

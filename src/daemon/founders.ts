@@ -46,12 +46,6 @@ export function foundersFor(identity: Identity, config: Config): Founders {
   );
 }
 
-/** Who the flags say founded the cluster; undefined if they do not say. */
-export function founderIds(config: Config): readonly bigint[] | undefined {
-  const members = membersOf(config);
-  return members.length === 0 ? undefined : members.map(({ id }) => id);
-}
-
 function membersOf(config: Pick<Config, 'initialCluster' | 'clusterToken'>): readonly Member[] {
   return config.initialCluster.map(({ name, peerUrls }) => ({
     id: memberIdOf(peerUrls, config.clusterToken),

@@ -22,7 +22,7 @@ import { readIdentity } from '../storage/data-directory.ts';
 import { GrpcTransport } from '../transport/grpc-transport.ts';
 import { announce } from './announce.ts';
 import { apiBackend, serverHealth } from './api-backend.ts';
-import { checkIdentity, founderIds, foundersFor, foundersOf, type Identity } from './founders.ts';
+import { checkIdentity, foundersFor, foundersOf, type Identity } from './founders.ts';
 import type { Member, MemberDependencies } from './member.ts';
 
 /**
@@ -34,6 +34,7 @@ const clusterReadyTimeoutMs = 5000;
 const repairPollMs = 100;
 /** How long calls under way may take when the member stops. */
 const stopGraceMs = 2000;
+const healthPaths = `/${Health.name}/`;
 
 /** @throws Error with words for the operator: a taken port, a directory that cannot be used */
 export async function start(config: Config, dependencies: MemberDependencies): Promise<Member> {
@@ -77,7 +78,6 @@ async function open(
           clock,
           logger: logger.child({ module: 'storage' }),
           identity: { memberId: identity.memberId, clusterId: identity.clusterId },
-          founders: founderIds(config),
           flushIntervalMs: config.backendBatchIntervalMs,
         },
         founders: () => foundersFor(identity, config).members,
@@ -112,50 +112,23 @@ async function serve(
   member: ServerMember,
   closing: (() => Promise<void>)[],
 ): Promise<Member> {
-  const { clock, random, logger, metrics } = dependencies;
+  const { logger } = dependencies;
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
   member.start((error) => fail(error));
-  await repaired(member, dependencies, failed);
+  const { port, health, stop } = clientApi(config, dependencies, identity, member);
+  closing.push(stop);
+  const { repairing } = member;
+  if (repairing) {
+    // Its operators can see it meanwhile; its clients are told to go elsewhere.
+    await listen(config, port);
+    await repaired(member, dependencies, failed);
+  }
   await announced(config, dependencies, member, failed);
-
-  const backend = apiBackend({ member, clusterId: identity.clusterId, config, clock, random });
-  const health = new HealthService();
-  const adapter = new GrpcAdapter({
-    logger: logger.child({ module: 'grpc' }),
-    metrics,
-    extensiveMetrics: config.extensiveMetrics,
-    maxRequestBytes: config.maxRequestBytes,
-    maxConcurrentStreams: config.maxConcurrentStreams,
-    keepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
-    keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
-    keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
-    slowCallMs: config.warningUnaryRequestDurationMs,
-    hasLeader: () => backend.hasLeader,
-    clock,
-  });
-  adapter.add(KV, new KvService(backend));
-  adapter.add(Watch, new WatchService(backend));
-  adapter.add(Maintenance, new MaintenanceService(backend));
-  adapter.add(Cluster, new ClusterService(backend));
-  adapter.add(Health, health);
-  const gateway = new Gateway(adapter, clock);
-  const port = new ClientPort({
-    router: httpRouter(config, dependencies, member, gateway),
-    clock,
-    logger: logger.child({ module: 'http' }),
-    maxConcurrentStreams: adapter.maxConcurrentStreams,
-    acceptGrpc: (socket) => adapter.accept(socket),
-  });
-  closing.push(async () => {
-    health.stop();
-    port.close();
-    await Promise.all([adapter.stop(stopGraceMs), gateway.stop(stopGraceMs)]);
-    port.destroy();
-  });
-  await listen(config, port);
+  health.serve();
+  if (!repairing) await listen(config, port);
   logger.info(
     {
       'member-id': idToString(identity.memberId),
@@ -171,6 +144,60 @@ async function serve(
       for (const close of closing.splice(0).reverse()) await close();
     },
   };
+}
+
+interface ClientApi {
+  /** To listen where clients are expected. */
+  readonly port: ClientPort;
+  readonly health: HealthService;
+  readonly stop: () => Promise<void>;
+}
+
+/** All that clients see of a member. */
+function clientApi(
+  config: Config,
+  dependencies: MemberDependencies,
+  { clusterId }: Identity,
+  member: ServerMember,
+): ClientApi {
+  const { clock, random, logger, metrics } = dependencies;
+  const backend = apiBackend({ member, clusterId, config, clock, random });
+  const health = new HealthService();
+  const adapter = new GrpcAdapter({
+    logger: logger.child({ module: 'grpc' }),
+    metrics,
+    extensiveMetrics: config.extensiveMetrics,
+    maxRequestBytes: config.maxRequestBytes,
+    maxConcurrentStreams: config.maxConcurrentStreams,
+    keepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
+    keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
+    keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
+    slowCallMs: config.warningUnaryRequestDurationMs,
+    hasLeader: () => backend.hasLeader,
+    // As of a member that has no leader: to clients it is as little use.
+    refusal: (path) => (member.repairing && !path.startsWith(healthPaths) ? 'noLeader' : undefined),
+    clock,
+  });
+  adapter.add(KV, new KvService(backend));
+  adapter.add(Watch, new WatchService(backend));
+  adapter.add(Maintenance, new MaintenanceService(backend));
+  adapter.add(Cluster, new ClusterService(backend));
+  adapter.add(Health, health);
+  const gateway = new Gateway(adapter, clock);
+  const port = new ClientPort({
+    router: httpRouter(config, dependencies, member, gateway),
+    clock,
+    logger: logger.child({ module: 'http' }),
+    maxConcurrentStreams: adapter.maxConcurrentStreams,
+    acceptGrpc: (socket) => adapter.accept(socket),
+  });
+  const stop = async (): Promise<void> => {
+    health.stop();
+    port.close();
+    await Promise.all([adapter.stop(stopGraceMs), gateway.stop(stopGraceMs)]);
+    port.destroy();
+  };
+  return { port, health, stop };
 }
 
 async function listen(config: Config, port: ClientPort): Promise<void> {
@@ -210,12 +237,11 @@ async function repaired(
   { clock, stopping }: MemberDependencies,
   failed: Promise<Error>,
 ): Promise<void> {
-  let waiting = member.repairing;
-  const end = (): void => {
-    waiting = false;
-  };
-  void Promise.race([stopping, failed]).then(end);
-  while (waiting && member.repairing) {
+  const ending = { isNear: false };
+  void Promise.race([stopping, failed]).then(() => {
+    ending.isNear = true;
+  });
+  while (!ending.isNear && member.repairing) {
     await new Promise<void>((resolve) => {
       clock.after(repairPollMs, resolve);
     });

@@ -469,6 +469,7 @@ export class Member {
   #fail(error: Error): void {
     if (this.#stopping) return;
     this.#failed = true;
+    this.#repairWatch.stop();
     this.#driver.stop();
     this.#founder.stop();
     this.server.stop();

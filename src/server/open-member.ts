@@ -1,5 +1,6 @@
 /** From a data directory to a member that has not begun to act. */
 import type { Member as ClusterMember } from '../cluster/membership.ts';
+import type { MemberId } from '../raft/index.ts';
 import {
   type DataDirectory,
   type DataDirectoryOptions,
@@ -10,8 +11,8 @@ import { Member, type MemberOptions } from './member.ts';
 import { foundCluster } from './state.ts';
 
 export interface OpenMemberOptions {
-  readonly directory: DataDirectoryOptions;
-  /** With whom to found the cluster, asked for at a first start only; may throw. */
+  readonly directory: Omit<DataDirectoryOptions, 'founders'>;
+  /** With whom to found the cluster, asked for where there is no state; may throw. */
   readonly founders: () => readonly ClusterMember[];
   readonly member: Omit<MemberOptions, 'directory'>;
 }
@@ -34,7 +35,9 @@ export function openMember(options: OpenMemberOptions, done: Opened): void {
 }
 
 function openOnce(options: OpenMemberOptions, done: Opened): void {
-  openDataDirectory(options.directory, (error, directory) => {
+  // A repair that begins without a state ends here: it must not begin if this would refuse.
+  const founders = (): readonly MemberId[] => options.founders().map(({ id }) => id);
+  openDataDirectory({ ...options.directory, founders }, (error, directory) => {
     if (directory === undefined) {
       done(error, undefined);
       return;

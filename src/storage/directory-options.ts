@@ -14,10 +14,10 @@ export interface DataDirectoryOptions {
   /** Whose it must be, or becomes at the first start. Without, it must be somebody's already. */
   readonly identity?: Identity | undefined;
   /**
-   * With whom the cluster was founded, if known: where the state is lost, this tells whether there
-   * is anybody to get it back from.
+   * With whom the cluster was founded; throws if that is not known. Where the state is lost, this
+   * tells whether there is anybody to get it back from.
    */
-  readonly founders?: readonly MemberId[] | undefined;
+  readonly founders?: (() => readonly MemberId[]) | undefined;
   /** Damage that was found in what the state holds, when it was open last: it is not to be used. */
   readonly stateDamage?: Error | undefined;
   readonly flushIntervalMs?: number | undefined;

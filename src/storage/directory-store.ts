@@ -22,8 +22,9 @@ export function isStateDirectory(name: string): boolean {
   return stateDirectoryPattern.test(name);
 }
 
-export function damagedName(name: string): string {
-  return `${damagedPrefix}${name}`;
+/** @param number tells those apart that had the same name */
+export function damagedName(name: string, number: number | '*'): string {
+  return `${damagedPrefix}${name}-${number}`;
 }
 
 export function isDamaged(name: string): boolean {

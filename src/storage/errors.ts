@@ -5,6 +5,19 @@ export class CorruptionError extends Error {
   override readonly name = 'CorruptionError';
 }
 
+/**
+ * What was read is whole, but in a format that this version does not know. Formats keep their
+ * version and their checksum in the same place, so that this can be told from damage.
+ */
+export class NewerVersionError extends Error {
+  override readonly name = 'NewerVersionError';
+
+  /** @param found the version of what was read; `known` the newest one that is understood */
+  constructor(what: string, found: number, known: number) {
+    super(`${what} has format version ${found}, known is ${known}`);
+  }
+}
+
 export type DataDirectoryProblem =
   /** It belongs to another member or cluster, or to another program. */
   | 'foreign'
@@ -26,6 +39,13 @@ export class DataDirectoryError extends Error {
     super(message, cause === undefined ? undefined : { cause });
     this.problem = problem;
   }
+}
+
+/** The code of an error of the operating system or of LevelDB, such as `ENOENT`. */
+export function codeOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error)) return undefined;
+  const { code } = thrown as { readonly code?: unknown };
+  return typeof code === 'string' ? code : undefined;
 }
 
 /** The error itself, or an error made of whatever was thrown. */

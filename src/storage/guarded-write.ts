@@ -1,4 +1,4 @@
-/** Synced writes between two steps at which a test can stop or fail them. */
+/** Durable writes between two steps at which a test can stop or fail them. */
 import { reach, type FaultPoint } from '../base/fault-point.ts';
 import type { Completion, Engine, Operation } from './engine.ts';
 
@@ -22,4 +22,13 @@ export function guardedWrite(
     // Completions do not come from within the call: a write of nothing completes soon.
     engine.write([], false, () => done(fault));
   }
+}
+
+/** As {@link guardedWrite}, for what is durable when it returns and throws if it fails. */
+export function guardedNow(steps: WriteSteps, write: () => void): void {
+  const before = reach(steps.before);
+  if (before !== undefined) throw before;
+  write();
+  const after = reach(steps.after);
+  if (after !== undefined) throw after;
 }

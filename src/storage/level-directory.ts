@@ -22,12 +22,19 @@ import {
   type DirectoryStore,
 } from './directory-store.ts';
 import type { Completion, Engine } from './engine.ts';
-import { asError, DataDirectoryError } from './errors.ts';
+import {
+  asError,
+  codeOf,
+  CorruptionError,
+  DataDirectoryError,
+  NewerVersionError,
+} from './errors.ts';
 import { decodeFounding, encodeFounding, type FoundingRecord } from './founding-file.ts';
 import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.ts';
 import { isLockedError, LevelEngine } from './level-engine.ts';
 import { mendDatabase } from './mend.ts';
-import { checkDatabase, type Mend } from './scanner.ts';
+import { readRetrying } from './read-retry.ts';
+import { checkDatabase, type DatabaseCheck, type Mend } from './scanner.ts';
 import { replaceFile, syncDirectory, syncDirectoryNow } from './sync-directory.ts';
 import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
@@ -37,6 +44,8 @@ const termFile = 'term.json';
 const foundingFile = 'founding.json';
 /** An empty database whose lock, which the kernel releases with the process, is the directory's. */
 const lockDirectory = 'lock';
+/** Of a directory that is not ours, and in which no start of ours can have made another. */
+const unsyncable = ['EACCES', 'EPERM', 'EINVAL', 'EROFS', 'ENOTSUP'];
 const directoryMode = 0o700;
 const fileMode = 0o600;
 
@@ -52,7 +61,7 @@ export function readIdentity(path: string): StoredIdentity | undefined {
   const file = join(path, identityFile);
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRetrying(file, () => readFileSync(file, 'utf8'));
   } catch (thrown) {
     if (codeOf(thrown) === 'ENOENT') return undefined;
     throw unusable(path, thrown);
@@ -60,11 +69,8 @@ export function readIdentity(path: string): StoredIdentity | undefined {
   return decodeIdentity(text, file);
 }
 
-function codeOf(thrown: unknown): string | undefined {
-  return (thrown as NodeJS.ErrnoException | undefined)?.code;
-}
-
 function unusable(path: string, thrown: unknown): DataDirectoryError {
+  if (thrown instanceof DataDirectoryError) return thrown;
   const reason = asError(thrown).message;
   return new DataDirectoryError('unusable', `cannot use data directory ${path}: ${reason}`, thrown);
 }
@@ -89,8 +95,7 @@ export class LevelDirectoryStore implements DirectoryStore {
     try {
       this.#prepare();
     } catch (thrown) {
-      const error = thrown instanceof DataDirectoryError ? thrown : unusable(this.#path, thrown);
-      this.#clock.defer(() => done(error, undefined));
+      this.#clock.defer(() => done(unusable(this.#path, thrown), undefined));
       return;
     }
     this.#takeLock((error, engine) => {
@@ -155,12 +160,13 @@ export class LevelDirectoryStore implements DirectoryStore {
     this.#replaceFile(foundingFile, encodeFounding(memberId, record));
   }
 
-  /** Undefined if it is not there or cannot be read. */
+  /** Undefined if it is not there. */
   #readFile(name: string): string | undefined {
+    const path = join(this.#path, name);
     try {
-      return readFileSync(join(this.#path, name), 'utf8');
+      return readRetrying(path, () => readFileSync(path, 'utf8'));
     } catch (thrown) {
-      if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'EIO') return undefined;
+      if (codeOf(thrown) === 'ENOENT') return undefined;
       throw unusable(this.#path, thrown);
     }
   }
@@ -175,7 +181,7 @@ export class LevelDirectoryStore implements DirectoryStore {
   }
 
   check(name: string): boolean {
-    const { absent, torn, mend } = checkDatabase(join(this.#path, name));
+    const { absent, torn, mend } = this.#checkFiles(name);
     if (mend === undefined) this.#mends.delete(name);
     else this.#mends.set(name, mend);
     if (torn) {
@@ -242,7 +248,8 @@ export class LevelDirectoryStore implements DirectoryStore {
 
   /** Creates the directory, or sees that an existing one is ours and closed to other users. */
   #prepare(): void {
-    makeDirectory(this.#path);
+    const stored = readIdentity(this.#path);
+    if (stored?.ready !== true) makeDirectory(this.#path);
     const mode = statSync(this.#path).mode & 0o777;
     if (mode !== directoryMode) {
       this.#logger.warn(
@@ -251,8 +258,8 @@ export class LevelDirectoryStore implements DirectoryStore {
       );
       chmodSync(this.#path, directoryMode);
     }
-    if (readIdentity(this.#path) !== undefined) return;
-    const ours = [lockDirectory, `${identityFile}.new`, 'lost+found'];
+    if (stored !== undefined) return;
+    const ours = [lockDirectory, `${identityFile}.new`, `${termFile}.new`, 'lost+found'];
     const stranger = readdirSync(this.#path).find((name) => !ours.includes(name));
     if (stranger === undefined) return;
     const lost = [termFile, foundingFile].includes(stranger) || isDatabase(stranger);
@@ -262,6 +269,15 @@ export class LevelDirectoryStore implements DirectoryStore {
           'foreign',
           `${this.#path} is not a data directory: it holds ${stranger}`,
         );
+  }
+
+  #checkFiles(name: string): DatabaseCheck {
+    try {
+      return checkDatabase(join(this.#path, name));
+    } catch (thrown) {
+      const tells = thrown instanceof CorruptionError || thrown instanceof NewerVersionError;
+      throw tells ? thrown : unusable(this.#path, thrown);
+    }
   }
 
   #openLevel(
@@ -304,13 +320,19 @@ function isDatabase(name: string): boolean {
 }
 
 /**
- * Creates a directory and those above it, durably. Node's own recursion never ends where a
- * directory can be created nowhere (/proc).
+ * Makes a directory and those above it, durably. Those that are there may have been made by a start
+ * that ended before it had synced them. Node's own recursion never ends where a directory can be
+ * made nowhere (/proc).
  */
 function makeDirectory(path: string): void {
-  if (existsSync(path)) return;
   const parent = dirname(path);
-  if (parent !== path) makeDirectory(parent);
-  mkdirSync(path, { mode: directoryMode });
-  syncDirectoryNow(parent);
+  if (parent === path) return;
+  makeDirectory(parent);
+  const isThere = existsSync(path);
+  if (!isThere) mkdirSync(path, { mode: directoryMode });
+  try {
+    syncDirectoryNow(parent);
+  } catch (thrown) {
+    if (!isThere || !unsyncable.includes(codeOf(thrown) ?? '')) throw thrown;
+  }
 }

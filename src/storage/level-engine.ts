@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { operationBytes } from './engine.ts';
 import type { Completion, Engine, EngineEntry, EngineView, KeyRange, Operation } from './engine.ts';
-import { asError, CorruptionError } from './errors.ts';
+import { asError, codeOf, CorruptionError } from './errors.ts';
 import { LogName } from './log-name.ts';
 
 type Database = ClassicLevel<Buffer, Buffer>;
@@ -50,12 +50,6 @@ interface Waiting {
 /** Whether an error of {@link LevelEngine.open} says that someone else holds the database. */
 export function isLockedError(error: Error): boolean {
   return codeOf(error) === 'LEVEL_LOCKED';
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const code = (error as { code?: unknown }).code;
-  return typeof code === 'string' ? code : undefined;
 }
 
 /** abstract-level wraps what LevelDB said: the inner error has the words. */

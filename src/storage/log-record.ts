@@ -8,13 +8,13 @@
 import { crc32 } from 'node:zlib';
 import { buffer } from '../base/bytes.ts';
 import { EntryKind, type Entry } from '../raft/index.ts';
-import { CorruptionError } from './errors.ts';
+import { CorruptionError, NewerVersionError } from './errors.ts';
 import { readSafe, writeSafe } from './record.ts';
 
 const recordVersion = 1;
 /**
- * Version (1 byte, 3 reserved), checksum of the header's rest, first index, last index, last index
- * of the record before, chain before, chain after, length of the entries.
+ * Version (1 byte, 3 reserved), checksum of version and header's rest, first index, last index,
+ * last index of the record before, chain before, chain after, length of the entries.
  */
 const headerBytes = 4 + 4 + 8 + 8 + 8 + 4 + 4 + 4;
 /** Data length, kind, term. */
@@ -65,8 +65,13 @@ export function packEntries(entries: readonly Entry[], chainBefore: number): Pac
   bytes.writeUInt32LE(chainBefore, 32);
   bytes.writeUInt32LE(chainAfter, 36);
   bytes.writeUInt32LE(length - headerBytes, 40);
-  bytes.writeUInt32LE(crc32(bytes.subarray(8, headerBytes)), 4);
+  bytes.writeUInt32LE(headerChecksum(bytes, recordVersion), 4);
   return { header: { firstIndex, lastIndex, chainBefore, chainAfter }, bytes };
+}
+
+/** Begins with the version, in every version, so that a damaged one is no other version. */
+function headerChecksum(bytes: Buffer, version: number): number {
+  return crc32(bytes.subarray(8, headerBytes), (version - 1) >>> 0);
 }
 
 function corrupt(index: number, how: string): never {
@@ -77,11 +82,13 @@ function corrupt(index: number, how: string): never {
 export function readHeader(stored: Uint8Array, firstIndex: number): RecordHeader {
   const bytes = buffer(stored);
   if (bytes.length < headerBytes) corrupt(firstIndex, 'is too short');
-  if (crc32(bytes.subarray(8, headerBytes)) !== bytes.readUInt32LE(4)) {
+  const version = bytes.readUInt32LE(0);
+  if (headerChecksum(bytes, version) !== bytes.readUInt32LE(4)) {
     corrupt(firstIndex, 'fails the checksum of its header');
   }
-  const version = bytes.readUInt32LE(0);
-  if (version !== recordVersion) corrupt(firstIndex, `has unknown format version ${version}`);
+  if (version !== recordVersion) {
+    throw new NewerVersionError(`the log record of index ${firstIndex}`, version, recordVersion);
+  }
   const header = {
     firstIndex: readSafe(bytes, 8),
     lastIndex: readSafe(bytes, 16),

@@ -1,7 +1,8 @@
 /** Reads LevelDB's MANIFEST: a log of edits to the list of its files (db/version_edit.cc). */
 import { readFileSync } from 'node:fs';
-import { CorruptionError } from './errors.ts';
+import { CorruptionError, NewerVersionError } from './errors.ts';
 import { scanLog } from './log-scanner.ts';
+import { readRetrying } from './read-retry.ts';
 import { VarintReader } from './table-scanner.ts';
 
 /** Fields of an edit. */
@@ -44,7 +45,8 @@ export interface ManifestFile {
 }
 
 export function readManifest(path: string): ManifestFile {
-  const { records, starts, torn, endsAt } = scanLog(readFileSync(path), path);
+  const bytes = readRetrying(path, () => readFileSync(path));
+  const { records, starts, torn, endsAt } = scanLog(bytes, path);
   if (records.length === 0) throw new CorruptionError(`${path} is empty`);
   return { edits: records.map((record) => Buffer.from(record)), starts, torn, endsAt };
 }
@@ -101,7 +103,10 @@ function applyEdit(
         break;
       }
       default:
-        throw new CorruptionError(`${path} holds an unknown field ${field}`);
+        // Its checksum was right.
+        throw Number.isNaN(field)
+          ? new CorruptionError(`${path} holds an edit that makes no sense`)
+          : new NewerVersionError(`a field of ${path}`, field, tag.previousLogNumber);
     }
   }
 }

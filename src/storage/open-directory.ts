@@ -4,7 +4,12 @@ import { reach } from '../base/fault-point.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import { Backend, type BackendOptions } from './backend.ts';
 import type { DataDirectoryOptions } from './directory-options.ts';
-import { logDirectory, stateDirectoryName, type DirectoryStore } from './directory-store.ts';
+import {
+  isDamaged,
+  logDirectory,
+  stateDirectoryName,
+  type DirectoryStore,
+} from './directory-store.ts';
 import type { Completion } from './engine.ts';
 import { CorruptionError } from './errors.ts';
 import type { FoundingRecord } from './founding-file.ts';
@@ -48,6 +53,11 @@ export class DataDirectory {
   #received: StateSink[] = [];
   /** The one that the log names, until it is installed. */
   #named: StateSink | undefined;
+  /** Databases that were set aside may be there. */
+  #keepsDamaged = true;
+  #removingDamaged = false;
+  /** Waits until none is being removed. */
+  #closeStore: (() => void) | undefined;
 
   constructor(options: DataDirectoryOptions, parts: DirectoryParts) {
     this.#options = options;
@@ -57,8 +67,12 @@ export class DataDirectory {
     this.#backend = parts.backend;
     this.#stateName = parts.stateName;
     // What is durable in the log is noted in the state as well, so that its loss is noticed.
-    this.raftLog.onWrite(() => this.#backend.noteLogWrite());
+    this.raftLog.onWrite(() => {
+      this.#backend.noteLogWrite();
+      this.#removeDamaged();
+    });
     this.#backend.noteLogWrite();
+    this.#removeDamaged();
   }
 
   /** The current state; another object after {@link install}. */
@@ -215,13 +229,45 @@ export class DataDirectory {
     const closeNamed = (): void => {
       // The log may name it: the next start opens it.
       const named = this.#named;
-      const closeStore = also(() => this.#store.close(also(() => done(failure))));
-      if (named === undefined) closeStore(undefined);
-      else named.engine.close(closeStore);
+      const closeStore = (): void => this.#store.close(also(() => done(failure)));
+      const closeUnused = also(() => {
+        if (this.#removingDamaged) this.#closeStore = closeStore;
+        else closeStore();
+      });
+      if (named === undefined) closeUnused(undefined);
+      else named.engine.close(closeUnused);
     };
     this.removeReplaced(
       also(() => this.#backend.close(also(() => this.raftLog.close(also(closeNamed))))),
     );
+  }
+
+  /**
+   * Once the member has got back, durably, all that it had lost, nobody needs what was left of it.
+   * What cannot be removed only takes up room: the next start tries again.
+   */
+  #removeDamaged(): void {
+    if (!this.#keepsDamaged || this.raftLog.repairTerm !== undefined) return;
+    this.#keepsDamaged = false;
+    const names = this.#store.databases().filter(isDamaged);
+    if (names.length === 0) return;
+    reach('repair-complete');
+    this.#removingDamaged = true;
+    const { logger } = this.#options;
+    const next = (): void => {
+      const directory = names.pop();
+      if (directory === undefined) {
+        this.#removingDamaged = false;
+        this.#closeStore?.();
+        return;
+      }
+      this.#store.remove(directory, (error) => {
+        if (error === undefined) logger.info({ directory }, 'removed what was damaged: it is back');
+        else logger.warn({ directory, error: error.message }, 'removing what was damaged failed');
+        next();
+      });
+    };
+    next();
   }
 
   #keep(sink: StateSink): void {

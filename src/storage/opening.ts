@@ -5,19 +5,18 @@ import type { MemberId } from '../raft/index.ts';
 import { Backend } from './backend.ts';
 import type { DataDirectoryOptions } from './directory-options.ts';
 import {
-  isDamaged,
   isStateDirectory,
   logDirectory,
   stateDirectoryName,
   type DirectoryStore,
 } from './directory-store.ts';
 import type { Engine } from './engine.ts';
-import { asError, CorruptionError, DataDirectoryError } from './errors.ts';
+import { asError, CorruptionError, DataDirectoryError, NewerVersionError } from './errors.ts';
 import { idText, type Identity } from './identity.ts';
 import { backendOptions, DataDirectory } from './open-directory.ts';
 import { RaftLog, type TermBound } from './raft-log.ts';
 import { Repair } from './repair.ts';
-import { reservationFor } from './term-file.ts';
+import { reservationFor, reserveTerm } from './term-file.ts';
 
 type Opened = (error: Error | undefined, directory: DataDirectory | undefined) => void;
 
@@ -30,10 +29,10 @@ export class Opening {
   #identity: Identity | undefined;
   /** Log and state must be there. */
   #ready = false;
-  /** The term of a log that was found whole and not too short. */
+  /** The term of a log that lacks nothing of what the state knows of it. */
   #logTerm: number | undefined;
   /** What the state holds is wrong. */
-  #stateDamaged = false;
+  #stateDamaged: boolean;
   #termBound: TermBound | undefined;
   /** It was tried once: damage that is there again is no matter of files. */
   #repaired = false;
@@ -42,6 +41,7 @@ export class Opening {
     this.#options = options;
     this.#store = store;
     this.#done = done;
+    this.#stateDamaged = options.stateDamage !== undefined;
   }
 
   start(): void {
@@ -97,19 +97,18 @@ export class Opening {
 
   #openLog(): void {
     reach('start-after-identity');
+    const { memberId } = present(this.#identity, 'the identity');
+    const termBound = this.#openTermBound(memberId);
+    this.#termBound = termBound;
     this.#expect(logDirectory);
     this.#openEngine(logDirectory, (engine) => {
       const { logCacheBytes } = this.#options;
       const cache = logCacheBytes === undefined ? {} : { cacheBytes: logCacheBytes };
-      const { memberId } = present(this.#identity, 'the identity');
-      const termBound = this.#openTermBound(memberId);
-      this.#termBound = termBound;
       RaftLog.open({ engine, memberId, termBound, ...cache }, (error, log) => {
         if (log === undefined) {
           this.#fail(present(error, 'the reason'));
           return;
         }
-        this.#logTerm = log.hardState.term;
         this.#step(() => this.#openState(log));
       });
     });
@@ -124,7 +123,7 @@ export class Opening {
       },
       reserve: (term) => {
         const bound = reservationFor(term);
-        store.reserveTerm(memberId, bound);
+        reserveTerm(store, memberId, bound);
         reserved = bound;
       },
     };
@@ -147,22 +146,23 @@ export class Opening {
     } else if (this.#ready) {
       throw new CorruptionError('the log does not say where the state is');
     }
-    this.#removeOthers(named, () => {
-      this.#openEngine(name, (engine) => {
-        if (named !== undefined) {
-          this.#openBackend(log, name, engine);
-          return;
-        }
-        log.setStateDirectory(name, (error) => {
-          if (error !== undefined) this.#fail(error);
-          else this.#openBackend(log, name, engine);
-        });
+    this.#openEngine(name, (engine) => {
+      if (named !== undefined) {
+        this.#openBackend(log, name, engine);
+        return;
+      }
+      log.setStateDirectory(name, (error) => {
+        if (error !== undefined) this.#fail(error);
+        else this.#openBackend(log, name, engine);
       });
     });
   }
 
-  /** Removes what a crash left: states half received, or replaced and not yet deleted. */
-  #removeOthers(named: string | undefined, next: () => void): void {
+  /**
+   * Removes what a crash left: states half received, or replaced and not yet deleted. Only once log
+   * and state agree: to a log that lost something, the state that it names is an old one.
+   */
+  #removeOthers(named: string, next: () => void): void {
     const states = this.#store.databases().filter(isStateDirectory);
     const other = states.find((name) => name !== named);
     if (other === undefined) {
@@ -185,27 +185,19 @@ export class Opening {
       this.#step(() => {
         this.#checkAgreement(log, backend);
         reach('start-after-state');
-        const finish = (): void => {
-          this.#removeDamaged(log, () => this.#finish(log, backend, name));
-        };
-        if (this.#ready) finish();
-        else this.#writeIdentity(true, finish);
+        const finish = (): void => this.#finish(log, backend, name);
+        this.#removeOthers(name, () => {
+          if (this.#ready) finish();
+          else this.#writeIdentity(true, finish);
+        });
       });
     });
   }
 
   #checkAgreement(log: RaftLog, backend: Backend): void {
-    const { stateDamage } = this.#options;
-    if (stateDamage !== undefined && !this.#repaired) {
-      this.#stateDamaged = true;
-      throw stateDamage;
-    }
     const { memberId } = present(this.#identity, 'the identity');
     const lacks = lostOfLog(log, backend);
-    if (lacks !== undefined) {
-      this.#logTerm = undefined;
-      throw new CorruptionError(lacks);
-    }
+    if (lacks !== undefined) throw new CorruptionError(lacks);
     const { flushedIndex } = backend;
     const { index } = log.anchor;
     if (flushedIndex < index) {
@@ -215,23 +207,14 @@ export class Opening {
       );
     }
     const contradiction = contradictionOf(log, backend, memberId);
-    if (contradiction === undefined) return;
-    this.#stateDamaged = true;
-    throw new CorruptionError(contradiction);
-  }
-
-  /** Once the member has got back all that it lost, nobody needs what was left of it. */
-  #removeDamaged(log: RaftLog, next: () => void): void {
-    const name = this.#store.databases().find(isDamaged);
-    if (name === undefined || log.repairTerm !== undefined) {
-      next();
-      return;
+    if (contradiction !== undefined) {
+      this.#stateDamaged = true;
+      throw new CorruptionError(contradiction);
     }
-    this.#options.logger.info({ directory: name }, 'removing what was damaged: it is repaired');
-    this.#store.remove(name, (error) => {
-      if (error !== undefined) this.#fail(error);
-      else this.#step(() => this.#removeDamaged(log, next));
-    });
+    // Without a mark nothing shows that the log is not an older one.
+    if (backend.logMark !== undefined) this.#logTerm = log.hardState.term;
+    const { stateDamage } = this.#options;
+    if (stateDamage !== undefined && !this.#repaired) throw stateDamage;
   }
 
   #finish(raftLog: RaftLog, backend: Backend, stateName: string): void {
@@ -275,7 +258,7 @@ export class Opening {
   #fail(error: Error): void {
     const engine = this.#engines.pop();
     if (engine !== undefined) engine.close(() => this.#fail(error));
-    else if (error.name === 'CorruptionError') this.#damaged(error);
+    else if (error instanceof CorruptionError) this.#damaged(error);
     else this.#end(error);
   }
 
@@ -301,7 +284,13 @@ export class Opening {
   }
 
   #end(error: Error): void {
-    this.#store.close(() => this.#done(error, undefined));
+    const told = error instanceof NewerVersionError ? this.#newer(error) : error;
+    this.#store.close(() => this.#done(told, undefined));
+  }
+
+  #newer(error: NewerVersionError): Error {
+    const message = `${this.#store.description} was written by a newer version: ${error.message}`;
+    return new DataDirectoryError('newerVersion', message, error);
   }
 }
 

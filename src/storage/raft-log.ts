@@ -160,7 +160,7 @@ export class RaftLog implements LogStorage {
 
   /**
    * Set while entries that the member may have acknowledged are lost: it abstains until its last
-   * entry is of this term or a later one (`raft/abstention.ts`).
+   * entry is of this term or a later one (`raft/abstention.ts`). Undefined when that is durable.
    */
   get repairTerm(): number | undefined {
     return this.#repairTerm;
@@ -266,8 +266,9 @@ export class RaftLog implements LogStorage {
       this.#engine.write([], false, done);
       return;
     }
+    let whole: boolean;
     try {
-      this.#writeState(operations);
+      whole = this.#writeState(operations);
     } catch (thrown) {
       // The caller must stop, as after any failed write.
       this.#engine.write([], false, () => done(asError(thrown)));
@@ -278,6 +279,7 @@ export class RaftLog implements LogStorage {
       if (error === undefined) {
         for (const segment of written) segment.stored = true;
         this.#durableWrites = writes;
+        if (whole) this.#repairTerm = undefined;
         this.#evict();
         this.#onWrite();
       }
@@ -285,8 +287,8 @@ export class RaftLog implements LogStorage {
     });
   }
 
-  /** The single records that go with a synced append. */
-  #writeState(operations: Operation[]): void {
+  /** The single records that go with a synced append; whether it ends a repair. */
+  #writeState(operations: Operation[]): boolean {
     const { term } = this.#hardState;
     if (this.#termBound !== undefined && term > this.#termBound.reserved) {
       this.#termBound.reserve(term);
@@ -298,10 +300,10 @@ export class RaftLog implements LogStorage {
     this.#writes += 1;
     const origin = { memberId: this.#memberId, writes: this.#writes };
     operations.push(put(logKeys.origin, encodeOrigin(origin)));
-    if (this.#repairTerm === undefined) return;
-    if (this.#terms.term(this.lastIndex()) < this.#repairTerm) return;
-    this.#repairTerm = undefined;
+    if (this.#repairTerm === undefined) return false;
+    if (this.#terms.term(this.lastIndex()) < this.#repairTerm) return false;
     operations.push({ type: 'delete', key: fromLatin1(logKeys.repair) });
+    return true;
   }
 
   /** Names the state directory of a new member, or one that was rebuilt. */

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { assert, safeInteger } from '../base/assert.ts';
 import { buffer } from '../base/bytes.ts';
 import type { ConfState, MemberId } from '../raft/index.ts';
-import { CorruptionError } from './errors.ts';
+import { CorruptionError, NewerVersionError } from './errors.ts';
 
 /** Bytes that {@link sealValue} adds. */
 const sealBytes = 4;
@@ -98,7 +98,10 @@ export class RecordWriter {
   }
 }
 
-/** Reads what {@link RecordWriter} wrote; every contradiction is a {@link CorruptionError}. */
+/**
+ * Reads what {@link RecordWriter} wrote; every contradiction is a {@link CorruptionError}, what a
+ * later version wrote a {@link NewerVersionError}.
+ */
 export class RecordReader {
   readonly #bytes: Buffer;
   readonly #what: string;
@@ -115,7 +118,8 @@ export class RecordReader {
       this.#corrupt('fails its checksum');
     }
     const found = this.#bytes.readUInt8(0);
-    if (found !== version) this.#corrupt(`has format version ${found}, known is ${version}`);
+    if (found > version) throw new NewerVersionError(what, found, version);
+    if (found < version) this.#corrupt(`has format version ${found}, known is ${version}`);
   }
 
   u8(): number {

@@ -11,24 +11,28 @@
  * Every step leaves either the damage or the finished repair: states are set aside first, which
  * damages a directory that is damaged already; the new log is built under another name, and renamed
  * when it is complete; from then on every start finishes what is left, by renaming. What is set
- * aside is kept until the member has got back what it lost: where too many members are damaged, it
- * may be the last copy.
+ * aside is kept until the member has got back what it lost, whatever is damaged meanwhile: where
+ * too many members are damaged, it may be the last copy. After that it is removed: it takes up
+ * room, and nothing is in it that a majority does not hold.
  */
 import type { Clock } from '../base/clock.ts';
+import { reach, type FaultPoint } from '../base/fault-point.ts';
 import type { Logger } from '../base/logger.ts';
 import { noMember, type MemberId } from '../raft/index.ts';
 import { Backend } from './backend.ts';
 import {
   buildingLogDirectory,
   damagedName,
+  isDamaged,
   isStateDirectory,
   logDirectory,
   repairedLogDirectory,
   stateDirectoryName,
   type DirectoryStore,
 } from './directory-store.ts';
-import type { Completion, Engine, Operation } from './engine.ts';
+import type { Completion, Operation } from './engine.ts';
 import { asError, CorruptionError } from './errors.ts';
+import { idText } from './identity.ts';
 import { logKeys } from './keyspace.ts';
 import { firstChain } from './log-record.ts';
 import {
@@ -40,13 +44,19 @@ import {
   encodeTail,
   put,
 } from './log-state.ts';
-import { reservationFor } from './term-file.ts';
+import { reservationFor, reserveTerm } from './term-file.ts';
+
+/**
+ * Databases that are kept set aside at most; a state may be gigabytes. More than one repair leaves
+ * some only if it is damaged again before it is complete.
+ */
+const keptLimit = 8;
 
 export interface Damage {
   readonly error: Error;
   /** What the state holds is wrong, however whole its files are. */
   readonly inState: boolean;
-  /** The term of the log's hard state, if the log can be trusted. */
+  /** The term of the log's hard state, if the state shows that the log has lost nothing. */
   readonly logTerm: number | undefined;
 }
 
@@ -55,7 +65,8 @@ export interface RepairOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly memberId: MemberId;
-  readonly founders: readonly MemberId[] | undefined;
+  /** See {@link DataDirectoryOptions.founders}. */
+  readonly founders: (() => readonly MemberId[]) | undefined;
 }
 
 /** The state as far as a new log needs to know it. */
@@ -69,6 +80,16 @@ interface UsableState {
   readonly voters: readonly MemberId[];
 }
 
+interface FoundStates {
+  /** The newest that can be proven whole without the log. */
+  readonly usable: UsableState | undefined;
+  /** Names of all others that hold something. */
+  readonly others: readonly string[];
+  /** Names of those that nothing was written to, e.g. by an earlier repair. */
+  readonly empty: readonly string[];
+}
+
+type Reading = UsableState | 'empty' | 'unusable';
 type Step = (done: Completion) => void;
 
 export class Repair {
@@ -90,14 +111,15 @@ export class Repair {
 
   /**
    * Begins anew with what is left. `done` gets the reason for the operator if that cannot be, and
-   * then nothing was changed.
+   * then nothing was set aside.
    */
   begin(
     damage: Damage,
     done: (error: Error | undefined, refusal: string | undefined) => void,
   ): void {
-    this.#usableState(damage, (error, state) => {
-      if (error !== undefined) {
+    const names = this.#store.databases().filter(isStateDirectory);
+    this.#readStates(damage, names, (error, states) => {
+      if (states === undefined) {
         done(error, undefined);
         return;
       }
@@ -105,13 +127,13 @@ export class Repair {
       let refusal: string | undefined;
       try {
         bound = this.#termBound(damage);
-        refusal = this.#refusal(state, bound);
+        refusal = this.#refusal(states, bound);
       } catch (thrown) {
         done(asError(thrown), undefined);
         return;
       }
       if (bound === undefined || refusal !== undefined) done(undefined, refusal);
-      else this.#rebuild(damage, state, bound + 1, (failure) => done(failure, undefined));
+      else this.#rebuild(damage, states, bound + 1, (failure) => done(failure, undefined));
     });
   }
 
@@ -126,23 +148,24 @@ export class Repair {
     return Math.max(reserved, logTerm ?? 0);
   }
 
-  #refusal(state: UsableState | undefined, bound: number | undefined): string | undefined {
-    const { memberId, founders } = this.#options;
+  #refusal({ usable, others }: FoundStates, bound: number | undefined): string | undefined {
+    const { memberId } = this.#options;
     const replace =
-      'Do not repair it: remove this member from the cluster, add it again, and start it with an ' +
-      'empty data directory';
-    const members = state?.voters ?? founders;
-    if (members === undefined || (state === undefined && members.length < 2)) {
+      'Do not repair it, replace this member: run `etcdctl member remove ' +
+      `${idText(memberId)}\` and \`etcdctl member add\` against the others, and start it with an ` +
+      'empty data directory and the settings that the latter prints';
+    const members = usable?.voters ?? this.#founders();
+    if (members === undefined || (usable === undefined && members.length < 2)) {
       return (
         'It cannot be repaired from other members, because nothing tells who they are: start it ' +
         'with the --initial-cluster flags that the cluster was founded with, if it had other ' +
         `members. Or: ${replace}`
       );
     }
-    const others = members.filter((member) => member !== memberId);
+    const rest = members.filter((member) => member !== memberId);
     // Who abstains is no help in an election: the others must be a majority without it.
-    if (others.length <= members.length / 2) {
-      const why = others.length === 0 ? 'there are none' : 'they are no majority without this one';
+    if (rest.length <= members.length / 2) {
+      const why = rest.length === 0 ? 'there are none' : 'they are no majority without this one';
       return (
         `It cannot be repaired from other members, because ${why}: restore the cluster ` +
         'from a backup'
@@ -154,79 +177,109 @@ export class Repair {
         `has voted. ${replace}`
       );
     }
+    const kept = this.#store.databases().filter(isDamaged).length;
+    if (kept + others.length + 1 > keptLimit) {
+      return (
+        `It cannot be repaired once more: it keeps ${kept} databases of repairs that were never ` +
+        `complete, and may be the last to hold what is in them. ${replace}. Or: move them ` +
+        `(${damagedName('*', '*')}) out of it`
+      );
+    }
     return undefined;
   }
 
-  /**
-   * The state, if it can be proven whole without the log. If there are several, one may be half
-   * received, and only the log tells which.
-   */
-  #usableState(
-    damage: Damage,
-    done: (error: Error | undefined, state: UsableState | undefined) => void,
-  ): void {
-    const names = this.#store.databases().filter(isStateDirectory);
-    const name = names[0];
+  /** Undefined if nothing tells with whom the cluster was founded. */
+  #founders(): readonly MemberId[] | undefined {
     try {
-      const usable = name !== undefined && names.length === 1 && !damage.inState;
-      if (!usable || !this.#store.check(name)) {
-        done(undefined, undefined);
-        return;
-      }
-    } catch (thrown) {
-      const error = asError(thrown);
-      done(error instanceof CorruptionError ? undefined : error, undefined);
+      return this.#options.founders?.();
+    } catch {
+      return undefined;
+    }
+  }
+
+  #readStates(
+    damage: Damage,
+    names: readonly string[],
+    done: (error: Error | undefined, states: FoundStates | undefined) => void,
+  ): void {
+    const [name, ...rest] = names;
+    if (name === undefined) {
+      done(undefined, { usable: undefined, others: [], empty: [] });
       return;
     }
-    this.#store.openEngine(name, (error, engine) => {
-      if (engine === undefined) {
-        done(error?.name === 'CorruptionError' ? undefined : error, undefined);
+    this.#readState(damage, name, (error, reading) => {
+      if (reading === undefined) {
+        done(error, undefined);
         return;
       }
-      this.#readState(name, engine, (state) => {
-        engine.close((closeError) => done(closeError, state));
+      this.#readStates(damage, rest, (restError, states) => {
+        done(restError, states && withState(states, name, reading));
       });
     });
   }
 
-  #readState(name: string, engine: Engine, done: (state: UsableState | undefined) => void): void {
-    const { clock, logger, memberId } = this.#options;
-    Backend.open({ engine, clock, logger }, (_error, backend) => {
-      if (backend === undefined) {
-        done(undefined);
+  #readState(
+    damage: Damage,
+    name: string,
+    done: (error: Error | undefined, reading: Reading | undefined) => void,
+  ): void {
+    const failed = (error: Error | undefined): void => {
+      if (error instanceof CorruptionError) done(undefined, 'unusable');
+      else done(error, undefined);
+    };
+    try {
+      if (!this.#store.check(name)) {
+        done(undefined, 'empty');
         return;
       }
-      const { flushedIndex: index, flushedTerm: term, confState, logMark } = backend;
-      const { voters } = confState;
-      // Without the chain value at its index, no log can begin after it.
-      const marked = logMark?.memberId === memberId && logMark.index === index;
-      const usable = voters.length > 0 && (marked || index === 0);
-      const chain = marked ? logMark.chain : firstChain;
-      const writes = marked ? logMark.writes : 0;
-      done(usable ? { name, index, term, chain, writes, voters } : undefined);
+    } catch (thrown) {
+      failed(asError(thrown));
+      return;
+    }
+    this.#store.openEngine(name, (error, engine) => {
+      if (engine === undefined) {
+        failed(error);
+        return;
+      }
+      const { clock, logger } = this.#options;
+      Backend.open({ engine, clock, logger }, (openError, backend) => {
+        engine.close((closeError) => {
+          if (backend === undefined) failed(openError);
+          else if (closeError !== undefined) done(closeError, undefined);
+          else done(undefined, this.#reading(damage, name, backend));
+        });
+      });
     });
   }
 
-  #rebuild(damage: Damage, state: UsableState | undefined, term: number, done: Completion): void {
+  #reading(damage: Damage, name: string, backend: Backend): Reading {
+    const { flushedIndex: index, flushedTerm: term, confState, logMark } = backend;
+    const { memberId } = this.#options;
+    const { voters } = confState;
+    if (index === 0 && voters.length === 0) return 'empty';
+    // Only what was once this member's state has a mark: one that is half received has none, and
+    // without the chain value at its index no log can begin after it.
+    const marked = logMark?.memberId === memberId && logMark.index === index;
+    if (damage.inState || voters.length === 0 || (!marked && index > 0)) return 'unusable';
+    const chain = marked ? logMark.chain : firstChain;
+    const writes = marked ? logMark.writes : 0;
+    return { name, index, term, chain, writes, voters };
+  }
+
+  #rebuild(damage: Damage, states: FoundStates, term: number, done: Completion): void {
     const { logger, memberId } = this.#options;
+    const { usable, others, empty } = states;
     logger.warn(
-      { error: damage.error.message, 'kept-state-index': state?.index ?? 0, term },
+      { error: damage.error.message, 'kept-state-index': usable?.index ?? 0, term },
       'the data directory is damaged; what was lost is to come from the other members',
     );
-    const begin = state ?? {
+    const begin = usable ?? {
       name: stateDirectoryName(0, term),
       index: 0,
       term: 0,
       chain: firstChain,
       writes: 0,
     };
-    const steps: Step[] = [];
-    if (state === undefined) {
-      for (const name of this.#store.databases().filter(isStateDirectory)) {
-        steps.push((next) => this.#setAside(name, next));
-      }
-      steps.push((next) => this.#write(begin.name, [], next));
-    }
     const hardState = { term, vote: noMember, commit: begin.index };
     const anchor = { index: begin.index, term: begin.term, chain: begin.chain };
     const operations = [
@@ -237,13 +290,25 @@ export class Repair {
       put(logKeys.origin, encodeOrigin({ memberId, writes: begin.writes })),
       put(logKeys.repair, encodeRepairTerm(term)),
     ];
+    const steps: Step[] = [
+      reaching('repair-begin'),
+      ...others.map(
+        (name): Step =>
+          (next) =>
+            this.#setAside(name, next),
+      ),
+      ...empty.map((name) => this.#removal(name)),
+    ];
+    if (usable === undefined) steps.push((next) => this.#write(begin.name, [], next));
     steps.push(
       (next) => {
-        this.#store.reserveTerm(memberId, reservationFor(term));
+        reserveTerm(this.#store, memberId, reservationFor(term));
         next(undefined);
       },
       (next) => this.#write(buildingLogDirectory, operations, next),
+      reaching('repair-log-built'),
       (next) => this.#store.rename(buildingLogDirectory, repairedLogDirectory, next),
+      reaching('repair-log-named'),
       (next) => this.#exchangeLogs(next),
     );
     run(steps, done);
@@ -252,15 +317,18 @@ export class Repair {
   #exchangeLogs(done: Completion): void {
     const steps: Step[] = [];
     if (this.#has(logDirectory)) steps.push((next) => this.#setAside(logDirectory, next));
-    steps.push((next) => this.#store.rename(repairedLogDirectory, logDirectory, next));
+    steps.push(
+      (next) => this.#store.rename(repairedLogDirectory, logDirectory, next),
+      reaching('repair-logs-exchanged'),
+    );
     run(steps, done);
   }
 
-  /** What was set aside under the same name by an earlier repair goes. */
   #setAside(name: string, done: Completion): void {
-    const aside = damagedName(name);
-    const rename: Step = (next) => this.#store.rename(name, aside, next);
-    run(this.#has(aside) ? [this.#removal(aside), rename] : [rename], done);
+    let number = 1;
+    while (this.#has(damagedName(name, number))) number += 1;
+    const rename: Step = (next) => this.#store.rename(name, damagedName(name, number), next);
+    run([rename, reaching('repair-set-aside')], done);
   }
 
   #removal(name: string): Step {
@@ -279,6 +347,23 @@ export class Repair {
       });
     });
   }
+}
+
+function withState(states: FoundStates, name: string, reading: Reading): FoundStates {
+  const { usable, others, empty } = states;
+  if (reading === 'empty') return { usable, others, empty: [name, ...empty] };
+  if (reading === 'unusable') return { usable, others: [name, ...others], empty };
+  if (usable === undefined) return { usable: reading, others, empty };
+  const [newer, older] = reading.index > usable.index ? [reading, usable] : [usable, reading];
+  return { usable: newer, others: [older.name, ...others], empty };
+}
+
+/** A step of its own at which a test can end the member. */
+function reaching(point: FaultPoint): Step {
+  return (next) => {
+    reach(point);
+    next(undefined);
+  };
 }
 
 /** Runs steps one after the other, up to the first that fails. */

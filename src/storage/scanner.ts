@@ -16,9 +16,10 @@ import {
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { asError, CorruptionError } from './errors.ts';
+import { codeOf, CorruptionError } from './errors.ts';
 import { scanLog } from './log-scanner.ts';
 import { type Manifest, type ManifestTable, manifestAfter, readManifest } from './manifest.ts';
+import { readRetrying } from './read-retry.ts';
 import { checkTable, type ReadAt } from './table-scanner.ts';
 
 const windowBytes = 1024 * 1024;
@@ -43,17 +44,6 @@ export interface DatabaseCheck {
 
 /** Checks all that LevelDB will rely on; throws {@link CorruptionError} with file and offset. */
 export function checkDatabase(location: string): DatabaseCheck {
-  try {
-    return checkLocation(location);
-  } catch (thrown) {
-    const { code, message } = thrown as NodeJS.ErrnoException;
-    // What the disk cannot read back is damage like any other.
-    if (code === 'EIO') throw new CorruptionError(`${location} cannot be read: ${message}`);
-    throw thrown;
-  }
-}
-
-function checkLocation(location: string): DatabaseCheck {
   const names = list(location);
   let current: string | undefined;
   try {
@@ -61,13 +51,16 @@ function checkLocation(location: string): DatabaseCheck {
     if (current === undefined) return { absent: true, torn: false, mend: undefined };
     return checkAsOf(location, names, current);
   } catch (thrown) {
-    const error = asError(thrown);
-    if (error.name !== 'CorruptionError') throw error;
+    if (!isCorruption(thrown)) throw thrown;
     if (isUnused(location, names)) return { absent: true, torn: false, mend: { kind: 'remove' } };
     const replaced = current === undefined ? undefined : checkReplaced(location, names, current);
-    if (replaced === undefined) throw error;
+    if (replaced === undefined) throw thrown;
     return replaced;
   }
+}
+
+function isCorruption(thrown: unknown): boolean {
+  return thrown instanceof CorruptionError;
 }
 
 /** The MANIFEST that CURRENT names; undefined if there is no database. */
@@ -77,7 +70,8 @@ function readCurrent(location: string, names: readonly string[]): string | undef
     if (data === undefined) return undefined;
     throw new CorruptionError(`${join(location, 'CURRENT')} is missing, but ${data} is there`);
   }
-  const text = readFileSync(join(location, 'CURRENT'), 'latin1');
+  const path = join(location, 'CURRENT');
+  const text = readRetrying(path, () => readFileSync(path, 'latin1'));
   if (/^MANIFEST-\d+\n$/.test(text)) return text.trim();
   throw new CorruptionError(`${join(location, 'CURRENT')} names no file that is there`);
 }
@@ -99,7 +93,7 @@ function checkAsOf(location: string, names: readonly string[], name: string): Da
     // LevelDB writes the record, then syncs the directory for the names in it, then the record.
     // Before all three are done it deletes nothing that the record replaces: if that is all there,
     // the data is as well. Once the next record was begun, they were done.
-    if (cut) throw thrown;
+    if (cut || !isCorruption(thrown)) throw thrown;
     const sizeBytes = starts.at(-1) ?? 0;
     const torn = withoutLast(location, names, edits, path);
     if (torn === undefined) throw thrown;
@@ -116,7 +110,7 @@ function withoutLast(
   try {
     return checkFiles(location, names, manifestAfter(edits.slice(0, -1), path));
   } catch (thrown) {
-    if (asError(thrown).name !== 'CorruptionError') throw thrown;
+    if (!isCorruption(thrown)) throw thrown;
     return undefined;
   }
 }
@@ -147,7 +141,7 @@ function checkReplaced(
     if (mend !== undefined) return undefined;
     return { absent: false, torn, mend: { kind: 'pointCurrent', manifest: newest } };
   } catch (thrown) {
-    if (asError(thrown).name !== 'CorruptionError') throw thrown;
+    if (!isCorruption(thrown)) throw thrown;
     return undefined;
   }
 }
@@ -159,7 +153,7 @@ function checkReplaced(
 function isUnused(location: string, names: readonly string[]): boolean {
   return names.every((name) => {
     const path = join(location, name);
-    if (name.endsWith('.log')) return statSync(path).size === 0;
+    if (name.endsWith('.log')) return readRetrying(path, () => statSync(path).size) === 0;
     return name.startsWith('MANIFEST') ? !namesTables(path) : !/\.(ldb|sst)$/.test(name);
   });
 }
@@ -169,7 +163,7 @@ function namesTables(path: string): boolean {
   try {
     return manifestAfter(readManifest(path).edits, path).tables.size > 0;
   } catch (thrown) {
-    if (asError(thrown).name !== 'CorruptionError') throw thrown;
+    if (!isCorruption(thrown)) throw thrown;
     return false;
   }
 }
@@ -180,10 +174,10 @@ function numberOf(name: string): number {
 
 function list(location: string): readonly string[] {
   try {
-    return readdirSync(location);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
+    return readRetrying(location, () => readdirSync(location));
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return [];
+    throw thrown;
   }
 }
 
@@ -197,9 +191,9 @@ function checkTableFile(
   const name = [`${stem}.ldb`, `${stem}.sst`].find((each) => names.includes(each));
   const path = join(location, name ?? `${stem}.ldb`);
   if (name === undefined) throw new CorruptionError(`${path} is missing`);
-  const file = openSync(path, 'r');
+  const file = readRetrying(path, () => openSync(path, 'r'));
   try {
-    const found = fstatSync(file).size;
+    const found = readRetrying(path, () => fstatSync(file).size);
     if (found !== sizeBytes) {
       throw new CorruptionError(`${path} has ${found} bytes instead of ${sizeBytes}`);
     }
@@ -220,10 +214,11 @@ function windowedReader(file: number, sizeBytes: number, path: string): ReadAt {
   return (offset, length) => {
     if (offset < start || offset + length > start + window.length) {
       // Blocks that were handed out may still be in use, so each window is new memory.
-      window = Buffer.allocUnsafe(Math.max(length, Math.min(windowBytes, sizeBytes - offset)));
+      const next = Buffer.allocUnsafe(Math.max(length, Math.min(windowBytes, sizeBytes - offset)));
+      const count = readRetrying(path, () => readSync(file, next, 0, next.length, offset));
+      window = next;
       start = offset;
-      const count = readSync(file, window, 0, window.length, offset);
-      if (count !== window.length) throw new CorruptionError(`${path} ends at ${offset + count}`);
+      if (count !== next.length) throw new CorruptionError(`${path} ends at ${offset + count}`);
     }
     return window.subarray(offset - start, offset - start + length);
   };
@@ -250,7 +245,8 @@ function checkLogs(location: string, names: readonly string[], manifest: Manifes
       (each) => each.endsWith('.log') && Number.parseInt(each, 10) === number,
     );
     const path = join(location, name ?? '');
-    const scanned = scanLog(readFileSync(path), path);
+    const bytes = readRetrying(path, () => readFileSync(path));
+    const scanned = scanLog(bytes, path);
     if (torn !== undefined && scanned.records.length > 0) {
       throw new CorruptionError(`${torn} is damaged at its end: writes after it are in ${path}`);
     }

@@ -222,7 +222,7 @@ export class StateSink {
     } else if (chunk.kind === 'pairs') {
       this.#digest = crc32(bytes, this.#digest);
       this.#pairs += chunk.pairs.length;
-      guardedWrite(this.engine, chunk.pairs.map(checkedPut), receiveSteps, done);
+      guardedWrite(this.engine, chunk.pairs.flatMap(checkedPut), receiveSteps, done);
     } else {
       const { pairs, digest } = chunk.end;
       if (pairs !== this.#pairs || digest !== this.#digest) {
@@ -271,7 +271,9 @@ function sameConfState(a: ConfState, b: ConfState): boolean {
   );
 }
 
-function checkedPut([key, value]: EngineEntry): Operation {
+/** What a pair is stored as: a mark of the sender's log, which none should send, as nothing. */
+function checkedPut([key, value]: EngineEntry): Operation[] {
+  if (isLogMarkKey(key)) return [];
   if (!isOwnKey(key)) openValue(key, value);
-  return { type: 'put', key, value };
+  return [{ type: 'put', key, value }];
 }

@@ -5,12 +5,14 @@
  * with the places of the two indexes.
  */
 import { crc32c, unmaskCrc } from '../base/crc32c.ts';
-import { CorruptionError } from './errors.ts';
+import { CorruptionError, NewerVersionError } from './errors.ts';
 
 const footerBytes = 48;
 const trailerBytes = 5;
 const magic = 0xdb4775248b80fb57n;
 const uncompressed = 0;
+/** An offset in the list that a block ends with, and the length of the list itself. */
+const restartBytes = 4;
 
 /** Reads part of a file. */
 export type ReadAt = (offset: number, length: number) => Buffer;
@@ -76,12 +78,20 @@ export function checkTable(read: ReadAt, sizeBytes: number, name: string): Table
     // Written so that NaN fails as well.
     if (!(offset + size + trailerBytes <= footerAt)) damaged(offset, 'a block ends nowhere');
     const block = read(offset, size + trailerBytes);
-    const type = block[size];
+    const type = block.readUInt8(size);
     const stored = unmaskCrc(block.readUInt32LE(size + 1));
     if (crc32c(block.subarray(0, size + 1)) !== stored)
       damaged(offset, 'a block fails its checksum');
-    if (type !== uncompressed) damaged(offset, `a block is of unknown type ${type}`);
+    if (type !== uncompressed) {
+      throw new NewerVersionError(`the block at offset ${offset} of ${name}`, type, uncompressed);
+    }
     return block.subarray(0, size);
+  };
+  const endOf = (block: Buffer, { offset }: Handle): BlockEnd =>
+    blockEnd(block) ?? damaged(offset, 'a block is too short');
+  const handlesIn = (handle: Handle): Iterable<Handle> => {
+    const block = checkBlock(handle);
+    return indexHandles(block.subarray(0, endOf(block, handle).entriesEnd));
   };
 
   let covered = 0;
@@ -89,17 +99,17 @@ export function checkTable(read: ReadAt, sizeBytes: number, name: string): Table
     if (handle.offset !== covered) damaged(covered, 'a block is missing');
     covered += handle.size + trailerBytes;
   };
-  const entries = checkBlock(index);
   let first: Buffer | undefined;
   let last: Buffer = Buffer.alloc(0);
-  for (const handle of indexHandles(entries)) {
+  for (const handle of handlesIn(index)) {
     cover(handle);
-    const keys = blockKeys(checkBlock(handle));
+    const block = checkBlock(handle);
+    const keys = blockKeys(block, endOf(block, handle));
     first ??= keys.first;
     last = keys.last;
   }
   // The bloom filter lies between the data and the index that names it.
-  for (const handle of indexHandles(checkBlock(metaIndex))) {
+  for (const handle of handlesIn(metaIndex)) {
     cover(handle);
     checkBlock(handle);
   }
@@ -109,13 +119,25 @@ export function checkTable(read: ReadAt, sizeBytes: number, name: string): Table
   return { first: first ?? last, last };
 }
 
+/** Where the entries of a block end, and how many places to begin reading at are listed there. */
+interface BlockEnd {
+  readonly entriesEnd: number;
+  readonly restarts: number;
+}
+
+/** Undefined for a block that is too short for what it must end with. */
+function blockEnd(block: Buffer): BlockEnd | undefined {
+  if (block.length < restartBytes) return undefined;
+  const restarts = block.readUInt32LE(block.length - restartBytes);
+  const entriesEnd = block.length - restartBytes * (restarts + 1);
+  return entriesEnd < 0 ? undefined : { entriesEnd, restarts };
+}
+
 /** A key is stored as the length of what it shares with the one before, and the rest of it. */
-function blockKeys(block: Buffer): TableKeys {
-  const restarts = block.readUInt32LE(block.length - 4);
-  const entriesEnd = block.length - 4 * (restarts + 1);
+function blockKeys(block: Buffer, { entriesEnd, restarts }: BlockEnd): TableKeys {
   const first = lastKeyFrom(block.subarray(0, entriesEnd), 1);
   // At a restart a key shares nothing, so the last key can be built from there.
-  const restart = restarts > 0 ? block.readUInt32LE(block.length - 8) : 0;
+  const restart = restarts > 0 ? block.readUInt32LE(block.length - 2 * restartBytes) : 0;
   return { first, last: lastKeyFrom(block.subarray(restart, entriesEnd), Infinity) };
 }
 
@@ -138,9 +160,8 @@ function readHandle(reader: VarintReader): Handle {
 }
 
 /** The places of blocks: values of an index block, whose keys do not matter here. */
-function* indexHandles(block: Buffer): Generator<Handle> {
-  const restarts = block.readUInt32LE(block.length - 4);
-  const entries = new VarintReader(block.subarray(0, block.length - 4 * (restarts + 1)));
+function* indexHandles(bytes: Buffer): Generator<Handle> {
+  const entries = new VarintReader(bytes);
   while (!entries.ended) {
     entries.number();
     const keyBytes = entries.number();

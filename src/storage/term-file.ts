@@ -3,6 +3,9 @@
  * can still begin in a term in which it never voted.
  */
 import type { MemberId } from '../raft/index.ts';
+import type { DirectoryStore } from './directory-store.ts';
+import { NewerVersionError } from './errors.ts';
+import { guardedNow } from './guarded-write.ts';
 import { idText, sealedText } from './identity.ts';
 
 const formatVersion = 1;
@@ -14,11 +17,28 @@ export function reservationFor(term: number): number {
   return term + reservedAtOnce - 1;
 }
 
-export function encodeTermBound(memberId: MemberId, term: number): string {
-  return sealedText({ format: formatVersion, memberId: idText(memberId), term });
+const reserveSteps = {
+  before: 'term-reserve-before-write',
+  after: 'term-reserve-after-write',
+} as const;
+
+/** Sets the bound on the member's term, durably, or throws. */
+export function reserveTerm(store: DirectoryStore, memberId: MemberId, term: number): void {
+  guardedNow(reserveSteps, () => store.reserveTerm(memberId, term));
 }
 
-/** The bound; undefined unless the text is whole and of this member. */
+export function encodeTermBound(memberId: MemberId, term: number): string {
+  return inFormat(formatVersion, memberId, term);
+}
+
+function inFormat(format: number, memberId: MemberId, term: number): string {
+  return sealedText({ format, memberId: idText(memberId), term });
+}
+
+/**
+ * The bound; undefined unless the text is whole and of this member.
+ * @throws NewerVersionError if a later version wrote it
+ */
 export function decodeTermBound(text: string, memberId: MemberId): number | undefined {
   let value: unknown;
   try {
@@ -27,7 +47,11 @@ export function decodeTermBound(text: string, memberId: MemberId): number | unde
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { term } = value as { readonly term?: unknown };
+  const { format, term } = value as { readonly format?: unknown; readonly term?: unknown };
   if (typeof term !== 'number' || !Number.isSafeInteger(term) || term < 0) return undefined;
-  return text === encodeTermBound(memberId, term) ? term : undefined;
+  if (typeof format !== 'number' || text !== inFormat(format, memberId, term)) return undefined;
+  if (format > formatVersion) {
+    throw new NewerVersionError('the bound on the term', format, formatVersion);
+  }
+  return format === formatVersion ? term : undefined;
 }

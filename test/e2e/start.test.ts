@@ -1,11 +1,11 @@
 /** `npm start` as its user meets it: the script itself, real members, real signals. */
 import { Client, credentials } from '@grpc/grpc-js';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fromUtf8, utf8 } from '../../src/base/bytes.ts';
 import { PutRequest, PutResponse, RangeRequest, RangeResponse } from '../../src/gen/rpc.ts';
 
@@ -229,7 +229,10 @@ describe('npm start', { timeout: 120_000 }, () => {
     await again.says('Ctrl-C stops all members');
     expect(again.output).not.toContain('has ended');
     expect(again.output).not.toContain('not running');
-    expect(readdirSync(member).some((name) => name.startsWith('damaged-'))).toBe(true);
+    const log = readFileSync(join(directory, 'member-2.log'), 'utf8');
+    expect(log).toContain('what was lost is to come from the other members');
+    const isLeft = (): boolean => readdirSync(member).some((name) => name.startsWith('damaged-'));
+    await vi.waitUntil(() => !isLeft(), 10_000);
   });
 
   test('explains a member that nobody can repair', async () => {

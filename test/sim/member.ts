@@ -136,7 +136,6 @@ export class SimMember {
           clock: process,
           logger: this.#logger(),
           identity: { memberId: this.id, clusterId },
-          founders: founders.map(({ id }) => id),
           flushIntervalMs,
           logCacheBytes,
           memoryWriteDelayMs: (sync) => this.#writeMs(sync, chance),

@@ -85,6 +85,10 @@ beforeAll(async () => {
   await cluster.start();
   await acknowledge(cluster, 20, 100);
   expect(await converged(cluster)).toBe(true);
+  // That all this is committed becomes durable with another write, here one that changes nothing:
+  // a member that lost a flush can then make up for it without a leader.
+  await acknowledge(cluster, 20, 1);
+  expect(await converged(cluster)).toBe(true);
   await cluster.stop();
 }, 120_000);
 
@@ -134,7 +138,8 @@ describe.concurrent('damage', () => {
   });
 });
 
-const clearWords = /is damaged: |has data, but identity.json is missing|belongs to member 1, not/;
+const clearWords =
+  /is damaged: |has data, but identity.json is missing|belongs to member [12], not/;
 
 interface Outcome {
   readonly outcome: 'untouched' | 'repaired' | 'refused' | 'waiting';

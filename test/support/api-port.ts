@@ -37,6 +37,7 @@ export const healthyServer: ServerHealth = {
   alarms: () => [],
   hasLeader: () => true,
   isLearner: () => false,
+  repairing: () => false,
   read: () => Promise.resolve(),
   requestTimeoutMs: 1000,
 };

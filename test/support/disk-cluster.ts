@@ -93,7 +93,6 @@ export class DiskMember {
       clock: realClock,
       logger: this.#logger,
       identity: { memberId: this.id, clusterId },
-      founders: founders.map(({ id }) => id),
       flushIntervalMs: 20,
     };
     const member = {

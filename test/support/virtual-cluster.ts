@@ -101,7 +101,6 @@ export class VirtualMember {
           clock,
           logger: silentLogger,
           identity: { memberId: this.id, clusterId },
-          founders: founders.map(({ id }) => id),
           memoryWriteDelayMs: (sync) => (sync ? 1 + random.below(4) : 0),
         },
         founders: () => founders,

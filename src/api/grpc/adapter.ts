@@ -6,7 +6,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { buffer } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
-import { EtcdError, StatusCode, StatusError } from '../../base/errors.ts';
+import { EtcdError, type EtcdErrorName, StatusCode, StatusError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { silentMetrics, type Metrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
@@ -74,6 +74,8 @@ export interface GrpcAdapterOptions {
   readonly clock: Clock;
   /** Whether the member knows of a leader, which clients may demand; always if absent. */
   readonly hasLeader?: () => boolean;
+  /** Why calls of a method, by its path, are refused for now; none is if absent. */
+  readonly refusal?: (path: string) => EtcdErrorName | undefined;
   /** For tests; the defaults are named below. */
   readonly idleProbeMs?: number;
   readonly requestLimits?: MemoryLimits;
@@ -280,7 +282,7 @@ export class GrpcAdapter {
         const { code, details } = malformedStatus(error, false);
         throw new StatusError(code, details);
       }
-      this.#admit(context);
+      this.#admit(path, context);
       const answer = await handler(decoded, context);
       if (context.memory.heldBytes > LARGE_ANSWER_BYTES) await this.#turns.next();
       return response.encode(answer);
@@ -301,12 +303,14 @@ export class GrpcAdapter {
     };
   }
 
-  /** @throws EtcdError if the call's metadata stand in its way (etcd: v3rpc/interceptor.go) */
-  #admit(context: CallContext): void {
+  /** @throws EtcdError if the request does not even count (etcd: v3rpc/interceptor.go) */
+  #admit(path: string, context: CallContext): void {
     const version = context.metadata('client-api-version');
     if (version !== undefined && !isUtf8(Buffer.from(version, 'latin1'))) {
       throw new EtcdError('invalidClientApiVersion');
     }
+    const refusal = this.#options.refusal?.(path);
+    if (refusal !== undefined) throw new EtcdError(refusal);
     if (context.metadata('hasleader') !== 'true') return;
     if (this.#options.hasLeader?.() === false) throw new EtcdError('noLeader');
   }
@@ -392,7 +396,7 @@ export class GrpcAdapter {
     const startMs = this.#clock.monotonicMs();
     let status: StatusObject | undefined;
     try {
-      this.#admit(context);
+      this.#admit(method.path, context);
       for await (const answer of start()) {
         const room = writer.room();
         if (room !== undefined) await room;

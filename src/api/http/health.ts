@@ -12,6 +12,8 @@ export interface ServerHealth {
   alarms(): readonly AlarmName[];
   hasLeader(): boolean;
   isLearner(): boolean;
+  /** It lost part of its data and gets it back from other members: it lives, but serves nobody. */
+  repairing(): boolean;
   /** Reads as a client would, at once or through the leader; rejects if that fails. */
   read(serializable: boolean): Promise<void>;
   /** How long a read may take before it counts as failed. */
@@ -25,6 +27,8 @@ interface Check {
 }
 
 const text = 'text/plain; charset=utf-8';
+
+const beingRepaired = 'this member gets back from the others what it lost';
 
 /** The error of an `await` that took too long, in the words of Go's context. */
 const deadlineExceeded = etcdErrors.deadline[1];
@@ -80,7 +84,7 @@ export class HealthEndpoints {
       'The total number of each kind of healthcheck.',
       ['type', 'name', 'status'],
     );
-    const serializable = this.#readCheck('serializable_read', true);
+    const serializable = { name: 'serializable_read', run: () => this.#read(true) };
     this.#probes = new Map([
       ['livez', [serializable]],
       [
@@ -88,7 +92,7 @@ export class HealthEndpoints {
         [
           { name: 'data_corruption', run: () => this.#noCorruption() },
           serializable,
-          this.#readCheck('linearizable_read', false),
+          { name: 'linearizable_read', run: () => this.#upToDate() },
           { name: 'non_learner', run: () => this.#notLearner() },
         ],
       ],
@@ -139,6 +143,7 @@ export class HealthEndpoints {
 
   /** The empty string for a healthy member. */
   async #reasonForIllness(excluded: readonly string[], serializable: boolean): Promise<string> {
+    if (this.#server.repairing()) return `REPAIRING: ${beingRepaired}`;
     const alarm = this.#server.alarms().find((name) => !excluded.includes(name));
     if (alarm !== undefined) return `ALARM ${alarm}`;
     if (!serializable && !this.#server.hasLeader()) return 'RAFT NO LEADER';
@@ -170,8 +175,8 @@ export class HealthEndpoints {
     return { status: 503, headers, body: `${lines.join('')}\n` };
   }
 
-  #readCheck(name: string, serializable: boolean): Check {
-    return { name, run: () => this.#read(serializable) };
+  #upToDate(): Promise<void> {
+    return this.#server.repairing() ? Promise.reject(new Error(beingRepaired)) : this.#read(false);
   }
 
   #read(serializable: boolean): Promise<void> {

@@ -30,6 +30,19 @@ describe('a call', () => {
     await client.unary(KV.methods.put, putRequest, { metadata });
   });
 
+  test('of a method that is refused for now is', async () => {
+    let refused = put;
+    const refusal = (path: string): 'noLeader' | undefined =>
+      path === refused ? 'noLeader' : undefined;
+    const { client } = await serve({ put: okPut }, { grpc: { refusal } });
+    await expect(client.unary(KV.methods.put, putRequest)).rejects.toMatchObject({
+      code: StatusCode.unavailable,
+      details: 'etcdserver: no leader',
+    });
+    refused = '/etcdserverpb.KV/Range';
+    await client.unary(KV.methods.put, putRequest);
+  });
+
   test('of a client whose version is no text is refused', async () => {
     const { port } = await serve({ put: okPut });
     const answer = await rawCall(port, put, frame, { 'client-api-version': '\xff' });

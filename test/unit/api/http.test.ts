@@ -77,6 +77,12 @@ describe('health', () => {
   test.each<[string, ApiPortOptions['health'], string, string]>([
     ['an alarm', { alarms: () => ['NOSPACE'] }, '', 'ALARM NOSPACE'],
     ['corruption', { alarms: () => ['CORRUPT'] }, '?exclude=NOSPACE', 'ALARM CORRUPT'],
+    [
+      'a repair',
+      { repairing: () => true, hasLeader: () => false },
+      '?serializable=true',
+      'REPAIRING: this member gets back from the others what it lost',
+    ],
     ['no leader', { hasLeader: () => false }, '?serializable=false', 'RAFT NO LEADER'],
     [
       'a failing read',
@@ -136,6 +142,17 @@ describe('probes', () => {
     expect((await get(port, '/readyz/non_learner')).body).toBe('ok\n');
     expect((await get(port, '/livez/non_learner')).status).toBe(404);
     expect((await get(port, '/readyz/non_learner/x')).status).toBe(404);
+  });
+
+  test('of a member that is repaired: it lives, and is not ready', async () => {
+    const port = await serve({ health: { repairing: () => true } });
+    expect((await get(port, '/livez')).status).toBe(200);
+    expect(await get(port, '/readyz')).toMatchObject({
+      status: 503,
+      body:
+        '[+]data_corruption ok\n[+]serializable_read ok\n[-]linearizable_read failed: ' +
+        'this member gets back from the others what it lost\n[+]non_learner ok\n\n',
+    });
   });
 
   test('of a learner without leader', async () => {

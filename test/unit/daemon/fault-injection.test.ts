@@ -18,7 +18,7 @@ test.each([
   ['persist-after-write', 'is not POINT=kill'],
   ['persist-after-write=explode', 'is not POINT=kill'],
   ['persist-after-write=delay', 'is not POINT=kill'],
-  ['no-such-step=kill', 'names no step; there are start-after-identity, '],
+  ['no-such-step=kill', 'names no step; there are mend-before-write, '],
   ['toString=kill', 'names no step'],
   ['apply-before-batch=fail', 'is a step that cannot fail'],
   ['persist-after-write=kill@0', 'counts from 1'],

@@ -29,6 +29,10 @@ function hashOf(member: VirtualMember): string | undefined {
   return `${store.revision} ${joinedHash([store.stateHash, membership.stateHash])}`;
 }
 
+function damagedNames({ directory }: VirtualMember): string[] {
+  return directory.names.filter((name) => name.startsWith('damaged-'));
+}
+
 /** All members have the same state, of this revision, and vote. */
 function agree(cluster: VirtualCluster, revision: number): boolean {
   const [first, ...others] = cluster.members.map(hashOf);
@@ -120,10 +124,13 @@ describe('a damaged member is repaired from the others', () => {
         damage(victim.directory);
         const left = victim.directory.names.includes('log');
         victim.start();
+        await cluster.until(() => victim.running !== undefined);
+        expect(victim.running?.repairing).toBe(true);
+        expect(victim.directory.names.includes('damaged-log-1')).toBe(left);
         await put(cluster, 120, 10);
         await cluster.until(() => agree(cluster, 131));
         expect(victim.running?.repairing).toBe(false);
-        expect(victim.directory.names.includes('damaged-log')).toBe(left);
+        await cluster.until(() => damagedNames(victim).length === 0);
         // It goes on from there: after a crash, and as one on whose vote the others depend.
         await cluster.pass(500);
         victim.crash();
@@ -133,7 +140,6 @@ describe('a damaged member is repaired from the others', () => {
         await put(cluster, 130, 5);
         other.start();
         await cluster.until(() => agree(cluster, 136));
-        expect(victim.directory.names.some((each) => each.startsWith('damaged-'))).toBe(false);
       },
     );
   }
@@ -189,7 +195,30 @@ describe('where nobody can give back what is lost', () => {
     expect(cluster.members.map(({ running }) => running?.repairing)).toEqual([true, true, true]);
     expect(cluster.leader).toBeUndefined();
     // What was set aside is kept: it may be the last copy.
-    for (const { directory } of cluster.members) expect(directory.names).toContain('damaged-log');
+    for (const member of cluster.members) expect(damagedNames(member)).toEqual(['damaged-log-1']);
+  });
+
+  test('what is damaged again and again is kept, up to a limit', async () => {
+    const cluster = await started({ seed: 306, refusals: true });
+    const [victim] = cluster.members as [VirtualMember];
+    for (const member of cluster.members) member.crash();
+    const [first, kept] = [pairsOf(victim.directory, 'log'), 8];
+    for (let time = 1; time <= kept; time++) {
+      rot(log, logKeys.hardState)(victim.directory);
+      const damaged = pairsOf(victim.directory, 'log');
+      victim.start();
+      await cluster.until(() => victim.running !== undefined);
+      expect(damagedNames(victim)).toHaveLength(time);
+      expect(pairsOf(victim.directory, `damaged-log-${time}`)).toEqual(damaged);
+      victim.crash();
+    }
+    expect(pairsOf(victim.directory, 'damaged-log-1').size).toBe(first.size);
+    rot(log, logKeys.hardState)(victim.directory);
+    const names = [...victim.directory.names];
+    victim.start();
+    await cluster.until(() => victim.refusal !== undefined);
+    expect(victim.refusal?.message).toMatch(/cannot be repaired once more: it keeps 8 databases/);
+    expect(victim.directory.names).toEqual(names);
   });
 
   test('a majority that lost its logs waits, until the rest could decide without it', async () => {
@@ -236,6 +265,8 @@ describe('where nobody can give back what is lost', () => {
     victim.start();
     await cluster.until(() => victim.refusal !== undefined);
     expect(victim.refusal?.message).toMatch(/is damaged: .*in which terms this one has voted/);
+    const id = victim.id.toString(16);
+    expect(victim.refusal?.message).toContain(`\`etcdctl member remove ${id}\``);
   });
 });
 

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { silentLogger } from '../../../src/base/logger.ts';
 import type { SnapshotMetadata } from '../../../src/raft/index.ts';
@@ -21,7 +22,10 @@ import {
   type DataDirectoryOptions,
 } from '../../../src/storage/data-directory.ts';
 import { DataDirectoryError } from '../../../src/storage/errors.ts';
+import { stateKeys } from '../../../src/storage/keyspace.ts';
+import { encodeLogMark } from '../../../src/storage/log-state.ts';
 import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
+import { encodeBegin, encodeEnd, encodePairs } from '../../../src/storage/snapshot-chunk.ts';
 import type { StateSink, StateSource } from '../../../src/storage/snapshot-stream.ts';
 import { completion, realClock, result, temporaryDirectory } from '../../support/engines.ts';
 
@@ -203,6 +207,30 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     await close(sender);
   });
 
+  test('what a sender notes of its own log is not taken over', async () => {
+    const receiver = await open(place.where);
+    const confState = {
+      voters: [1n],
+      votersOutgoing: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    };
+    const metadata = { index: 5, term: 1, confState };
+    const mark = Buffer.from(stateKeys.logMark, 'latin1');
+    const noted = encodeLogMark({ memberId: 9n, writes: 1, index: 5, chain: 0 });
+    const pairs = encodePairs([[mark, noted]]);
+    const sink = receiver.receiveSnapshot(metadata);
+    if (sink === undefined) throw new Error('no sink');
+    await completion((done) => sink.write(encodeBegin({ metadata, chain: 0 }), done));
+    await completion((done) => sink.write(pairs, done));
+    const end = encodeEnd({ pairs: 1, digest: crc32(pairs) });
+    await completion((done) => sink.write(end, done));
+    await completion((done) => sink.finish(done));
+    expect(sink.engine.getSync(mark)).toBeUndefined();
+    await close(receiver);
+  });
+
   test('damage on the way is noticed', async () => {
     const sender = await open({ memory: new MemoryDirectory() });
     await advance(sender, 10);
@@ -276,6 +304,14 @@ describe('a data directory on disk', () => {
     await close(await open({ path }));
     expect(statSync(path).mode & 0o777).toBe(0o700);
     expect(readIdentity(path)).toMatchObject(identity);
+  });
+
+  test('is made where a first start had begun to make it', async () => {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, 'identity.json.new'), '{');
+    writeFileSync(join(path, 'term.json.new'), '{');
+    await close(await open({ path }));
+    expect(readIdentity(path)).toMatchObject({ ready: true });
   });
 
   test('refuses a directory of something else', async () => {

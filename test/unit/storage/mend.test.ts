@@ -17,11 +17,12 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { silentLogger } from '../../../src/base/logger.ts';
+import { armFaultPoints, type FaultPoint } from '../../../src/base/fault-point.ts';
 import { fromUtf8 } from '../../../src/base/bytes.ts';
 import { openDataDirectory } from '../../../src/storage/data-directory.ts';
 import { scanLog } from '../../../src/storage/log-scanner.ts';
 import { mendDatabase } from '../../../src/storage/mend.ts';
-import { checkDatabase } from '../../../src/storage/scanner.ts';
+import { checkDatabase, type Mend } from '../../../src/storage/scanner.ts';
 import {
   completion,
   openLevel,
@@ -80,6 +81,30 @@ async function reopened(): Promise<{ readonly mended: string; readonly found: nu
   await completion((done) => engine.close(done));
   return { mended: mend?.kind ?? 'nothing', found };
 }
+
+test('mending comes to its steps, and fails where they do', async () => {
+  await fill();
+  appendFileSync(current(), Buffer.alloc(3));
+  const reached: FaultPoint[] = [];
+  armFaultPoints((point) => {
+    reached.push(point);
+    return new Error('a test ends it');
+  });
+  try {
+    const { mend } = checkDatabase(location);
+    expect(() => mendDatabase(location, mend as Mend)).toThrow('a test ends it');
+    expect(checkDatabase(location).mend).toEqual(mend);
+    armFaultPoints((point) => {
+      reached.push(point);
+      return undefined;
+    });
+    mendDatabase(location, mend as Mend);
+  } finally {
+    armFaultPoints(undefined);
+  }
+  expect(reached).toEqual(['mend-before-write', 'mend-before-write', 'mend-after-write']);
+  expect(await reopened()).toEqual({ mended: 'nothing', found: keys });
+});
 
 describe('a MANIFEST', () => {
   test('that ends in zeros and a piece of an edit is cut off, which LevelDB refuses', async () => {
