@@ -189,8 +189,8 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/server/member.ts',
-        find: 'this.#node.pendingSnapshot === undefined ? directory.receiveSnapshot(',
-        replace: 'true ? directory.receiveSnapshot(',
+        find: 'this.takesPart && this.#node.pendingSnapshot === undefined',
+        replace: 'this.takesPart',
       },
       {
         file: 'src/storage/open-directory.ts',

@@ -20,9 +20,11 @@ test('a cluster comes to every step', async () => {
   follower.crash();
   for (let i = 0; i < 100; i++) {
     const value = PutRequest.create({ key: utf8(`k${i % 3}`), value: utf8(`${i}`) });
-    const written = cluster.leader?.running?.server.request({ case: 'put', value });
-    await cluster.pass(10);
-    await written;
+    let written = false;
+    void cluster.leader?.running?.server.request({ case: 'put', value }).then(() => {
+      written = true;
+    });
+    await cluster.until(() => written);
   }
   const value = CompactionRequest.create({ revision: 50 });
   void cluster.leader?.running?.server.request({ case: 'compaction', value });

@@ -1,4 +1,4 @@
-/** Whole clusters, in virtual time, in which a founder comes late or comes back with an empty disk. */
+/** Whole clusters, in virtual time: a founder comes late, or comes back with an empty disk. */
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../../src/base/bytes.ts';
 import { PutRequest } from '../../../src/gen/rpc.ts';
