@@ -1,7 +1,7 @@
 /**
  * Makes a store of revisions that another server has written, as its snapshot holds them: what a
- * compaction has left, and everything after it. What results is a function of these revisions alone,
- * so all members that take the same ones begin with equal stores.
+ * compaction has left, and everything after it. What results is a function of these revisions, so
+ * all members that take the same ones begin with equal stores.
  */
 import { latin1 } from '../base/bytes.ts';
 import type { KeyValue } from '../gen/kv.ts';

@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { FileSource } from '../bbolt/file-source.ts';
 
 const hashBytes = 32;
-/** Databases have whole pages, so what is behind a multiple of this is a hash (etcd: hasChecksum). */
+/** Databases have whole pages: what is behind a multiple of this is a hash (etcd: hasChecksum). */
 const sectorBytes = 512;
 const hashedAtOnceBytes = 1024 * 1024;
 

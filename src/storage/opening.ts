@@ -146,23 +146,26 @@ export class Opening {
     } else if (this.#ready) {
       throw new CorruptionError('the log does not say where the state is');
     }
-    this.#openEngine(name, (engine) => {
-      if (named !== undefined) {
-        this.#openBackend(log, name, engine);
-        return;
-      }
-      log.setStateDirectory(name, (error) => {
-        if (error !== undefined) this.#fail(error);
-        else this.#openBackend(log, name, engine);
+    if (named !== undefined) {
+      this.#openEngine(name, (engine) => this.#openBackend(log, name, engine));
+      return;
+    }
+    // A first start may have been cut short in the middle of making one.
+    this.#removeOthers(undefined, () => {
+      this.#openEngine(name, (engine) => {
+        log.setStateDirectory(name, (error) => {
+          if (error !== undefined) this.#fail(error);
+          else this.#openBackend(log, name, engine);
+        });
       });
     });
   }
 
   /**
-   * Removes what a crash left: states half received, or replaced and not yet deleted. Only once log
-   * and state agree: to a log that lost something, the state that it names is an old one.
+   * Removes what a crash left: states half received, or replaced and not yet deleted. If the log
+   * names one, only once both agree: what a log that lost something names is an old one.
    */
-  #removeOthers(named: string, next: () => void): void {
+  #removeOthers(named: string | undefined, next: () => void): void {
     const states = this.#store.databases().filter(isStateDirectory);
     const other = states.find((name) => name !== named);
     if (other === undefined) {

@@ -2,6 +2,7 @@
 import { type FaultPoint, faultPoints } from '../../src/base/fault-point.ts';
 import type { MemberProcess } from '../support/cluster-process.ts';
 import type { Battlefield } from './battlefield.ts';
+import { isRepaired, loseLog, tearManifest } from './damaged-disks.ts';
 import { observe } from './observer.ts';
 import { snapshotCount } from './options.ts';
 
@@ -25,6 +26,8 @@ const patienceMs = 10_000;
 const stallMostMs = 4000;
 /** Half a second each: a busy machine takes its time to write what is to be missed. */
 const fallBehindRounds = 30;
+/** Half a second each: a member is repaired as soon as the others have a leader. */
+const repairRounds = 30;
 
 export type Action = 'kill' | 'fail' | 'delay';
 
@@ -53,7 +56,9 @@ export async function attackAt(
   point: FaultPoint,
   action: Action,
 ): Promise<void> {
-  if (point.startsWith('snapshot-send-')) {
+  if (/^(repair|term-reserve|mend)-/.test(point)) {
+    await failInRepair(field, point, action);
+  } else if (point.startsWith('snapshot-send-')) {
     await failAsSender(field, point, action);
   } else if (point.startsWith('snapshot-')) {
     await failAsReceiver(field, point, action);
@@ -63,6 +68,19 @@ export async function attackAt(
     await failAsLeader(field, point, action);
   }
   await field.peace();
+}
+
+/** Its disk is damaged as well, unless another member still waits for what it lost. */
+async function failInRepair(field: Battlefield, point: FaultPoint, action: Action): Promise<void> {
+  const whole = (): boolean => field.members.every(({ dataDir }) => isRepaired(dataDir));
+  for (let i = 0; i < repairRounds && !whole(); i++) await field.wait(400, 500);
+  const victim = field.pick(field.members);
+  await field.kill(victim);
+  if (whole()) {
+    field.strike('disk damaged', `damage the log of ${victim.name}`);
+    (point.startsWith('mend-') ? tearManifest : loseLog)(victim.dataDir);
+  }
+  await restartArmed(field, victim, point, action);
 }
 
 async function restartArmed(

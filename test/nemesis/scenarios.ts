@@ -179,7 +179,7 @@ const dayMs = 86_400_000;
 
 /**
  * Seeds of days are far apart, and yet the usual runs of a day take up the turns where those of the
- * day before ended, so that a week goes through everything.
+ * day before ended, so that nine days go through everything.
  */
 export function firstSeedOfDay(wallMs: number): number {
   const turnsUntilAllBeginsAnew = 3 * scenarios.length * crashes.length;

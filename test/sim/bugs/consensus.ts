@@ -216,7 +216,7 @@ const replication: readonly PlantedBug[] = [
   {
     id: 'append-commits-own-tail',
     mistake: 'raft',
-    // Harmless by itself: a leader's first append to each follower carries an entry of its own term,
+    // Harmless by itself: a leader's first append to each follower has an entry of its own term,
     // which replaces what differs before anything is committed. So probes carry nothing here.
     title: 'an append commits beyond the entries that it proved to match, and probes are empty',
     caughtBy: 'state-machine-safety',

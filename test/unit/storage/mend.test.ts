@@ -274,6 +274,11 @@ describe('a database whose making was cut short', () => {
     await completion((done) => store.writeIdentity({ ...identity, ready: false }, done));
     await completion((done) => store.close(done));
     cpSync(join(first, 'identity.json'), identityPath);
+    // A log that does not name the state yet, beside a state whose making was cut short as well.
+    const state = join(path, 'state-0-0');
+    mkdirSync(state);
+    writeFileSync(join(state, 'CURRENT'), 'MANIFEST-000001\n');
+    writeFileSync(join(state, 'MANIFEST-000001'), '');
     await open();
   });
 });
