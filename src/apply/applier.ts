@@ -11,11 +11,17 @@ import type {
   CompactionResponse,
   DeleteRangeRequest,
   DeleteRangeResponse,
+  LeaseCheckpointRequest,
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+  LeaseRevokeRequest,
+  LeaseRevokeResponse,
   PutRequest,
   PutResponse,
   TxnRequest,
   TxnResponse,
 } from '../gen/rpc.ts';
+import type { Lessor } from '../lease/lessor.ts';
 import { revisionHeader } from './range.ts';
 import type { RangeReader, WriteTransaction } from './reader.ts';
 import { decodeCommand, type Command } from './request.ts';
@@ -41,7 +47,20 @@ export interface StateStore extends RangeReader {
   compact(revision: number): void;
 }
 
-export type Response = PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse;
+/** All that entries change. */
+export interface ReplicatedState {
+  readonly store: StateStore;
+  readonly membership: Membership;
+  readonly lessor: Lessor;
+}
+
+export type Response =
+  | PutResponse
+  | DeleteRangeResponse
+  | TxnResponse
+  | CompactionResponse
+  | LeaseGrantResponse
+  | LeaseRevokeResponse;
 
 /** What came of one request; `response` is absent for commands of our own. */
 export interface Outcome {
@@ -55,21 +74,26 @@ export interface AppliedRequest {
 }
 
 export class Applier {
-  #membership: Membership;
-  #store: StateStore;
+  #state: ReplicatedState;
   #txnState: TxnState;
 
-  constructor(store: StateStore, membership: Membership) {
-    this.#membership = membership;
-    this.#store = store;
-    this.#txnState = txnStateOf(store);
+  constructor(state: ReplicatedState) {
+    this.#state = state;
+    this.#txnState = txnStateOf(state.store, state.lessor);
   }
 
   /** Goes on with the state of a snapshot. */
-  restore(store: StateStore, membership: Membership): void {
-    this.#store = store;
-    this.#membership = membership;
-    this.#txnState = txnStateOf(store);
+  restore(state: ReplicatedState): void {
+    this.#state = state;
+    this.#txnState = txnStateOf(state.store, state.lessor);
+  }
+
+  get #store(): StateStore {
+    return this.#state.store;
+  }
+
+  get #lessor(): Lessor {
+    return this.#state.lessor;
   }
 
   /** Applies one entry's data. Undefined for a leader's first entry, which is empty. */
@@ -98,10 +122,17 @@ export class Applier {
         return { response: this.#txn(command.value) };
       case 'compaction':
         return { response: this.#compact(command.value) };
+      case 'leaseGrant':
+        return { response: this.#leaseGrant(command.value) };
+      case 'leaseRevoke':
+        return { response: this.#leaseRevoke(command.value) };
+      case 'leaseCheckpoint':
+        this.#leaseCheckpoint(command.value);
+        return {};
       case 'clusterMemberAttrSet': {
         const { memberId, memberAttributes } = command.value;
         assert(memberAttributes !== undefined, 'a member announces itself without attributes');
-        this.#membership.setAttributes(memberId, memberAttributes);
+        this.#state.membership.setAttributes(memberId, memberAttributes);
         return {};
       }
     }
@@ -131,6 +162,25 @@ export class Applier {
     return { header: revisionHeader(this.#store.revision) };
   }
 
+  #leaseGrant(request: LeaseGrantRequest): LeaseGrantResponse {
+    const { id, ttlSeconds } = this.#lessor.grant(request.id, request.ttl);
+    return { header: revisionHeader(this.#store.revision), id, ttl: ttlSeconds, error: '' };
+  }
+
+  /** Its keys go in one revision; without keys there is none. */
+  #leaseRevoke({ id }: LeaseRevokeRequest): LeaseRevokeResponse {
+    const keys = this.#lessor.keysToDelete(id);
+    this.#write((txn) => {
+      for (const key of keys) txn.deleteRange(key, undefined);
+    });
+    this.#lessor.revoke(id);
+    return { header: revisionHeader(this.#store.revision) };
+  }
+
+  #leaseCheckpoint({ checkpoints }: LeaseCheckpointRequest): void {
+    for (const { id, remainingTtl } of checkpoints) this.#lessor.checkpoint(id, remainingTtl);
+  }
+
   /** After its checks a write cannot fail: an exception out of it would leave half a change. */
   #write<Result>(execute: (txn: WriteTransaction) => Result): Result {
     const txn = this.#store.begin();
@@ -142,14 +192,14 @@ export class Applier {
         ? new Error('a checked write was refused', { cause: error })
         : error;
     }
-    txn.end();
+    this.#lessor.changed(txn.end());
     return result;
   }
 }
 
 /** Plans and runs a txn that holds ranges only, against a member's own state. */
 export function executeReadOnlyTxn(store: StateStore, request: TxnRequest): TxnResponse {
-  return readOnlyTxn(store, request, planTxn(store, request, txnStateOf(store)));
+  return readOnlyTxn(store, request, planTxn(store, request, txnStateOf(store, noLeases)));
 }
 
 function readOnlyTxn(
@@ -161,7 +211,10 @@ function readOnlyTxn(
   return { ...response, header: revisionHeader(store.revision) };
 }
 
-function txnStateOf(store: StateStore): TxnState {
+/** A txn of ranges asks for none. */
+const noLeases = { has: () => false };
+
+function txnStateOf(store: StateStore, leases: Pick<Lessor, 'has'>): TxnState {
   return {
     get revision() {
       return store.revision;
@@ -169,7 +222,6 @@ function txnStateOf(store: StateStore): TxnState {
     get compactedRevision() {
       return store.compactedRevision;
     },
-    // Leases are granted by a later version; until then no lease exists.
-    leaseExists: () => false,
+    leaseExists: (lease) => leases.has(lease),
   };
 }

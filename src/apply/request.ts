@@ -4,13 +4,24 @@
  */
 import { AssertionFailure, present } from '../base/assert.ts';
 import { ClusterMemberAttrSetRequest, InternalRaftRequest } from '../gen/raft-internal.ts';
-import { CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest } from '../gen/rpc.ts';
+import {
+  CompactionRequest,
+  DeleteRangeRequest,
+  LeaseCheckpointRequest,
+  LeaseGrantRequest,
+  LeaseRevokeRequest,
+  PutRequest,
+  TxnRequest,
+} from '../gen/rpc.ts';
 
 export type Command =
   | { readonly case: 'put'; readonly value: PutRequest }
   | { readonly case: 'deleteRange'; readonly value: DeleteRangeRequest }
   | { readonly case: 'txn'; readonly value: TxnRequest }
   | { readonly case: 'compaction'; readonly value: CompactionRequest }
+  | { readonly case: 'leaseGrant'; readonly value: LeaseGrantRequest }
+  | { readonly case: 'leaseRevoke'; readonly value: LeaseRevokeRequest }
+  | { readonly case: 'leaseCheckpoint'; readonly value: LeaseCheckpointRequest }
   | {
       readonly case: 'clusterMemberAttrSet';
       readonly value: ClusterMemberAttrSetRequest;
@@ -34,6 +45,12 @@ function encodeValue(command: Command): Uint8Array {
       return TxnRequest.encode(command.value);
     case 'compaction':
       return CompactionRequest.encode(command.value);
+    case 'leaseGrant':
+      return LeaseGrantRequest.encode(command.value);
+    case 'leaseRevoke':
+      return LeaseRevokeRequest.encode(command.value);
+    case 'leaseCheckpoint':
+      return LeaseCheckpointRequest.encode(command.value);
     case 'clusterMemberAttrSet':
       return ClusterMemberAttrSetRequest.encode(command.value);
   }
@@ -65,6 +82,12 @@ export function decodeCommand(data: Uint8Array): {
         id,
         command: { case: kind, value: CompactionRequest.decode(value) },
       };
+    case 'leaseGrant':
+      return { id, command: { case: kind, value: LeaseGrantRequest.decode(value) } };
+    case 'leaseRevoke':
+      return { id, command: { case: kind, value: LeaseRevokeRequest.decode(value) } };
+    case 'leaseCheckpoint':
+      return { id, command: { case: kind, value: LeaseCheckpointRequest.decode(value) } };
     case 'clusterMemberAttrSet':
       return {
         id,

@@ -11,7 +11,7 @@ import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { Applier } from '../apply/applier.ts';
 import type { Membership } from '../cluster/membership.ts';
-import { joinedHash } from '../mvcc/state-digest.ts';
+import type { Lessor } from '../lease/lessor.ts';
 import type { Store } from '../mvcc/store.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
 import {
@@ -39,7 +39,7 @@ import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
 import { raftConfig, type RaftLimits } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
-import { loadState, type State } from './state.ts';
+import { loadState, type State, stateHashOf } from './state.ts';
 
 /**
  * Sees what a member does, to check what no member can check of itself: simulation compares what
@@ -125,7 +125,7 @@ export class Member {
     this.#metrics = createServerMetrics(options.metrics);
     this.#state = state;
     this.watchable = new WatchableStore({ store: state.store, clock });
-    this.#applier = new Applier(state.store, state.membership);
+    this.#applier = new Applier(state);
     this.#compaction = this.#startCompaction();
     this.#logCompaction = new LogCompaction({ ...options, log: raftLog });
     raftLog.setConfState(backend.confState);
@@ -177,6 +177,10 @@ export class Member {
 
   get membership(): Membership {
     return this.#state.membership;
+  }
+
+  get lessor(): Lessor {
+    return this.#state.lessor;
   }
 
   get compaction(): CompactionRunner {
@@ -253,7 +257,7 @@ export class Member {
       compactedRevision: store.compactedRevision,
       keyCount: store.keyCount,
       sizeBytes: store.logicalSizeBytes,
-      stateHash: joinedHash([store.stateHash, this.membership.stateHash]),
+      stateHash: stateHashOf(this.#state),
       watchers: this.watchable.watcherCount,
       slowWatchers: this.watchable.slowWatcherCount,
       watchStreams: this.watchable.streamCount,
@@ -429,7 +433,7 @@ export class Member {
 
   #replaceState(state: State, snapshot: SnapshotMetadata): void {
     this.#state = state;
-    this.#applier.restore(state.store, state.membership);
+    this.#applier.restore(state);
     this.watchable.restore(state.store);
     this.#compaction = this.#startCompaction();
     this.#logCompaction.restarted(snapshot.index);
