@@ -5,16 +5,15 @@
  */
 import { assert } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
+import type { LoggedLeaseCheckpoints, LoggedLeaseRevoke } from '../gen/raft-internal.ts';
 import type { Membership } from '../cluster/membership.ts';
 import type {
   CompactionRequest,
   CompactionResponse,
   DeleteRangeRequest,
   DeleteRangeResponse,
-  LeaseCheckpointRequest,
   LeaseGrantRequest,
   LeaseGrantResponse,
-  LeaseRevokeRequest,
   LeaseRevokeResponse,
   PutRequest,
   PutResponse,
@@ -100,19 +99,19 @@ export class Applier {
   apply(data: Uint8Array): AppliedRequest | undefined {
     if (data.length === 0) return undefined;
     const { id, command } = decodeCommand(data);
-    return { id, outcome: this.#outcome(command) };
+    return { id, outcome: this.#outcome(id, command) };
   }
 
-  #outcome(command: Command): Outcome {
+  #outcome(id: bigint, command: Command): Outcome {
     try {
-      return this.#execute(command);
+      return this.#execute(id, command);
     } catch (error) {
       if (error instanceof EtcdError) return { error };
       throw error;
     }
   }
 
-  #execute(command: Command): Outcome {
+  #execute(id: bigint, command: Command): Outcome {
     switch (command.case) {
       case 'put':
         return { response: this.#put(command.value) };
@@ -123,7 +122,7 @@ export class Applier {
       case 'compaction':
         return { response: this.#compact(command.value) };
       case 'leaseGrant':
-        return { response: this.#leaseGrant(command.value) };
+        return { response: this.#leaseGrant(id, command.value) };
       case 'leaseRevoke':
         return { response: this.#leaseRevoke(command.value) };
       case 'leaseCheckpoint':
@@ -162,14 +161,14 @@ export class Applier {
     return { header: revisionHeader(this.#store.revision) };
   }
 
-  #leaseGrant(request: LeaseGrantRequest): LeaseGrantResponse {
-    const { id, ttlSeconds } = this.#lessor.grant(request.id, request.ttl);
+  #leaseGrant(grant: bigint, request: LeaseGrantRequest): LeaseGrantResponse {
+    const { id, ttlSeconds } = this.#lessor.grant(request.id, request.ttl, grant);
     return { header: revisionHeader(this.#store.revision), id, ttl: ttlSeconds, error: '' };
   }
 
   /** Its keys go in one revision; without keys there is none. */
-  #leaseRevoke({ id }: LeaseRevokeRequest): LeaseRevokeResponse {
-    const keys = this.#lessor.keysToDelete(id);
+  #leaseRevoke({ id, grant }: LoggedLeaseRevoke): LeaseRevokeResponse {
+    const keys = this.#lessor.keysToDelete(id, grant);
     this.#write((txn) => {
       for (const key of keys) txn.deleteRange(key, undefined);
     });
@@ -177,8 +176,10 @@ export class Applier {
     return { header: revisionHeader(this.#store.revision) };
   }
 
-  #leaseCheckpoint({ checkpoints }: LeaseCheckpointRequest): void {
-    for (const { id, remainingTtl } of checkpoints) this.#lessor.checkpoint(id, remainingTtl);
+  #leaseCheckpoint({ checkpoints }: LoggedLeaseCheckpoints): void {
+    for (const { id, remainingTtl, grant } of checkpoints) {
+      this.#lessor.checkpoint(id, remainingTtl, grant);
+    }
   }
 
   /** After its checks a write cannot fail: an exception out of it would leave half a change. */

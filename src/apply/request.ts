@@ -3,13 +3,16 @@
  * of etcd's InternalRaftRequest. The client's own message is embedded as bytes.
  */
 import { AssertionFailure, present } from '../base/assert.ts';
-import { ClusterMemberAttrSetRequest, InternalRaftRequest } from '../gen/raft-internal.ts';
+import {
+  ClusterMemberAttrSetRequest,
+  InternalRaftRequest,
+  LoggedLeaseCheckpoints,
+  LoggedLeaseRevoke,
+} from '../gen/raft-internal.ts';
 import {
   CompactionRequest,
   DeleteRangeRequest,
-  LeaseCheckpointRequest,
   LeaseGrantRequest,
-  LeaseRevokeRequest,
   PutRequest,
   TxnRequest,
 } from '../gen/rpc.ts';
@@ -20,8 +23,8 @@ export type Command =
   | { readonly case: 'txn'; readonly value: TxnRequest }
   | { readonly case: 'compaction'; readonly value: CompactionRequest }
   | { readonly case: 'leaseGrant'; readonly value: LeaseGrantRequest }
-  | { readonly case: 'leaseRevoke'; readonly value: LeaseRevokeRequest }
-  | { readonly case: 'leaseCheckpoint'; readonly value: LeaseCheckpointRequest }
+  | { readonly case: 'leaseRevoke'; readonly value: LoggedLeaseRevoke }
+  | { readonly case: 'leaseCheckpoint'; readonly value: LoggedLeaseCheckpoints }
   | {
       readonly case: 'clusterMemberAttrSet';
       readonly value: ClusterMemberAttrSetRequest;
@@ -48,9 +51,9 @@ function encodeValue(command: Command): Uint8Array {
     case 'leaseGrant':
       return LeaseGrantRequest.encode(command.value);
     case 'leaseRevoke':
-      return LeaseRevokeRequest.encode(command.value);
+      return LoggedLeaseRevoke.encode(command.value);
     case 'leaseCheckpoint':
-      return LeaseCheckpointRequest.encode(command.value);
+      return LoggedLeaseCheckpoints.encode(command.value);
     case 'clusterMemberAttrSet':
       return ClusterMemberAttrSetRequest.encode(command.value);
   }
@@ -85,9 +88,9 @@ export function decodeCommand(data: Uint8Array): {
     case 'leaseGrant':
       return { id, command: { case: kind, value: LeaseGrantRequest.decode(value) } };
     case 'leaseRevoke':
-      return { id, command: { case: kind, value: LeaseRevokeRequest.decode(value) } };
+      return { id, command: { case: kind, value: LoggedLeaseRevoke.decode(value) } };
     case 'leaseCheckpoint':
-      return { id, command: { case: kind, value: LeaseCheckpointRequest.decode(value) } };
+      return { id, command: { case: kind, value: LoggedLeaseCheckpoints.decode(value) } };
     case 'clusterMemberAttrSet':
       return {
         id,

@@ -8,10 +8,14 @@ import { readSafe, writeSafe } from '../storage/record.ts';
 export const leaseTtlMaxSeconds = 9_000_000_000;
 /** The id that stands for "no lease". */
 export const noLease = 0n;
+/** In place of a grant: whichever lease has the id. */
+export const anyGrant = 0n;
 
 export interface Lease {
   /** Signed, as clients choose it. */
   readonly id: bigint;
+  /** The request that granted it, which tells it from others that have had its id. */
+  readonly grant: bigint;
   /** As granted. */
   readonly ttlSeconds: number;
   /**
@@ -34,18 +38,19 @@ export function leaseKey(id: bigint): string {
 
 /** The record's format; a newer one stops the member. */
 const formatVersion = 1;
-const recordBytes = 1 + 3 * 8;
+const recordBytes = 1 + 4 * 8;
 
 /**
  * Without a checksum of its own, as the backend adds one: a checksum over a record that ends in its
  * own would be the same for all, and the hash of the state is made of such.
  */
-export function encodeLease({ id, ttlSeconds, remainingSeconds }: Omit<Lease, 'keys'>): Uint8Array {
+export function encodeLease(lease: Omit<Lease, 'keys'>): Uint8Array {
   const bytes = Buffer.allocUnsafe(recordBytes);
   bytes[0] = formatVersion;
-  bytes.writeBigInt64LE(id, 1);
-  writeSafe(bytes, ttlSeconds, 9);
-  writeSafe(bytes, remainingSeconds, 17);
+  bytes.writeBigInt64LE(lease.id, 1);
+  bytes.writeBigUInt64LE(lease.grant, 9);
+  writeSafe(bytes, lease.ttlSeconds, 17);
+  writeSafe(bytes, lease.remainingSeconds, 25);
   return bytes;
 }
 
@@ -57,7 +62,8 @@ export function decodeLease(stored: Uint8Array): Omit<Lease, 'keys'> {
   }
   return {
     id: bytes.readBigInt64LE(1),
-    ttlSeconds: readSafe(bytes, 9),
-    remainingSeconds: readSafe(bytes, 17),
+    grant: bytes.readBigUInt64LE(9),
+    ttlSeconds: readSafe(bytes, 17),
+    remainingSeconds: readSafe(bytes, 25),
   };
 }

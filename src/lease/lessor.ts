@@ -12,6 +12,7 @@ import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { CorruptionError } from '../storage/errors.ts';
 import { prefixRange, stateKeys, type StringRange } from '../storage/keyspace.ts';
 import {
+  anyGrant,
   decodeLease,
   encodeLease,
   type Lease,
@@ -117,13 +118,16 @@ export class Lessor {
     this.#listener = listener;
   }
 
-  /** @throws EtcdError `leaseNotFound` for id 0, `leaseTtlTooLarge` or `leaseExists` */
-  grant(id: bigint, ttlSeconds: number): Lease {
+  /**
+   * @param grant the request's id
+   * @throws EtcdError `leaseNotFound` for id 0, `leaseTtlTooLarge` or `leaseExists`
+   */
+  grant(id: bigint, ttlSeconds: number, grant: bigint): Lease {
     if (id === noLease) throw new EtcdError('leaseNotFound');
     if (ttlSeconds > leaseTtlMaxSeconds) throw new EtcdError('leaseTtlTooLarge');
     if (this.#leases.has(id)) throw new EtcdError('leaseExists');
     // Members raise what is too short before they propose it.
-    const granted = { id, ttlSeconds: Math.max(1, ttlSeconds), remainingSeconds: 0 };
+    const granted = { id, grant, ttlSeconds: Math.max(1, ttlSeconds), remainingSeconds: 0 };
     const record = encodeLease(granted);
     const lease = this.#add(granted, digestOf(record));
     this.#backend.put(leaseKey(id), record);
@@ -133,10 +137,11 @@ export class Lessor {
 
   /**
    * The keys that go with a lease, in the order in which every member deletes them.
+   * @param grant which lease of this id is meant, or {@link anyGrant}
    * @throws EtcdError `leaseNotFound`
    */
-  keysToDelete(id: bigint): readonly string[] {
-    const lease = this.#leases.get(id);
+  keysToDelete(id: bigint, grant: bigint): readonly string[] {
+    const lease = this.#find(id, grant);
     if (lease === undefined) throw new EtcdError('leaseNotFound');
     return [...lease.keys].sort();
   }
@@ -152,8 +157,8 @@ export class Lessor {
   }
 
   /** Notes what is left of a lease; 0: all of it, it was renewed. One that is gone is ignored. */
-  checkpoint(id: bigint, remainingSeconds: number): void {
-    const lease = this.#leases.get(id);
+  checkpoint(id: bigint, remainingSeconds: number, grant: bigint): void {
+    const lease = this.#find(id, grant);
     if (lease === undefined) return;
     // Nothing that a broken proposer writes may make a record that cannot be read.
     lease.remainingSeconds = Math.min(Math.max(0, remainingSeconds), lease.ttlSeconds);
@@ -177,6 +182,11 @@ export class Lessor {
       }
       if (id !== noLease) this.#attach(key, present(this.#leases.get(id), 'the lease of a put'));
     }
+  }
+
+  #find(id: bigint, grant: bigint): StoredLease | undefined {
+    const lease = this.#leases.get(id);
+    return grant === anyGrant || lease?.grant === grant ? lease : undefined;
   }
 
   #add(fields: Omit<Lease, 'keys'>, digest: number): StoredLease {

@@ -4,7 +4,8 @@
  * The receiver of messages dials and says `hello`; the sender answers `welcome` or `refused` and
  * from then on sends `batch`es on it. A snapshot is announced by an `offer` on the control stream;
  * the receiver dials a stream for it, which carries `begin`, `chunk`s and `end`, and answers with a
- * `result`. Either end sends a `ping` when it has had nothing to say for a while.
+ * `result`. Questions about leases and their answers go on the control stream too, between members
+ * that both know of them. Either end sends a `ping` when it has had nothing to say for a while.
  *
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
@@ -18,10 +19,20 @@ import {
   writeMessages,
   writeMetadata,
 } from './codec.ts';
+import {
+  leaseNoteSizeLimit,
+  readLeaseAnswers,
+  readLeaseAsks,
+  writeLeaseAnswers,
+  writeLeaseAsks,
+  type LeaseNote,
+} from './lease-notes.ts';
 import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } from './wire.ts';
 
 /** The newest protocol this program speaks. */
-export const protocolVersion = 1;
+export const protocolVersion = 3;
+/** From this protocol on, members ask their leader about leases. */
+export const leaseProtocolVersion = 3;
 /** The oldest protocol this program still speaks. */
 export const oldestProtocolVersion = 1;
 
@@ -39,6 +50,8 @@ export const frameKinds = {
   chunk: 8,
   end: 9,
   result: 10,
+  leaseAsks: 11,
+  leaseAnswers: 12,
 } as const;
 
 /** Streams of different channels use different connections, so that none waits behind another. */
@@ -145,7 +158,8 @@ export type Frame =
   | Begin
   | Chunk
   | End
-  | Result;
+  | Result
+  | LeaseNote;
 
 export const pingFrame: Uint8Array = Uint8Array.of(frameKinds.ping);
 
@@ -217,6 +231,14 @@ export function encodeOffer(transfer: number): Uint8Array {
   const writer = new FrameWriter(1 + integerSizeLimitBytes);
   writer.byte(frameKinds.offer);
   writer.integer(transfer);
+  return writer.finish();
+}
+
+export function encodeLeaseNote(note: LeaseNote): Uint8Array {
+  const writer = new FrameWriter(1 + leaseNoteSizeLimit(note));
+  writer.byte(frameKinds[note.kind]);
+  if (note.kind === 'leaseAsks') writeLeaseAsks(writer, note.asks);
+  else writeLeaseAnswers(writer, note.answers);
   return writer.finish();
 }
 
@@ -296,6 +318,10 @@ function readFrame(reader: FrameReader, from: MemberId, to: MemberId): Frame {
       return { kind: 'end', sizeBytes: reader.integer(), digest: reader.uint32() };
     case frameKinds.result:
       return { kind: 'result', ok: reader.flag(), text: reader.text() };
+    case frameKinds.leaseAsks:
+      return { kind: 'leaseAsks', asks: readLeaseAsks(reader) };
+    case frameKinds.leaseAnswers:
+      return { kind: 'leaseAnswers', answers: readLeaseAnswers(reader) };
     default:
       throw new PeerProtocolError(`unknown kind of frame ${kind}`);
   }

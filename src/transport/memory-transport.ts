@@ -3,21 +3,15 @@
  * the gRPC transport for tests and simulation. Messages pass through the codec, so that members
  * share no memory; faults are those that Raft must stand.
  */
-import { crc32 } from 'node:zlib';
-import type { Clock, Timer } from '../base/clock.ts';
-import { present } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import { messageSizeLimit } from './codec.ts';
-import { decodeFrame, encodeBatch } from './frames.ts';
+import { decodeFrame, encodeBatch, encodeLeaseNote } from './frames.ts';
+import type { LeaseNote } from './lease-notes.ts';
+import { MemoryTransfer } from './memory-transfer.ts';
 import { channelOf } from './peer.ts';
-import type {
-  PeerAddress,
-  SnapshotSink,
-  SnapshotSource,
-  Transport,
-  TransportHandlers,
-} from './transport.ts';
+import type { PeerAddress, Transport, TransportHandlers } from './transport.ts';
 
 /** How badly the network behaves. Chances are in [0, 1]. */
 export interface MemoryNetworkFaults {
@@ -250,6 +244,16 @@ export class MemoryTransport implements Transport {
     for (const batch of batches.values()) this.#sendBatch(batch);
   }
 
+  sendNote(to: MemberId, note: LeaseNote): boolean {
+    const receiver = this.#network.member(to);
+    if (receiver === undefined || !this.#reaches(to) || this.#network.path(this.self, to).cut) {
+      return false;
+    }
+    const frame = encodeLeaseNote(note);
+    const flight = { from: this.self, to, receiver, frame, bytes: frame.length };
+    return this.#network.carry({ ...flight, messages: 1, arrived: false }, 'control');
+  }
+
   lastHeardMs(member: MemberId): number | undefined {
     return this.#heardMs.get(member);
   }
@@ -289,6 +293,10 @@ export class MemoryTransport implements Transport {
     const { handlers } = this;
     if (handlers === undefined || !this.#peers.has(flight.from)) return;
     const frame = decodeFrame(flight.frame, flight.from, this.self);
+    if (frame.kind === 'leaseAsks' || frame.kind === 'leaseAnswers') {
+      this.heard(flight.from);
+      handlers.note(flight.from, frame);
+    }
     if (frame.kind !== 'batch') return;
     this.heard(flight.from);
     const again = flight.arrived;
@@ -359,142 +367,5 @@ export class MemoryTransport implements Transport {
       });
     }
     this.#unreachable.add(member);
-  }
-}
-
-/** One snapshot under way, by the rules of SnapshotSender: chunk after chunk, with delays. */
-class MemoryTransfer {
-  readonly #network: MemoryNetwork;
-  readonly #sender: MemoryTransport;
-  readonly #message: SnapshotMessage;
-  #receiver: MemoryTransport | undefined;
-  #source: SnapshotSource | undefined;
-  #sink: SnapshotSink | undefined;
-  #timer: Timer | undefined;
-  #busy = false;
-  #finishing = false;
-  #over = false;
-  #sentDigest = 0;
-  #receivedDigest = 0;
-
-  constructor(network: MemoryNetwork, sender: MemoryTransport, message: SnapshotMessage) {
-    this.#network = network;
-    this.#sender = sender;
-    this.#message = message;
-  }
-
-  start(): void {
-    this.#later(() => {
-      const { from, to, handlers } = this.#ends();
-      this.#source = handlers.openSnapshot(to);
-      this.#receiver = this.#network.member(to);
-      const metadata = this.#source?.metadata;
-      if (metadata === undefined || metadata.term > this.#message.term) this.fail();
-      else {
-        this.#sink = this.#receiver?.handlers?.receiveSnapshot(from, metadata);
-        if (this.#sink === undefined) this.fail();
-        else this.#next();
-      }
-    });
-  }
-
-  fail(): void {
-    if (this.#over || this.#finishing) return;
-    if (!this.#busy) this.#abort();
-    this.#end(false);
-  }
-
-  lose(): void {
-    this.#sink = undefined;
-    this.#end(false);
-  }
-
-  #ends(): { from: MemberId; to: MemberId; handlers: TransportHandlers } {
-    const handlers = present(this.#sender.handlers, 'handlers of a sender that is up');
-    return { from: this.#sender.self, to: this.#message.to, handlers };
-  }
-
-  #next(): void {
-    this.#source?.next((error, chunk) => {
-      if (this.#over) return;
-      if (error !== undefined) this.fail();
-      else if (chunk === undefined) {
-        this.#later(() => {
-          this.#finish();
-        });
-      } else this.#send(chunk);
-    });
-  }
-
-  #send(chunk: Uint8Array): void {
-    this.#sentDigest = crc32(chunk, this.#sentDigest);
-    const copy = Uint8Array.from(chunk);
-    if (this.#network.chance(this.#network.faults.breakSnapshot)) {
-      this.#later(() => {
-        this.fail();
-      });
-      return;
-    }
-    this.#later(() => {
-      this.#receivedDigest = crc32(copy, this.#receivedDigest);
-      this.#busy = true;
-      this.#sink?.write(copy, (error) => {
-        this.#busy = false;
-        if (this.#over) this.#abort();
-        else if (error !== undefined) this.fail();
-        else this.#next();
-      });
-    });
-  }
-
-  #finish(): void {
-    if (this.#sentDigest !== this.#receivedDigest) {
-      this.fail();
-      return;
-    }
-    this.#finishing = true;
-    const metadata = this.#source?.metadata;
-    this.#sink?.finish((error) => {
-      this.#finishing = false;
-      if (error !== undefined || metadata === undefined) {
-        this.fail();
-        return;
-      }
-      this.#sink = undefined;
-      const from = this.#sender.self;
-      this.#receiver?.handlers?.receive([{ ...this.#message, from, snapshot: metadata }]);
-      this.#end(true);
-    });
-  }
-
-  /** Goes on after the network's delay, if both ends are still there and see each other. */
-  #later(step: () => void): void {
-    this.#timer = this.#network.clock.after(this.#network.delayMs(), () => {
-      if (this.#over) return;
-      const { self } = this.#sender;
-      const { to } = this.#message;
-      const cut = this.#network.path(self, to).cut || this.#network.path(to, self).cut;
-      const receiver = this.#network.member(to);
-      const changed = this.#receiver !== undefined && receiver !== this.#receiver;
-      if (cut || receiver === undefined || changed) this.fail();
-      else {
-        receiver.heard(self);
-        step();
-      }
-    });
-  }
-
-  #abort(): void {
-    const sink = this.#sink;
-    this.#sink = undefined;
-    sink?.abort();
-  }
-
-  #end(ok: boolean): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#timer?.cancel();
-    this.#source?.close();
-    this.#sender.transferEnded(this.#message.to, ok);
   }
 }

@@ -8,6 +8,7 @@ import type { MemberId, Message } from '../raft/index.ts';
 import { decodeFrame, encodeRefused, oldestProtocolVersion, refusals } from './frames.ts';
 import { protocolVersion } from './frames.ts';
 import type { Frame, Hello } from './frames.ts';
+import type { LeaseNote } from './lease-notes.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import { Peer } from './peer.ts';
@@ -179,6 +180,10 @@ export class PeerTransport implements Transport {
       else this.#dropped(message.to);
     }
     for (const peer of touched) peer.flush();
+  }
+
+  sendNote(to: MemberId, note: LeaseNote): boolean {
+    return !this.#stopped && this.#peers.get(to)?.sendNote(note) === true;
   }
 
   lastHeardMs(member: MemberId): number | undefined {

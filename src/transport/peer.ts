@@ -8,8 +8,10 @@ import type { Random } from '../base/random.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import {
   encodeHello,
+  encodeLeaseNote,
   encodeOffer,
   encodeWelcome,
+  leaseProtocolVersion,
   oldestProtocolVersion,
   protocolVersion,
 } from './frames.ts';
@@ -17,6 +19,7 @@ import type { Channel, Hello } from './frames.ts';
 import { InboundChannel } from './inbound.ts';
 import type { InboundOwner } from './inbound.ts';
 import type { TransportLimits } from './limits.ts';
+import type { LeaseNote } from './lease-notes.ts';
 import { OutboundChannel } from './outbound.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
@@ -113,6 +116,12 @@ export class Peer {
     return this.#offerSnapshot(message as SnapshotMessage);
   }
 
+  /** False if it cannot be sent. */
+  sendNote(note: LeaseNote): boolean {
+    const { control } = this.#outbound;
+    return control.version >= leaseProtocolVersion && control.sendFrame(encodeLeaseNote(note));
+  }
+
   flush(): void {
     this.#outbound.control.flush();
     this.#outbound.append.flush();
@@ -134,7 +143,7 @@ export class Peer {
     if (channel === 'snapshot') return this.#serveSnapshot(hello, stream, welcome);
     this.#helloed.set(channel, { incarnation: hello.incarnation, session: hello.session });
     welcome();
-    this.#outbound[channel].attach(stream);
+    this.#outbound[channel].attach(stream, version);
     this.#heard(0);
     this.#logger.info({ channel }, 'sending to peer');
     // The peer is there: no reason to wait for the end of a pause between dials.
@@ -184,6 +193,9 @@ export class Peer {
       },
       receive: (messages) => {
         this.#environment.handlers.receive(messages);
+      },
+      note: (note) => {
+        this.#environment.handlers.note(this.id, note);
       },
       offered: (transfer) => {
         this.#fetchSnapshot(transfer);

@@ -1,5 +1,6 @@
 /** How members exchange messages; the driver sees only this. */
 import type { Message, MemberId, SnapshotMetadata } from '../raft/index.ts';
+import type { LeaseNote } from './lease-notes.ts';
 
 export interface PeerAddress {
   readonly id: MemberId;
@@ -32,6 +33,8 @@ export interface SnapshotSink {
 export interface TransportHandlers {
   /** Messages from one peer, in the order in which it sent them. */
   receive(messages: readonly Message[]): void;
+  /** A note from one peer; it may have been lost before, or come twice. */
+  note(member: MemberId, note: LeaseNote): void;
   /** A message to `member` could not be sent; the leader slows down its appends. */
   unreachable(member: MemberId): void;
   /** A snapshot stream to `member` ended. */
@@ -56,6 +59,11 @@ export interface Transport {
   setPeers(peers: readonly PeerAddress[]): void;
   /** Queues messages by their `to`. Snapshot messages start a stream. */
   send(messages: readonly Message[]): void;
+  /**
+   * Sends a note beside the messages. False if it cannot be sent: there is no connection, too much
+   * waits, or the member's version does not know such notes.
+   */
+  sendNote(to: MemberId, note: LeaseNote): boolean;
   /** Monotonic milliseconds at which `member` was last heard of, undefined if never. */
   lastHeardMs(member: MemberId): number | undefined;
   /**

@@ -109,6 +109,7 @@ class MessageLinks implements Network {
         this.delivered++;
         process.deliver(() => handlers.receive(messages));
       },
+      note: (member, note) => process.deliver(() => handlers.note(member, note)),
       unreachable: (member) => process.deliver(() => handlers.unreachable(member)),
       snapshotStatus: (member, ok) => process.deliver(() => handlers.snapshotStatus(member, ok)),
       openSnapshot: (member) =>

@@ -4,10 +4,12 @@ import { describe, expect, test } from 'vitest';
 import { Applier, type ReplicatedState } from '../../../src/apply/applier.ts';
 import { type Command, decodeCommand, encodeCommand } from '../../../src/apply/request.ts';
 import { utf8 } from '../../../src/base/bytes.ts';
+import { LoggedLeaseRevoke } from '../../../src/gen/raft-internal.ts';
 import {
   DeleteRangeRequest,
   LeaseGrantRequest,
   type LeaseGrantResponse,
+  LeaseRevokeRequest,
   PutRequest,
   type RequestOp,
   TxnRequest,
@@ -32,8 +34,8 @@ class Machine {
   }
 
   /** The response, or the reason for there being none. */
-  run(command: Command): unknown {
-    const outcome = this.#applier.apply(encodeCommand(1n, command))?.outcome;
+  run(command: Command, request = 1n): unknown {
+    const outcome = this.#applier.apply(encodeCommand(request, command))?.outcome;
     return outcome?.error?.reason ?? outcome?.response;
   }
 
@@ -41,8 +43,8 @@ class Machine {
     return this.run({ case: 'leaseGrant', value: LeaseGrantRequest.create({ id, ttl }) });
   }
 
-  revoke(id: bigint): unknown {
-    return this.run({ case: 'leaseRevoke', value: { id } });
+  revoke(id: bigint, grant = 0n): unknown {
+    return this.run({ case: 'leaseRevoke', value: { id, grant } });
   }
 
   put(key: string, lease: bigint, more: Partial<PutRequest> = {}): unknown {
@@ -89,7 +91,7 @@ describe('a grant', () => {
     for (const id of ids) machine.grant(id, 100);
     machine.run({
       case: 'leaseCheckpoint',
-      value: { checkpoints: [{ id: 1n, remainingTtl: 40 }] },
+      value: { checkpoints: [{ id: 1n, remainingTtl: 40, grant: 0n }] },
     });
     const again = machine.reopened();
     for (const id of ids) expect(again.state.lessor.get(id)?.ttlSeconds).toBe(100);
@@ -169,14 +171,14 @@ describe('a checkpoint', () => {
     const machine = new Machine();
     machine.grant(7n, 60);
     const checkpoints = [
-      { id: 8n, remainingTtl: 5 },
-      { id: 7n, remainingTtl: 99 },
+      { id: 8n, remainingTtl: 5, grant: 0n },
+      { id: 7n, remainingTtl: 99, grant: 0n },
     ];
     machine.run({ case: 'leaseCheckpoint', value: { checkpoints } });
     expect(machine.state.lessor.get(7n)?.remainingSeconds).toBe(60);
     machine.run({
       case: 'leaseCheckpoint',
-      value: { checkpoints: [{ id: 7n, remainingTtl: -1 }] },
+      value: { checkpoints: [{ id: 7n, remainingTtl: -1, grant: 0n }] },
     });
     expect(machine.state.lessor.get(7n)?.remainingSeconds).toBe(0);
   });
@@ -186,7 +188,10 @@ describe('a checkpoint', () => {
     machine.grant(7n, 60);
     const granted = machine.state.lessor.stateHash;
     const to = (remainingTtl: number): void => {
-      machine.run({ case: 'leaseCheckpoint', value: { checkpoints: [{ id: 7n, remainingTtl }] } });
+      machine.run({
+        case: 'leaseCheckpoint',
+        value: { checkpoints: [{ id: 7n, remainingTtl, grant: 0n }] },
+      });
     };
     to(30);
     expect(machine.state.lessor.stateHash).not.toBe(granted);
@@ -195,11 +200,30 @@ describe('a checkpoint', () => {
   });
 });
 
+test('what a leader decides about a lease does not hit another of the same id', () => {
+  const machine = new Machine();
+  const grant: Command = { case: 'leaseGrant', value: { id: 7n, ttl: 60 } };
+  machine.run(grant, 100n);
+  machine.revoke(7n);
+  machine.run(grant, 200n);
+  machine.put('k', 7n);
+  const checkpoints = [{ id: 7n, remainingTtl: 5, grant: 100n }];
+  machine.run({ case: 'leaseCheckpoint', value: { checkpoints } });
+  expect(machine.state.lessor.get(7n)?.remainingSeconds).toBe(0);
+  expect(machine.revoke(7n, 100n)).toBe('leaseNotFound');
+  expect(machine.reopened().revoke(7n, 100n)).toBe('leaseNotFound');
+  expect(machine.keys(7n)).toEqual(['k']);
+  expect(machine.reopened().revoke(7n, 200n)).toMatchObject({ header: { revision: 3 } });
+});
+
 test('lease commands travel through the log as they were', () => {
+  // What etcd knows of them is encoded as etcd does.
+  const plain = LeaseRevokeRequest.decode(LoggedLeaseRevoke.encode({ id: 5n, grant: 6n }));
+  expect(plain).toEqual({ id: 5n });
   const commands: Command[] = [
     { case: 'leaseGrant', value: { id: -3n, ttl: 9_000_000_001 } },
-    { case: 'leaseRevoke', value: { id: 2n ** 63n - 1n } },
-    { case: 'leaseCheckpoint', value: { checkpoints: [{ id: 4n, remainingTtl: 0 }] } },
+    { case: 'leaseRevoke', value: { id: 2n ** 63n - 1n, grant: 2n ** 64n - 1n } },
+    { case: 'leaseCheckpoint', value: { checkpoints: [{ id: 4n, remainingTtl: 0, grant: 0n }] } },
   ];
   for (const command of commands) {
     expect(decodeCommand(encodeCommand(9n, command))).toEqual({ id: 9n, command });

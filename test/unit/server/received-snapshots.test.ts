@@ -57,6 +57,7 @@ function startMember(directory: DataDirectory): TransportHandlers {
     },
     setPeers: () => undefined,
     send: () => undefined,
+    sendNote: () => false,
     lastHeardMs: () => undefined,
     connected: () => false,
     stop: (done: () => void) => done(),

@@ -11,6 +11,7 @@ import type {
   SnapshotMessage,
   SnapshotMetadata,
 } from '../../../src/raft/index.ts';
+import type { LeaseNote } from '../../../src/transport/lease-notes.ts';
 import type {
   SnapshotSink,
   SnapshotSource,
@@ -148,6 +149,7 @@ export class TestMember implements TransportHandlers {
   readonly id: MemberId;
   readonly transport: Transport;
   readonly received: Message[] = [];
+  readonly notes: { member: MemberId; note: LeaseNote }[] = [];
   readonly unreachables: MemberId[] = [];
   readonly statuses: { member: MemberId; ok: boolean }[] = [];
   readonly logger: RecordingLogger;
@@ -171,6 +173,11 @@ export class TestMember implements TransportHandlers {
   receive(messages: readonly Message[]): void {
     this.#check();
     this.received.push(...messages.map(plain));
+  }
+
+  note(member: MemberId, note: LeaseNote): void {
+    this.#check();
+    this.notes.push({ member, note });
   }
 
   unreachable(member: MemberId): void {
