@@ -56,8 +56,10 @@ export class DataDirectory {
   /** Databases that were set aside may be there. */
   #keepsDamaged = true;
   #removingDamaged = false;
-  /** Waits until none is being removed. */
-  #closeStore: (() => void) | undefined;
+  /** Received states that are being removed. */
+  #dropping = 0;
+  /** Waits until nothing is received or removed any more. */
+  #onSettled: (() => void) | undefined;
 
   constructor(options: DataDirectoryOptions, parts: DirectoryParts) {
     this.#options = options;
@@ -141,6 +143,7 @@ export class DataDirectory {
       onEnd: (ended, ok) => {
         this.#receiving = undefined;
         if (ok) this.#keep(ended);
+        this.#settle();
       },
     });
     this.#receiving = sink;
@@ -229,13 +232,13 @@ export class DataDirectory {
     const closeNamed = (): void => {
       // The log may name it: the next start opens it.
       const named = this.#named;
-      const closeStore = (): void => this.#store.close(also(() => done(failure)));
-      const closeUnused = also(() => {
-        if (this.#removingDamaged) this.#closeStore = closeStore;
-        else closeStore();
+      const closeStore = also(() => {
+        // Whoever opens the directory next must find nothing of it still open.
+        this.#onSettled = () => this.#store.close(also(() => done(failure)));
+        this.#settle();
       });
-      if (named === undefined) closeUnused(undefined);
-      else named.engine.close(closeUnused);
+      if (named === undefined) closeStore(undefined);
+      else named.engine.close(closeStore);
     };
     this.removeReplaced(
       also(() => this.#backend.close(also(() => this.raftLog.close(also(closeNamed))))),
@@ -258,7 +261,7 @@ export class DataDirectory {
       const directory = names.pop();
       if (directory === undefined) {
         this.#removingDamaged = false;
-        this.#closeStore?.();
+        this.#settle();
         return;
       }
       this.#store.remove(directory, (error) => {
@@ -278,9 +281,20 @@ export class DataDirectory {
 
   #drop(sink: StateSink): void {
     this.#received = this.#received.filter((each) => each !== sink);
+    this.#dropping++;
     sink.discard((error) => {
-      if (error === undefined) return;
-      this.#options.logger.warn({ error: error.message }, 'removing a received state failed');
+      if (error !== undefined) {
+        this.#options.logger.warn({ error: error.message }, 'removing a received state failed');
+      }
+      this.#dropping--;
+      this.#settle();
     });
+  }
+
+  #settle(): void {
+    if (this.#receiving !== undefined || this.#dropping > 0 || this.#removingDamaged) return;
+    const settled = this.#onSettled;
+    this.#onSettled = undefined;
+    settled?.();
   }
 }

@@ -231,6 +231,30 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     await close(receiver);
   });
 
+  test('closing waits for what is being received and removed', async () => {
+    const sender = await open({ memory: new MemoryDirectory() });
+    await advance(sender, 10);
+    const receiver = await open(place.where);
+    const whole = sender.openSnapshot();
+    const received = whole && receiver.receiveSnapshot(whole.metadata);
+    if (whole === undefined || received === undefined) throw new Error('no transfer');
+    await transfer(whole, received);
+    await advance(sender, 20);
+    const source = sender.openSnapshot();
+    const sink = source && receiver.receiveSnapshot(source.metadata);
+    if (source === undefined || sink === undefined) throw new Error('no transfer');
+    for (let count = 0; count < 2; count++) {
+      const chunk = await result<Uint8Array>((done) => source.next(done));
+      // The second one is being written when the directory is closed.
+      if (count === 0) await completion((done) => sink.write(chunk, done));
+      else sink.write(chunk, () => {});
+    }
+    await close(receiver);
+    expect(place.states()).toEqual(['state-0-0']);
+    source.close();
+    await close(sender);
+  });
+
   test('damage on the way is noticed', async () => {
     const sender = await open({ memory: new MemoryDirectory() });
     await advance(sender, 10);
