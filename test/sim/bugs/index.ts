@@ -1,6 +1,7 @@
 /** All planted bugs, and the classic mistakes that cannot be made yet. */
 import type { LaterBug, PlantedBug } from './bug.ts';
 import { consensusBugs } from './consensus.ts';
+import { leaseBugs } from './leases.ts';
 import { readBugs } from './reads.ts';
 import { stateBugs } from './state.ts';
 import { storageBugs } from './storage.ts';
@@ -12,6 +13,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...readBugs,
   ...stateBugs,
   ...watchBugs,
+  ...leaseBugs,
 ];
 
 export const laterBugs: readonly LaterBug[] = [
@@ -24,11 +26,6 @@ export const laterBugs: readonly LaterBug[] = [
     mistake: 3,
     title: 'a campaign with a committed change of membership that is not applied',
     comesWith: 'membership changes',
-  },
-  {
-    mistake: 11,
-    title: 'an old leader revokes leases; checkpoints stop after a change of leader',
-    comesWith: 'leases',
   },
   {
     mistake: 12,
