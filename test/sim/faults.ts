@@ -349,6 +349,11 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
   const pauses = life?.process.pauses;
   // One that stands still from before notices nothing; its pause may end in the same moment.
   if (life?.process.paused === true) return () => {};
+  // Echoes and slow links bring what was sent seconds ago: whoever is cut off still hears others.
+  const late = cluster.plan.faults.some(({ fault: { kind } }) => {
+    return kind === 'echo' || kind === 'slow-link';
+  });
+  if (late) return () => {};
   return () => {
     const lasted = cluster.scheduler.nowMs - startMs;
     if (life === undefined || member.life !== life || life.process.pauses !== pauses) return;
