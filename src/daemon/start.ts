@@ -2,6 +2,7 @@
  * Puts a member together from its configuration and starts it; stops it in reverse order. The one
  * place that knows every part.
  */
+import { completion, result } from '../base/completion.ts';
 import { CLUSTER_VERSION, ETCD_VERSION, STORAGE_VERSION } from '../base/versions.ts';
 import { ClusterService } from '../api/cluster.ts';
 import { Gateway } from '../api/gateway/gateway.ts';
@@ -67,8 +68,8 @@ async function open(
     metrics,
     listenUrls: config.listenPeerUrls,
   });
-  closing.push(() => callback((done) => transport.stop(() => done(undefined))));
-  await callback((done) => transport.listen(done));
+  closing.push(() => completion((done) => transport.stop(() => done(undefined))));
+  await completion((done) => transport.listen(done));
 
   const member = await result<ServerMember>((done) =>
     openMember(
@@ -101,7 +102,7 @@ async function open(
     ),
   );
   // From here on the member's own stop closes transport and directory.
-  closing.splice(0, closing.length, () => callback((done) => member.stop(done)));
+  closing.splice(0, closing.length, () => completion((done) => member.stop(done)));
   return await serve(config, dependencies, identity, member, closing);
 }
 
@@ -274,26 +275,4 @@ async function announced(
   } finally {
     cancel();
   }
-}
-
-/** Runs work that ends by a callback with an error or without. */
-function callback(work: (done: (error: Error | undefined) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    work((error) => {
-      if (error === undefined) resolve();
-      else reject(error);
-    });
-  });
-}
-
-/** Runs work that ends by a callback with a result or an error. */
-function result<Value>(
-  work: (done: (error: Error | undefined, value: Value | undefined) => void) => void,
-): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    work((error, value) => {
-      if (value === undefined) reject(error ?? new Error('neither a result nor an error'));
-      else resolve(value);
-    });
-  });
 }

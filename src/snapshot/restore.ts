@@ -10,6 +10,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { completion, result } from '../base/completion.ts';
 import { silentLogger } from '../base/logger.ts';
 import { DatabaseReader } from '../bbolt/reader.ts';
 import { parseInitialCluster, parseUrls } from '../config/urls.ts';
@@ -19,7 +20,6 @@ import type { ImportedStore } from '../mvcc/store-import.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import { importState, type StatePair } from '../schema/import.ts';
 import { type DataDirectory, openDataDirectory } from '../storage/data-directory.ts';
-import type { Completion } from '../storage/engine.ts';
 import { identityFile } from '../storage/level-directory.ts';
 import { StateImport } from '../storage/state-import.ts';
 import { syncDirectoryNow } from '../storage/sync-directory.ts';
@@ -144,24 +144,4 @@ function moveUp(dataDir: string): void {
   rmSync(from, { recursive: true });
   syncDirectoryNow(dataDir);
   syncDirectoryNow(dirname(dataDir));
-}
-
-function completion(work: (done: Completion) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    work((error) => {
-      if (error === undefined) resolve();
-      else reject(error);
-    });
-  });
-}
-
-function result<Value>(
-  work: (done: (error: Error | undefined, value: Value | undefined) => void) => void,
-): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    work((error, value) => {
-      if (value === undefined) reject(error ?? new Error('neither a result nor an error'));
-      else resolve(value);
-    });
-  });
 }

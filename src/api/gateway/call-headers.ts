@@ -1,6 +1,7 @@
 /** What a request's headers say of the call (grpc-gateway: runtime/context.go). */
 import type { IncomingMessage } from 'node:http';
 import type { CallMetadata } from '../grpc/call-context.ts';
+import { MAX_TIMER_MS, unitMs } from '../grpc/deadline.ts';
 
 /** HTTP headers that begin so are the call's metadata. */
 const metadataPrefix = 'grpc-metadata-';
@@ -23,17 +24,6 @@ export class HeaderMetadata implements CallMetadata {
   }
 }
 
-const unitMs: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1_000,
-  m: 1,
-  u: 1e-3,
-  n: 1e-6,
-};
-/** Node's timers end here. No call is open for 24 days. */
-const timerMsMax = 2 ** 31 - 1;
-
 /**
  * Milliseconds until the deadline that the header Grpc-Timeout sets; Infinity if there is none, or
  * one too far to matter; undefined if the header is malformed.
@@ -44,6 +34,6 @@ export function timeoutMsOf({ headers }: IncomingMessage): number | undefined {
   const match = typeof header === 'string' ? /^([+-]?\d+)([HMSmun])$/.exec(header) : null;
   if (match === null) return undefined;
   const ms = Number(match[1]) * (unitMs[match[2] ?? ''] ?? NaN);
-  if (ms === 0 || ms > timerMsMax) return Infinity;
+  if (ms === 0 || ms > MAX_TIMER_MS) return Infinity;
   return Math.max(ms, 0);
 }

@@ -1,6 +1,7 @@
 /** The header grpc-timeout: a number of up to eight digits and a unit. */
 
-const unitMs: Readonly<Record<string, number>> = {
+/** Milliseconds of each unit. */
+export const unitMs: Readonly<Record<string, number>> = {
   H: 3_600_000,
   M: 60_000,
   S: 1_000,
@@ -12,7 +13,7 @@ const unitMs: Readonly<Record<string, number>> = {
 /** Clients know their own deadline; ours may be later by as much. */
 const GRANULARITY_MS = 20;
 /** Node's timers end here. No call is open for 24 days. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Milliseconds until the deadline, Infinity if it is too far to matter, undefined if the header is
