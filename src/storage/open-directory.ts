@@ -56,8 +56,8 @@ export class DataDirectory {
   /** Databases that were set aside may be there. */
   #keepsDamaged = true;
   #removingDamaged = false;
-  /** Received states that are being removed. */
-  #dropping = 0;
+  /** States that are being closed and removed. */
+  readonly #leaving = new Set<string>();
   /** Waits until nothing is received or removed any more. */
   #onSettled: (() => void) | undefined;
 
@@ -127,11 +127,15 @@ export class DataDirectory {
     return new StateSource(view, this.raftLog.chainAt(index), this.#options.clock);
   }
 
-  /** Begins to receive a state; undefined while another is received, or if it is here already. */
+  /**
+   * Begins to receive a state; undefined while another is received, or if it is here already or not
+   * yet gone.
+   */
   receiveSnapshot(metadata: SnapshotMetadata): StateSink | undefined {
     if (this.#receiving !== undefined || this.#named !== undefined) return undefined;
     const name = stateDirectoryName(metadata.index, metadata.term);
     if (name === this.#stateName || name === this.#replaced?.name) return undefined;
+    if (this.#leaving.has(name)) return undefined;
     // Received before, but the core did not take it: the new transfer replaces it.
     const same = this.#received.find((each) => each.name === name);
     this.#received = this.#received.filter((each) => each !== same);
@@ -210,9 +214,12 @@ export class DataDirectory {
       this.#options.clock.defer(() => done(undefined));
       return;
     }
-    replaced.backend.discard((error) => {
-      this.#store.remove(replaced.name, (other) => {
+    const { backend, name } = replaced;
+    this.#leaving.add(name);
+    backend.discard((error) => {
+      this.#store.remove(name, (other) => {
         reach('snapshot-install-removed');
+        this.#left(name);
         done(error ?? other);
       });
     });
@@ -281,18 +288,22 @@ export class DataDirectory {
 
   #drop(sink: StateSink): void {
     this.#received = this.#received.filter((each) => each !== sink);
-    this.#dropping++;
+    this.#leaving.add(sink.name);
     sink.discard((error) => {
       if (error !== undefined) {
         this.#options.logger.warn({ error: error.message }, 'removing a received state failed');
       }
-      this.#dropping--;
-      this.#settle();
+      this.#left(sink.name);
     });
   }
 
+  #left(name: string): void {
+    this.#leaving.delete(name);
+    this.#settle();
+  }
+
   #settle(): void {
-    if (this.#receiving !== undefined || this.#dropping > 0 || this.#removingDamaged) return;
+    if (this.#receiving !== undefined || this.#leaving.size > 0 || this.#removingDamaged) return;
     const settled = this.#onSettled;
     this.#onSettled = undefined;
     settled?.();

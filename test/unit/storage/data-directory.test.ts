@@ -77,6 +77,22 @@ async function transfer(source: StateSource, sink: StateSink): Promise<number> {
   }
 }
 
+/** Receives the newest state of `sender`, has the log name it and opens it. */
+async function takeOver(sender: DataDirectory, receiver: DataDirectory): Promise<void> {
+  const source = sender.openSnapshot();
+  const sink = source && receiver.receiveSnapshot(source.metadata);
+  if (source === undefined || sink === undefined) throw new Error('no transfer');
+  await transfer(source, sink);
+  const { metadata } = source;
+  const snapshot = receiver.received(metadata);
+  if (snapshot === undefined) throw new Error('not received');
+  const hardState = { term: 2, vote: 0n, commit: metadata.index };
+  await completion((done) =>
+    receiver.raftLog.append({ hardState, entries: [], snapshot }, true, done),
+  );
+  await result((done) => receiver.install(metadata, done));
+}
+
 interface Place {
   readonly where: Partial<DataDirectoryOptions>;
   states(): string[];
@@ -252,6 +268,23 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     await close(receiver);
     expect(place.states()).toEqual(['state-0-0']);
     source.close();
+    await close(sender);
+  });
+
+  test('a replaced state is gone before its directory is given back', async () => {
+    const sender = await open({ memory: new MemoryDirectory() });
+    await advance(sender, 20);
+    const receiver = await open(place.where);
+    await takeOver(sender, receiver);
+    await advance(sender, 30);
+    receiver.removeReplaced();
+    await takeOver(sender, receiver);
+    receiver.removeReplaced();
+    // Of this name there was one a moment ago; it must not be made again while it is removed.
+    const { confState } = receiver.backend;
+    expect(receiver.receiveSnapshot({ index: 20, term: 2, confState })).toBeUndefined();
+    await close(receiver);
+    expect(place.states()).toEqual(['state-30-2']);
     await close(sender);
   });
 
