@@ -97,12 +97,15 @@ const kinds: readonly FaultKind[] = [
   'burst',
 ];
 
+/** Those that need the most luck come up twice as often. */
 const scenarios: readonly Scenario[] = [
+  'coup',
   'coup',
   'figure-8',
   'overwrite',
   'stale-reader',
   'late-news',
+  'left-behind',
   'left-behind',
 ];
 const points = Object.keys(faultPoints) as FaultPoint[];

@@ -4,7 +4,12 @@ import type { Logger } from '../../src/base/logger.ts';
 import type { MemberId } from '../../src/raft/index.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
 import { PeerTransport } from '../../src/transport/peer-transport.ts';
-import type { Transport, TransportHandlers } from '../../src/transport/transport.ts';
+import type {
+  SnapshotSink,
+  SnapshotSource,
+  Transport,
+  TransportHandlers,
+} from '../../src/transport/transport.ts';
 import type { Chance } from './chance.ts';
 import type { NetworkSettings } from './plan.ts';
 import type { Process } from './process.ts';
@@ -126,12 +131,44 @@ class MessageLinks implements Network {
         process.deliver(() => handlers.introduced(member, introduction)),
       unreachable: (member) => process.deliver(() => handlers.unreachable(member)),
       snapshotStatus: (member, ok) => process.deliver(() => handlers.snapshotStatus(member, ok)),
-      openSnapshot: (member) =>
-        process.paused || !process.alive ? undefined : handlers.openSnapshot(member),
-      receiveSnapshot: (member, metadata) =>
-        process.paused || !process.alive ? undefined : handlers.receiveSnapshot(member, metadata),
+      openSnapshot: (member) => {
+        const source = answerOf(process, () => handlers.openSnapshot(member));
+        return source && sourceOf(process, source);
+      },
+      receiveSnapshot: (member, metadata) => {
+        const sink = answerOf(process, () => handlers.receiveSnapshot(member, metadata));
+        return sink && sinkOf(process, sink);
+      },
     };
   }
+}
+
+/** What a process that runs says at once; one that does not says nothing. */
+function answerOf<Answer>(process: Process, ask: () => Answer | undefined): Answer | undefined {
+  let answer: Answer | undefined;
+  if (!process.paused) {
+    process.run(() => {
+      answer = ask();
+    });
+  }
+  return answer;
+}
+
+/** A source whose reading is the process's own work. */
+function sourceOf(process: Process, source: SnapshotSource): SnapshotSource {
+  return {
+    metadata: source.metadata,
+    next: (done) => process.deliver(() => source.next(done)),
+    close: () => process.run(() => source.close()),
+  };
+}
+
+function sinkOf(process: Process, sink: SnapshotSink): SnapshotSink {
+  return {
+    write: (chunk, done) => process.deliver(() => sink.write(chunk, done)),
+    finish: (done) => process.deliver(() => sink.finish(done)),
+    abort: () => process.run(() => sink.abort()),
+  };
 }
 
 /** The transport of production, over connections that stall, break and come back. */

@@ -38,28 +38,36 @@ function coup(stage: Stage): boolean {
  */
 function votersFall(stage: Stage, to: SimMember, outsider: SimMember): boolean {
   const { chance, cluster, heartbeatMs } = stage;
-  const open = stage.isolate(outsider);
   // Then voters learn of the term before they are asked for their votes.
   if (chance.chance(0.7)) {
     stage.changeNetwork({ lateVotesMs: heartbeatMs * chance.between(1, 4) });
   }
-  stage.after(stage.electionMs * chance.between(0, 0.9), () => {
-    if (!stage.transfer(to)) {
-      stage.end();
-      return;
-    }
-    stage.whenElected((elected) => {
-      stage.after(chance.chance(0.5) ? 0 : chance.between(0, 5), () => {
-        open();
-        stage.isolate(elected);
-        for (const member of cluster.members) {
-          if (member === elected || member === outsider || member.process === undefined) continue;
-          member.crash(chance.between(1, 30), true);
-        }
-      });
+  if (!stage.transfer(to)) return false;
+  let open = nothing;
+  // What is on its way to it may still arrive: its log has to be as long as theirs.
+  stage.after(chance.chance(0.5) ? 0 : chance.between(0, 5), () => {
+    open = stage.isolate(outsider);
+  });
+  stage.whenElected((elected) => {
+    stage.after(chance.chance(0.5) ? 0 : chance.between(0, 5), () => {
+      open();
+      stage.isolate(elected);
+      const voters = cluster.members.filter((each) => each !== elected && each !== outsider);
+      for (const member of voters) {
+        if (member.process !== undefined) member.crash(chance.between(1, 30), true);
+      }
+      if (chance.chance(0.6)) stage.after(40, () => standStill(stage, voters));
     });
   });
   return true;
+}
+
+/** Lets members stand still for about an election, so that others are the first to campaign. */
+function standStill(stage: Stage, members: readonly SimMember[]): void {
+  for (const member of members) {
+    const wake = stage.pause(member);
+    stage.after(stage.electionMs * stage.chance.between(0.5, 2), wake);
+  }
 }
 
 /**
@@ -76,11 +84,7 @@ function electedFalls(stage: Stage, to: SimMember, outsider: SimMember): boolean
     stage.after(chance.chance(0.5) ? 0 : chance.between(0, 5), () => {
       if (elected.process === undefined) return;
       elected.crash(chance.between(1, 30), true);
-      if (chance.chance(0.3)) return;
-      for (const member of stage.others(elected)) {
-        const wake = stage.pause(member);
-        stage.after(electionMs * chance.between(0.5, 2), wake);
-      }
+      if (chance.chance(0.7)) standStill(stage, stage.others(elected));
     });
   });
   return true;
