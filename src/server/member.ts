@@ -447,7 +447,8 @@ export class Member {
         return;
       }
       loadState({ backend, clock, cacheBytes }, (error, state) => {
-        if (state !== undefined) this.#replaceState(state, snapshot);
+        // A member that has stopped closes both states; nothing may begin to use the new one.
+        if (state !== undefined && !this.#driver.stopped) this.#replaceState(state, snapshot);
         done(error);
       });
     });

@@ -161,6 +161,10 @@ export class RaftDriver {
     this.#tickTimer?.cancel();
   }
 
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   get softState(): SoftState {
     return this.#softState;
   }

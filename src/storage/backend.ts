@@ -33,6 +33,7 @@ const sealedPerTurn = 500;
 const marksPerSlice = 256;
 
 const flushSteps = { before: 'flush-before-write', after: 'flush-after-write' } as const;
+const closedText = 'the backend is closed';
 const flushKey = fromLatin1(stateKeys.flush);
 const logMarkKey = fromLatin1(stateKeys.logMark);
 
@@ -228,7 +229,8 @@ export class Backend {
 
   /**
    * Reads all pairs of a range in slices, checking each. Only at the start: what is pending is not
-   * seen. `onEntries` gets the slices in key order; an exception from it ends the scan.
+   * seen. `onEntries` gets the slices in key order; an exception from it ends the scan, and so does
+   * closing the backend.
    */
   scan(
     range: StringRange,
@@ -237,12 +239,17 @@ export class Backend {
     done: Completion,
   ): void {
     assert(this.pendingOperations === 0, 'a scan sees only what is flushed');
+    if (this.#closing !== undefined) {
+      this.#clock.defer(() => done(new Error(closedText)));
+      return;
+    }
     const view = this.view();
     const next = (low: string | undefined): void => {
       const rest = { ...(low === undefined ? {} : { low }), ...highOf(range) };
       view.read(rest, limit, (error, entries) => {
         const last = entries.at(-1);
         let failure = error;
+        if (this.#closing !== undefined) failure ??= new Error(closedText);
         try {
           if (failure === undefined && last !== undefined) onEntries(entries);
         } catch (thrown) {
@@ -287,20 +294,24 @@ export class Backend {
 
   /** Flushes, then closes the engine. */
   close(done: Completion): void {
-    assert(this.#closing === undefined, 'the backend is closed');
+    assert(this.#closing === undefined, closedText);
     this.#closing = done;
     this.flush(() => {
-      this.#timer?.cancel();
-      this.#engine.close((error) => done(this.#failure ?? error));
+      const failure = this.#failure;
+      this.#closeEngine(new Error(closedText), (error) => done(failure ?? error));
     });
   }
 
   /** Closes the engine without a last flush: the state was replaced, its directory will go. */
   discard(done: Completion): void {
-    assert(this.#closing === undefined, 'the backend is closed');
+    assert(this.#closing === undefined, closedText);
     this.#closing = done;
+    this.#closeEngine(new Error('the state was replaced by a snapshot'), done);
+  }
+
+  /** @param reason what those are told who wait for a flush that does not come any more */
+  #closeEngine(reason: Error, done: Completion): void {
     this.#timer?.cancel();
-    const reason = new Error('the state was replaced by a snapshot');
     this.#failure ??= reason;
     this.#engine.close((error) => {
       const waiting = [...this.#waitingNow, ...this.#waitingNext];
@@ -311,8 +322,9 @@ export class Backend {
     });
   }
 
-  #underWay(): boolean {
-    return this.#flushing !== undefined;
+  /** Nothing is being written, and something may be. */
+  #idle(): boolean {
+    return this.#flushing === undefined && this.#failure === undefined;
   }
 
   #dirty(): boolean {
@@ -398,8 +410,8 @@ export class Backend {
     this.#flushed = target;
     for (const listener of this.#flushedListeners) listener(target.index);
     for (const done of waiting) done(undefined);
-    // A listener may have begun the next flush already.
-    if (this.#underWay() || !this.#dirty()) return;
+    // A listener may have begun the next flush already, or this was the last one.
+    if (!this.#idle() || !this.#dirty()) return;
     if (this.#waitingNext.length > 0) this.#begin();
     else this.#schedule();
   }

@@ -53,6 +53,9 @@ export class DataDirectory {
   #received: StateSink[] = [];
   /** The one that the log names, until it is installed. */
   #named: StateSink | undefined;
+  #installing = false;
+  /** Waits until no state is being installed any more. */
+  #onInstalled: (() => void) | undefined;
   /** Databases that were set aside may be there. */
   #keepsDamaged = true;
   #removingDamaged = false;
@@ -183,16 +186,24 @@ export class DataDirectory {
     assert(this.raftLog.stateDirectory === sink.name, 'the log names another state');
     reach('snapshot-install-named');
     const options = { engine: sink.engine, ...backendOptions(this.#options, this.raftLog) };
+    const finish = (error: Error | undefined, backend: Backend | undefined): void => {
+      this.#installing = false;
+      done(error, backend);
+      const installed = this.#onInstalled;
+      this.#onInstalled = undefined;
+      installed?.();
+    };
+    this.#installing = true;
     this.removeReplaced(() => {
       Backend.open(options, (error, backend) => {
         if (backend === undefined) {
-          done(error, undefined);
+          finish(error, undefined);
           return;
         }
         const { appliedIndex, appliedTerm } = backend;
         if (appliedIndex !== metadata.index || appliedTerm !== metadata.term) {
           const found = `index ${appliedIndex}, term ${appliedTerm}`;
-          done(new CorruptionError(`the received state is of ${found}`), undefined);
+          finish(new CorruptionError(`the received state is of ${found}`), undefined);
           return;
         }
         this.#replaced = { backend: this.#backend, name: this.#stateName };
@@ -201,7 +212,7 @@ export class DataDirectory {
         this.#named = undefined;
         backend.noteLogWrite();
         reach('snapshot-install-opened');
-        done(undefined, backend);
+        finish(undefined, backend);
       });
     });
   }
@@ -227,6 +238,14 @@ export class DataDirectory {
 
   /** Writes what is pending, closes everything and gives the directory back. */
   close(done: Completion): void {
+    this.#receiving?.abort();
+    for (const sink of this.#received) this.#drop(sink);
+    // Which states are open, and which of them goes, is certain only then.
+    if (this.#installing) this.#onInstalled = () => this.#closeAll(done);
+    else this.#closeAll(done);
+  }
+
+  #closeAll(done: Completion): void {
     let failure: Error | undefined;
     const also =
       (next: () => void): Completion =>
@@ -234,8 +253,6 @@ export class DataDirectory {
         failure ??= error;
         next();
       };
-    this.#receiving?.abort();
-    for (const sink of this.#received) this.#drop(sink);
     const closeNamed = (): void => {
       // The log may name it: the next start opens it.
       const named = this.#named;

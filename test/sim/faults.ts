@@ -334,9 +334,6 @@ function failDisk(member: SimMember, code: string): void {
   disk.failNextWrite(new Error(`${code}: simulated`));
 }
 
-/** What was under way when a member was cut off arrives within so long, or never. */
-const arrivalMs = 1_000;
-
 /**
  * A member that hears nobody must stop leading (dissertation 6.2), and, where pre-votes are asked,
  * must not raise its term, or it would depose the leader when it comes back (9.6).
@@ -349,21 +346,18 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
   const pauses = life?.process.pauses;
   // One that stands still from before notices nothing; its pause may end in the same moment.
   if (life?.process.paused === true) return () => {};
-  // Echoes and slow links bring what was sent seconds ago: whoever is cut off still hears others.
-  const late = cluster.plan.faults.some(({ fault: { kind } }) => {
-    return kind === 'echo' || kind === 'slow-link';
-  });
-  if (late) return () => {};
   return () => {
-    const lasted = cluster.scheduler.nowMs - startMs;
     if (life === undefined || member.life !== life || life.process.pauses !== pauses) return;
-    if (lasted < arrivalMs + 2.5 * electionMs || life.process.paused) return;
+    // What was under way, or comes as an echo, reaches one who is cut off as well.
+    const heardMs = Math.max(startMs, cluster.network.arrivedMs(member.id) ?? startMs);
+    const lasted = cluster.scheduler.nowMs - heardMs;
+    if (lasted < 2.5 * electionMs || life.process.paused) return;
     const { server } = life.member;
     if (isLeader && server.isLeader && server.term === term) {
       cluster.broken('check-quorum', `${member.name} led for ${lasted} ms and heard nobody`);
     }
     // An election that had begun already may raise it once.
-    if (preVote && server.term > term + 1) {
+    if (preVote && heardMs === startMs && server.term > term + 1) {
       cluster.broken('pre-vote', `${member.name} went from term ${term} to ${server.term} alone`);
     }
   };

@@ -257,6 +257,8 @@ export class SimMember {
     this.#process?.kill();
     this.#process = undefined;
     this.#life = undefined;
+    // The write that was to fail is one of this life.
+    if (this.disk === 'failing') this.disk = 'sound';
     if (this.#plug !== undefined) this.#cluster.network.unplug(this.#plug);
     this.#plug = undefined;
     this.#sendClientsAway();
@@ -285,7 +287,9 @@ export class SimMember {
     this.#sendClientsAway();
     life.process.run(() => {
       life.member.stop((error) => {
-        if (error !== undefined) this.#cluster.broken('stop', `${this.name}: ${error.message}`);
+        if (error !== undefined && this.disk !== 'failing') {
+          this.#cluster.broken('stop', `${this.name}: ${error.message}`);
+        }
         this.#say('has stopped');
         this.#end(downForMs);
       });
@@ -329,7 +333,6 @@ export class SimMember {
 
   /** Ends by its own fault: the machine stays up, so what was written survives. */
   #die(): void {
-    if (this.disk === 'failing') this.disk = 'sound';
     this.directory.crash(() => true);
     this.#end(this.#cluster.chance.between(restartMs.least, restartMs.most));
   }

@@ -48,6 +48,8 @@ export interface Network {
   /** Makes one way longer than others. */
   setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void;
   setFaults(faults: LinkFaults): void;
+  /** When something of another member last arrived at one, in virtual ms. */
+  arrivedMs(at: MemberId): number | undefined;
   /** Messages and frames that arrived. */
   readonly delivered: number;
 }
@@ -81,9 +83,12 @@ export function worldClock(scheduler: Scheduler): Clock {
 class MessageLinks implements Network {
   readonly #network: MemoryNetwork;
   readonly #transports = new Map<Plug, Transport>();
+  readonly #scheduler: Scheduler;
+  readonly #arrivals = new Map<MemberId, number>();
   delivered = 0;
 
   constructor({ scheduler, chance, settings }: NetworkOptions) {
+    this.#scheduler = scheduler;
     this.#network = new MemoryNetwork(worldClock(scheduler), chance, {
       delayMs: settings.delayMs,
       drop: settings.drop,
@@ -97,7 +102,7 @@ class MessageLinks implements Network {
     const transport = this.#network.transport(plug.id, plug.cluster);
     const start = transport.start.bind(transport);
     transport.start = (handlers) => {
-      start(this.#behindProcess(handlers, plug.process));
+      start(this.#behindProcess(handlers, plug));
     };
     this.#transports.set(plug, transport);
     return transport;
@@ -120,11 +125,16 @@ class MessageLinks implements Network {
     this.#network.setFaults(faults);
   }
 
+  arrivedMs(at: MemberId): number | undefined {
+    return this.#arrivals.get(at);
+  }
+
   /** What arrives is taken when the process runs; a paused one accepts no snapshot. */
-  #behindProcess(handlers: TransportHandlers, process: Process): TransportHandlers {
+  #behindProcess(handlers: TransportHandlers, { id, process }: Plug): TransportHandlers {
     return {
       receive: (messages) => {
         this.delivered++;
+        this.#arrivals.set(id, this.#scheduler.nowMs);
         process.deliver(() => handlers.receive(messages));
       },
       introduced: (member, introduction) =>
@@ -210,6 +220,10 @@ class StreamLinks implements Network {
 
   setFaults(faults: LinkFaults): void {
     this.#network.setFaults(faults);
+  }
+
+  arrivedMs(at: MemberId): number | undefined {
+    return this.#network.arrivals.get(at);
   }
 }
 

@@ -38,6 +38,7 @@ export class StreamNetwork {
   readonly #extraMs = new Map<string, number>();
   readonly #lives = new Map<MemberId, Life>();
   readonly #cuts = new Set<string>();
+  readonly arrivals = new Map<MemberId, number>();
   delivered = 0;
 
   constructor({ scheduler, chance, settings }: NetworkOptions) {
@@ -247,6 +248,7 @@ class End implements FrameStream {
   #take(frame: Uint8Array): void {
     if (this.#closed) return;
     this.#network.delivered++;
+    this.#network.arrivals.set(this.id, this.#network.scheduler.nowMs);
     this.#unread.push(frame);
     this.#life.plug.process.deliver(() => this.#read());
   }

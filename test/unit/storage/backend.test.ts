@@ -270,6 +270,21 @@ describe('Backend', () => {
     },
   );
 
+  test('nothing is written any more once the last flush is on disk', () => {
+    const bench = new Bench();
+    const told: (Error | undefined)[] = [];
+    bench.put(3, { ra: '1' });
+    bench.backend.close((error) => told.push(error));
+    // While that flush is being written, something changes that would call for another one.
+    bench.put(4, { ra: '2' });
+    bench.backend.flush((error) => told.push(error));
+    bench.clock.runDue();
+    expect(told.map((error) => error?.message)).toEqual(['the backend is closed', undefined]);
+    bench.clock.advance(1000);
+    bench.reopen();
+    expect([bench.get('ra'), bench.backend.appliedIndex]).toEqual(['1', 3]);
+  });
+
   test('after a crash the state is exactly that of the flushed index', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {

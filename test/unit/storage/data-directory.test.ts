@@ -15,12 +15,14 @@ import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { silentLogger } from '../../../src/base/logger.ts';
 import type { SnapshotMetadata } from '../../../src/raft/index.ts';
+import type { Backend } from '../../../src/storage/backend.ts';
 import {
   openDataDirectory,
   readIdentity,
   type DataDirectory,
   type DataDirectoryOptions,
 } from '../../../src/storage/data-directory.ts';
+import type { Completion } from '../../../src/storage/engine.ts';
 import { DataDirectoryError } from '../../../src/storage/errors.ts';
 import { stateKeys } from '../../../src/storage/keyspace.ts';
 import { encodeLogMark } from '../../../src/storage/log-state.ts';
@@ -77,8 +79,8 @@ async function transfer(source: StateSource, sink: StateSink): Promise<number> {
   }
 }
 
-/** Receives the newest state of `sender`, has the log name it and opens it. */
-async function takeOver(sender: DataDirectory, receiver: DataDirectory): Promise<void> {
+/** Receives the newest state of `sender` and has the log name it. */
+async function takeIn(sender: DataDirectory, receiver: DataDirectory): Promise<SnapshotMetadata> {
   const source = sender.openSnapshot();
   const sink = source && receiver.receiveSnapshot(source.metadata);
   if (source === undefined || sink === undefined) throw new Error('no transfer');
@@ -90,6 +92,12 @@ async function takeOver(sender: DataDirectory, receiver: DataDirectory): Promise
   await completion((done) =>
     receiver.raftLog.append({ hardState, entries: [], snapshot }, true, done),
   );
+  return metadata;
+}
+
+/** Receives the newest state of `sender` and goes on with it. */
+async function takeOver(sender: DataDirectory, receiver: DataDirectory): Promise<void> {
+  const metadata = await takeIn(sender, receiver);
   await result((done) => receiver.install(metadata, done));
 }
 
@@ -285,6 +293,20 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     expect(receiver.receiveSnapshot({ index: 20, term: 2, confState })).toBeUndefined();
     await close(receiver);
     expect(place.states()).toEqual(['state-30-2']);
+    await close(sender);
+  });
+
+  test('closing waits for a state that is being installed', async () => {
+    const sender = await open({ memory: new MemoryDirectory() });
+    await advance(sender, 20);
+    const receiver = await open(place.where);
+    const metadata = await takeIn(sender, receiver);
+    const installing = result<Backend>((done) => receiver.install(metadata, done));
+    await close(receiver);
+    const backend = await installing;
+    const scan = (done: Completion): void => backend.scan({}, 10, () => {}, done);
+    await expect(completion(scan)).rejects.toThrow('the backend is closed');
+    expect(place.states()).toEqual(['state-20-2']);
     await close(sender);
   });
 
