@@ -351,7 +351,8 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
     // What was under way, or comes as an echo, reaches one who is cut off as well.
     const heardMs = Math.max(startMs, cluster.network.arrivedMs(member.id) ?? startMs);
     const lasted = cluster.scheduler.nowMs - heardMs;
-    if (lasted < 2.5 * electionMs || life.process.paused) return;
+    // Told to stop, a member ticks no more while it closes what it has open.
+    if (lasted < 2.5 * electionMs || life.process.paused || !life.serving) return;
     const { server } = life.member;
     if (isLeader && server.isLeader && server.term === term) {
       cluster.broken('check-quorum', `${member.name} led for ${lasted} ms and heard nobody`);
