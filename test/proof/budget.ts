@@ -43,12 +43,13 @@ export const quick: Budget = {
 };
 
 export const full: Budget = {
-  seeds: 20_000,
+  // Some see too little to count: at least 50,000 do.
+  seeds: 52_000,
   traceSeeds: 50,
   bugs: Infinity,
   bugSeeds: 2000,
-  // Turns go once through every scenario and every step.
-  nemesisRuns: 72,
+  // Turns go through every scenario and every step: more than twice.
+  nemesisRuns: 200,
   nemesisSeconds: 20,
   damage: 'all',
   crashScripts: 10,
@@ -58,8 +59,8 @@ export const full: Budget = {
 
 /** On two cores, roughly. */
 const secondsOf = {
-  seed: 0.3,
-  bug: 12,
+  seed: 0.1,
+  bug: 5,
   nemesisRun: 20,
   crashScript: 15,
   powerPoint: 2,

@@ -1,6 +1,6 @@
 /**
- * Every range of seeds that a proof has run, of this commit and of earlier ones. It is kept under
- * version control, because results themselves are not.
+ * Every range of seeds that a proof has run, of this commit and of earlier ones, whose results are
+ * not kept.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { SimulationFigures } from './figures.ts';

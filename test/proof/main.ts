@@ -43,8 +43,8 @@ class Proof {
   constructor(options: ProofOptions, repository: Repository) {
     this.#options = options;
     this.#repository = repository;
-    this.#results = new ResultsDirectory(join(repository.root, 'build', 'proof'));
     this.#out = resolve(repository.root, options.out);
+    this.#results = new ResultsDirectory(join(this.#out, 'proof'));
     this.#commit = repository.commit();
   }
 

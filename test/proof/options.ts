@@ -19,10 +19,10 @@ npm run proof -- [options]
   --again          forget what the parts have come to and run them anew
   --report         run nothing, only write the page
   --mixed          take results of other commits or changed files too; the page names them
-  --out DIR        where page, charts and proof-runs.json go (docs)
+  --out DIR        where page, charts, proof-runs.json and results go (docs)
 
-Results lie in build/proof, a file for each piece. What is there of the sources that are checked
-out is not run again, so a proof that was stopped goes on.
+Results lie in docs/proof, a file for each piece. What is there of the sources that are checked
+out is not run again, so a proof that was stopped goes on, elsewhere too if they are committed.
 `;
 
 /** More runs at the same time than are in a piece would do nothing. */

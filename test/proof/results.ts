@@ -1,5 +1,5 @@
 /**
- * Results on disk: a file for each piece of a part, `build/proof/PART/KEY.json`, complete or not
+ * Results on disk: a file for each piece of a part, `docs/proof/PART/KEY.json`, complete or not
  * there at all, so that a proof that was stopped goes on with the next piece.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

@@ -19,6 +19,7 @@ import {
 
 const msPerHour = 3_600_000;
 const faultsChart = 'proof-faults-simulated.svg';
+const pointsChart = 'proof-points-simulated.svg';
 const bugsChart = 'proof-bugs.svg';
 
 function rangesText(figures: readonly SimulationFigures[]): string {
@@ -42,6 +43,7 @@ export function simulationSection(
   const hours = sumOf(figures, ({ virtualMs }) => virtualMs) / msPerHour;
   const faults = tally(figures.map((each) => each.faults));
   const faultCount = sumOf(Object.values(faults), (count) => count);
+  const points = tally(figures.map((each) => each.points));
   const failed = figures.flatMap((each) => each.failed);
   const rows: readonly (readonly [string, string | number])[] = [
     ['seeds', rangesText(figures)],
@@ -51,6 +53,7 @@ export function simulationSection(
     ['operations', total('operations')],
     ['operations acknowledged', total('answered')],
     ['faults', faultCount],
+    ['members struck at a named step', sumOf(Object.values(points), (count) => count)],
     ['elections', total('elections')],
     ['messages delivered', sumOf(figures, ({ messages }) => messages)],
     ['histories checked', total('seeds')],
@@ -64,6 +67,13 @@ export function simulationSection(
     },
     Object.entries(faults).map(([name, value]) => ({ label: name, value })),
   );
+  const struck = barChart(
+    {
+      title: 'Members struck at a step of their work',
+      subtitle: 'How often a member died, or its write failed, at each named step',
+    },
+    Object.entries(points).map(([name, value]) => ({ label: name, value })),
+  );
   const body = `
 Whole clusters in virtual time: a seed decides members, clients, faults and every delay. While a run
 goes on, Raft's invariants are checked after every step; at its end every answer and every event of
@@ -71,6 +81,7 @@ its history.
 
 ${table(['figure', 'value'], rows)}${failuresOf(results)}
 ${image(faultsChart, 'Faults in simulated clusters, by class')}
+${image(pointsChart, 'Members struck in simulated clusters, by the step of their work')}
 ${recordedText(ledger)}`;
   return {
     title: 'Simulation',
@@ -78,7 +89,10 @@ ${recordedText(ledger)}`;
       `${counted(total('seeds'), 'seed')}, ${grouped(hours)} virtual hours, ` +
       `${counted(total('answered'), 'operation')} acknowledged, ${counted(faultCount, 'fault')}`,
     body,
-    charts: new Map([[faultsChart, chart]]),
+    charts: new Map([
+      [faultsChart, chart],
+      [pointsChart, struck],
+    ]),
   };
 }
 

@@ -1,9 +1,10 @@
 /** Members of a cluster as real processes on loopback, ours or etcd's: they share their flags. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { get } from 'node:http';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -78,26 +79,30 @@ export interface ClusterProcess {
   stop(): Promise<void>;
 }
 
+/** Below those that a kernel gives to outgoing connections, which might take one before its use. */
+const portRange = [10_000, 32_768] as const;
+
 /** Ports that were free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(0, '127.0.0.1', resolve);
+  // All at once, so that none is given twice.
+  const held = await Promise.all(Array.from({ length: count }, () => holdPort()));
+  await Promise.all(held.map(({ server }) => new Promise((done) => server.close(done))));
+  return held.map(({ port }) => port);
+}
+
+async function holdPort(): Promise<{ readonly server: Server; readonly port: number }> {
+  for (;;) {
+    const server = createServer();
+    const port = randomInt(...portRange);
+    const isFree = await new Promise<boolean>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EADDRINUSE') resolve(false);
+        else reject(error);
       });
-      return server;
-    }),
-  );
-  return Promise.all(
-    servers.map(async (server) => {
-      const address = server.address();
-      await new Promise((resolve) => server.close(resolve));
-      if (address === null || typeof address === 'string') throw new Error('no port');
-      return address.port;
-    }),
-  );
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (isFree) return { server, port };
+  }
 }
 
 /** Processes that must not outlive the test. */
@@ -210,7 +215,10 @@ class Member implements MemberProcess {
 
   async ready(): Promise<void> {
     const until = Date.now() + readyTimeoutMs;
-    while (!(await isHealthy(this.clientUrl))) {
+    for (;;) {
+      const isAnswered = await isHealthy(this.clientUrl);
+      // If this process has ended, another one has the port.
+      if (isAnswered && this.#process !== undefined) return;
       if (this.#process === undefined || Date.now() > until) {
         const log = await readFile(this.logPath, 'utf8').catch(() => '');
         const state = this.#process === undefined ? 'ended' : 'is not ready';

@@ -69,6 +69,10 @@ describe('sections', () => {
     const chart = page.charts.get('proof-faults-simulated.svg') ?? '';
     expect(chart).toContain('>crash</text>');
     expect(chart).toContain('>80</text>');
+    expect(lineOf(page.text, 'members struck at a named step')).toContain('| 6 |');
+    const points = page.charts.get('proof-points-simulated.svg') ?? '';
+    expect(points).toContain('>persist-after-write</text>');
+    expect(points).toContain('>6</text>');
   });
 
   test('traces: versions of Node that differ are told apart', () => {

@@ -89,7 +89,7 @@ describe('a proof', () => {
     commit = 'def5678';
     await run('--seeds', '500');
     expect(read('ran')).toBe('1+500 abc1234\n501+500 def5678\n');
-    new ResultsDirectory(join(root, 'build', 'proof')).save(
+    new ResultsDirectory(join(root, 'docs', 'proof')).save(
       'simulation',
       resultOf(simulationOf(501, 1000), { commit: '5a3e000', key: 'seeds-501-to-1000' }),
     );
@@ -137,7 +137,7 @@ describe('refused', () => {
 
   test('results of another commit, unless the page may name both', async () => {
     await run('--seeds', '5');
-    rmSync(join(root, 'docs'), { recursive: true });
+    rmSync(join(root, 'docs', 'proof.md'));
     commit = 'def5678';
     expect(await run('--report')).toBe(1);
     expect(output.at(-1)).toBe(

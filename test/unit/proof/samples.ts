@@ -39,6 +39,7 @@ export function simulationOf(first: number, last: number): SimulationFigures {
     answered: 1000,
     virtualMs: 7_200_000,
     faults: { crash: 40, pause: 10 },
+    points: { 'persist-after-write': 3 },
     ranges: [{ first, last }],
     traces: '0123456789abcdef',
   };
