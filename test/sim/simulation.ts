@@ -3,6 +3,7 @@
  * for a quorum, which must make progress, and for all, who must come to the same state.
  */
 import { armFaultPoints, type FaultPoint } from '../../src/base/fault-point.ts';
+import { stateHashOf } from '../../src/server/state.ts';
 import { checkHistory } from '../check/index.ts';
 import type { History } from '../check/history.ts';
 import { Client, type Workload } from './client.ts';
@@ -10,7 +11,6 @@ import { type Breach, Cluster } from './cluster.ts';
 import { streamOf } from './chance.ts';
 import { Faults } from './faults.ts';
 import type { Fault, FaultKind } from './fault-plan.ts';
-import { stateHash } from './member.ts';
 import type { Plan } from './plan.ts';
 import { Port } from './port.ts';
 import { Recorder } from './recorder.ts';
@@ -195,7 +195,7 @@ class Run {
       if (running === undefined) return false;
       const { appliedIndex, committedIndex } = running.server;
       if (appliedIndex !== committedIndex) return false;
-      states.add(`${appliedIndex} ${stateHash(running)}`);
+      states.add(`${appliedIndex} ${stateHashOf(running)}`);
     }
     return states.size === 1;
   }
@@ -230,7 +230,7 @@ class Run {
         member: name,
         index: running.server.appliedIndex,
         revision: running.store.revision,
-        hash: stateHash(running).toString(16),
+        hash: stateHashOf(running).toString(16),
       });
     }
     const history: History = {
