@@ -5,6 +5,7 @@
 import { silentLogger, type Logger } from '../../src/base/logger.ts';
 import { silentMetrics } from '../../src/base/metrics.ts';
 import { KvService } from '../../src/api/kv.ts';
+import { LeaseService } from '../../src/api/lease.ts';
 import { WatchService } from '../../src/api/watch.ts';
 import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
@@ -38,6 +39,7 @@ export interface Life {
   readonly member: Member;
   readonly kv: KvService;
   readonly watch: WatchService;
+  readonly lease: LeaseService;
   /** Clients are let in; not while it gets back what its disk has lost, or takes no part yet. */
   serving: boolean;
 }
@@ -214,6 +216,7 @@ export class SimMember {
       member,
       kv: new KvService(backend),
       watch: new WatchService(backend),
+      lease: new LeaseService(backend),
       serving: false,
     };
     this.#life = life;
