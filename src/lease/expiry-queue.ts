@@ -8,7 +8,7 @@
 export interface Expiring {
   /** When it runs out, in milliseconds of some clock. */
   expiryMs: number;
-  /** The time by which it stands in the queue, never later than `expiryMs`; or {@link notQueued}. */
+  /** Where it stands in the queue, never later than `expiryMs`; or {@link notQueued}. */
   queuedMs: number;
 }
 

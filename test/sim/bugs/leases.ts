@@ -10,16 +10,15 @@ export const leaseBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/server/lease-keeper.ts',
-        find: 'this.#confirming = true;\n    const term = this.#term;\n    this.#options.confirm(',
-        replace:
-          'this.#confirming = true;\n    const term = this.#term;\n    ((done: any) => done(undefined))(',
+        find: 'const term = this.#term;\n    this.#options.confirm(',
+        replace: 'const term = this.#term;\n    ((done: any) => done(undefined))(',
       },
       {
         file: 'src/server/raft-driver.ts',
-        find: 'if (this.#stopped || this.#node.proposeInTerm(term, datas) !== undefined) return false;',
+        find: 'if (this.#stopped || this.#node.proposeInTerm(term, datas) !== undefined) return',
         replace:
           'for (const data of datas) this.#proposals.push({ id: -1n, data });\n' +
-          '    if (this.#stopped) return false;',
+          '    if (this.#stopped) return',
       },
       {
         file: 'src/server/raft-driver.ts',
@@ -36,12 +35,10 @@ export const leaseBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/server/lease-keeper.ts',
-        find:
-          'this.#options.confirm((refusal) => {\n' +
-          "      if (refusal !== undefined || this.#term === undefined) done({ outcome: 'retry' });",
+        find: 'this.#options.confirm((refusal) => {\n      if (refusal !== undefined ||',
         replace:
           '((done: any) => done(undefined))((refusal: any) => {\n' +
-          "      if (refusal !== undefined || this.#term === undefined) done({ outcome: 'retry' });",
+          '      if (refusal !== undefined ||',
       },
     ],
   },

@@ -1,4 +1,4 @@
-/** Leases of whole members in virtual time: who keeps the time, and what a change of leader does. */
+/** Leases of whole members in virtual time, through changes of leader. */
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../../src/base/bytes.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
