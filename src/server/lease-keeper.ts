@@ -25,7 +25,7 @@ import type { LeaseMetrics } from './lease-metrics.ts';
  * Revocations of expired leases that are under way. The next are proposed when these are applied,
  * so that requests of clients get their turn in between.
  */
-const revocationsLimit = 500;
+const revocationsLimit = 200;
 /** Renewals that wait for a revocation or for the log. */
 const waitingLimit = 50_000;
 
