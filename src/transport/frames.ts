@@ -4,9 +4,9 @@
  * The receiver of messages dials and says `hello`; the sender answers `welcome` or `refused` and
  * from then on sends `batch`es on it. A snapshot is announced by an `offer` on the control stream;
  * the receiver dials a stream for it, which carries `begin`, `chunk`s and `end`, and answers with a
- * `result`. From version 2 on, members introduce themselves on the control stream; from version 3 on,
- * questions about leases and their answers go there too. Either end sends a `ping` when it has had
- * nothing to say for a while.
+ * `result`. From version 2 on, members introduce themselves on the control stream; from version 3
+ * on, questions about leases and their answers go there too. Either end sends a `ping` when it has
+ * had nothing to say for a while.
  *
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
