@@ -5,10 +5,13 @@
  * This file is where the driver's outputs meet the rest; the decisions are made elsewhere.
  */
 import { assert } from '../base/assert.ts';
+import type { AlarmStore } from '../alarm/alarm-store.ts';
 import type { Logger } from '../base/logger.ts';
 import { Applier } from '../apply/applier.ts';
+import type { Downgrade } from '../cluster/downgrade.ts';
 import type { Member as ClusterMember } from '../cluster/membership.ts';
 import type { Membership } from '../cluster/membership.ts';
+import { AlarmType } from '../gen/rpc.ts';
 import type { Lessor } from '../lease/lessor.ts';
 import type { Store } from '../mvcc/store.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
@@ -29,18 +32,13 @@ import { CompactionRunner } from './compaction-runner.ts';
 import { Founder } from './founder.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
-import {
-  createServerMetrics,
-  exportStateFacts,
-  type ServerMetrics,
-  type StateFacts,
-} from './metrics.ts';
+import { createServerMetrics, exportStateFacts, type ServerMetrics } from './metrics.ts';
 import type { MemberOptions } from './member-options.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
 import { raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
-import { loadState, type State, stateHashOf } from './state.ts';
+import { loadState, type State, stateFactsOf } from './state.ts';
 import { bestSuccessor } from './successor.ts';
 
 export type { MemberObserver, MemberOptions } from './member-options.ts';
@@ -138,6 +136,7 @@ export class Member {
       leader: () => this.#driver.leader,
       term: () => this.#driver.term,
       confirm: (done) => this.server.confirmLeader(done),
+      mayRevoke: () => !this.#state.alarms.has(AlarmType.corrupt),
       propose: (term, datas) => this.#driver.proposeInTerm(term, datas),
       sendNote: (to, note) => options.transport.sendNote(to, note),
     });
@@ -160,7 +159,7 @@ export class Member {
       failed: (error) => this.#fail(error),
     });
     this.#watchBackend();
-    exportStateFacts(options.metrics, () => this.#facts());
+    exportStateFacts(options.metrics, () => stateFactsOf(this));
   }
 
   /** The state that requests are answered from. Another object after a snapshot was installed. */
@@ -174,6 +173,14 @@ export class Member {
 
   get lessor(): Lessor {
     return this.#state.lessor;
+  }
+
+  get alarms(): AlarmStore {
+    return this.#state.alarms;
+  }
+
+  get downgrade(): Downgrade {
+    return this.#state.downgrade;
   }
 
   get compaction(): CompactionRunner {
@@ -260,20 +267,6 @@ export class Member {
         this.#options.directory.close(done);
       });
     });
-  }
-
-  #facts(): StateFacts {
-    const { store } = this.#state;
-    return {
-      revision: store.revision,
-      compactedRevision: store.compactedRevision,
-      keyCount: store.keyCount,
-      sizeBytes: store.logicalSizeBytes,
-      stateHash: stateHashOf(this.#state),
-      watchers: this.watchable.watcherCount,
-      slowWatchers: this.watchable.slowWatcherCount,
-      watchStreams: this.watchable.streamCount,
-    };
   }
 
   #host(): DriverHost {

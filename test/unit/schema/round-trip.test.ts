@@ -17,6 +17,15 @@ import { importState, UnsupportedStateError } from '../../../src/schema/import.t
 import type { BackendView } from '../../../src/storage/backend-view.ts';
 import { MemoryEngine } from '../../../src/storage/memory-engine.ts';
 import { stateKeys } from '../../../src/storage/keyspace.ts';
+import {
+  type Alarm,
+  alarmKey,
+  AlarmStore,
+  encodeAlarm,
+  raisedByHand,
+} from '../../../src/alarm/alarm-store.ts';
+import { downgradeKey } from '../../../src/cluster/downgrade.ts';
+import { AlarmType } from '../../../src/gen/rpc.ts';
 import { contentsOf, writeDatabase, type Contents } from '../../support/bbolt.ts';
 import { ManualClock, MapBackend, openStore } from '../mvcc/fakes.ts';
 
@@ -252,9 +261,34 @@ describe('the database of a state', () => {
     ]);
   });
 
+  test('has the alarms, which a new cluster takes over', async () => {
+    const { backend } = historyOf(2, 5);
+    const alarms: readonly Alarm[] = [
+      { memberId: 300n, kind: AlarmType.nospace, quotaBytes: 1000 },
+      { memberId: 1n, kind: AlarmType.corrupt, quotaBytes: raisedByHand },
+    ];
+    for (const each of alarms) backend.put(alarmKey(each.memberId, each.kind), encodeAlarm(each));
+    backend.put(downgradeKey, utf8('{"version":1,"enabled":true,"targetVersion":"3.5.0"}'));
+    const file = await exported(backend);
+    const { alarm, cluster } = contentsOf(new DatabaseReader(memorySource(file)));
+    expect(alarm).toEqual([
+      ['\x08\x01\x10\x02', ''],
+      ['\x08\xac\x02\x10\x01', ''],
+    ]);
+    expect(cluster?.[1]).toEqual(['downgrade', '{"target-version":"3.5.0","enabled":true}']);
+    // Of space, the quota of the new cluster decides.
+    const quotaBytes = Number.MAX_SAFE_INTEGER;
+    const expected = alarms.map((each) =>
+      each.kind === AlarmType.nospace ? { ...each, quotaBytes } : each,
+    );
+    let loaded: AlarmStore | undefined;
+    AlarmStore.load(imported(file), (_error, store) => (loaded = store));
+    expect(loaded?.list()).toEqual(expected.reverse());
+  });
+
   test('is not made where a kind of record would be lost', async () => {
-    const { alarm, authUser, authRole, auth, removedMember } = stateKeys;
-    for (const prefix of [alarm, authUser, authRole, auth, removedMember]) {
+    const { authUser, authRole, auth, removedMember } = stateKeys;
+    for (const prefix of [authUser, authRole, auth, removedMember]) {
       const { backend } = historyOf(2, 5);
       backend.put(`${prefix}1`, utf8('record'));
       await expect(exported(backend)).rejects.toThrow(`begin with ${prefix} have no bucket`);
