@@ -29,6 +29,7 @@ import {
 import type { BackendView } from '../storage/backend-view.ts';
 import type { SnapshotSource } from '../transport/transport.ts';
 import { CompactionRunner } from './compaction-runner.ts';
+import { Defragmentation } from './defragmentation.ts';
 import { Founder } from './founder.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
@@ -65,6 +66,7 @@ export class Member {
   readonly #logCompaction: LogCompaction;
   readonly #repairWatch: RepairWatch;
   readonly #founder: Founder;
+  readonly #defragmentation = new Defragmentation(() => this.#options.directory.backend);
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
@@ -209,6 +211,11 @@ export class Member {
   /** A view of the state that all entries applied so far have made (`Backend.currentView`). */
   openStateView(done: (error: Error | undefined, view: BackendView | undefined) => void): void {
     this.#options.directory.backend.currentView(done);
+  }
+
+  /** See {@link Defragmentation}. */
+  defragment(done: (error: Error | undefined) => void): void {
+    this.#defragmentation.run(done);
   }
 
   /** Hands leadership to `to` if this member leads and the other keeps up. */
