@@ -5,7 +5,7 @@ import type { Command } from './request.ts';
 /** Bytes that a key value costs beside key and value (etcd: kvOverhead). */
 const keyValueOverheadBytes = 256;
 /** Bytes that a lease costs (etcd: leaseOverhead). */
-const leaseBytes = 64;
+export const leaseBytes = 64;
 
 /**
  * Bytes at most; 0 for what only frees space or reads. Puts of nested transactions count too, which

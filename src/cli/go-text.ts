@@ -148,9 +148,10 @@ function halfToEven(value: number): number {
 
 /** A size in powers of 1000, as etcdctl writes it: `20 kB`, `2.1 GB`. */
 export function formatSize(bytes: number): string {
-  if (bytes < 10) return `${bytes} B`;
+  // Go has unsigned sizes: that of no quota, which is -1, is the largest of all.
+  let size = bytes < 0 ? bytes + 2 ** 64 : bytes;
+  if (size < 10) return `${size} B`;
   let unit = 0;
-  let size = bytes;
   while (size >= 1000 && unit < sizeUnits.length - 1) {
     size /= 1000;
     unit++;

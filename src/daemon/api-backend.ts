@@ -81,7 +81,7 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
     requestLimitBytes: config.maxRequestBytes,
     progressIntervalMs: config.watchProgressNotifyIntervalMs,
     fragmentBytes: config.maxRequestBytes,
-    request: (command) => server.request(command),
+    request: (command) => member.upkeep.quota.request(command),
     linearizableRead: () => server.linearizableRead(),
     whenCompacted: (revision) =>
       new Promise((resolve) => {

@@ -7,10 +7,9 @@ import { DatabaseSnapshot } from '../schema/database-snapshot.ts';
 import { hashOfState } from '../schema/database-hash.ts';
 import { moveLeader } from '../server/leader-move.ts';
 import type { Member } from '../server/member.ts';
+import { stateSizeBytes } from '../server/state.ts';
+import { noQuotaBytes } from '../server/upkeep.ts';
 import type { BackendView } from '../storage/backend-view.ts';
-
-/** What Status reports where no quota is configured (etcd: DefaultQuotaBytes). */
-const defaultQuotaBytes = 2 * 1024 * 1024 * 1024;
 
 type OwnParts = Omit<
   MaintenanceBackend,
@@ -34,12 +33,12 @@ export function maintenanceBackend(member: Member, config: Config, clock: Clock)
     });
   return {
     get sizeBytes() {
-      return member.store.logicalSizeBytes;
+      return stateSizeBytes(member);
     },
     get sizeInUseBytes() {
-      return member.store.logicalSizeBytes;
+      return stateSizeBytes(member);
     },
-    quotaBytes: config.quotaBackendBytes ?? defaultQuotaBytes,
+    quotaBytes: config.quotaBackendBytes ?? noQuotaBytes,
     version: ETCD_VERSION,
     storageVersion: STORAGE_VERSION,
     clusterVersion: CLUSTER_VERSION,

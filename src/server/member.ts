@@ -41,6 +41,7 @@ import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State, stateFactsOf } from './state.ts';
 import { bestSuccessor } from './successor.ts';
+import { Upkeep } from './upkeep.ts';
 
 export type { MemberObserver, MemberOptions } from './member-options.ts';
 
@@ -56,6 +57,7 @@ export class Member {
   readonly id: MemberId;
   readonly server: Server;
   readonly leases: Leases;
+  readonly upkeep: Upkeep;
   readonly watchable: WatchableStore;
   readonly #options: MemberOptions;
   readonly #logger: Logger;
@@ -117,6 +119,7 @@ export class Member {
         this.#metrics.tickDelay(delayMs);
         this.server.tick();
         this.leases.tick();
+        this.upkeep.quota.tick();
       },
     });
     this.server = new Server({
@@ -142,6 +145,7 @@ export class Member {
       propose: (term, datas) => this.#driver.proposeInTerm(term, datas),
       sendNote: (to, note) => options.transport.sendNote(to, note),
     });
+    this.upkeep = new Upkeep(options, this.server, this.#driver, () => this.#state);
     this.#repairWatch = new RepairWatch({
       ...options,
       repairTerm: () => raftLog.repairTerm,
@@ -253,6 +257,7 @@ export class Member {
     transport.setPeers(this.#others());
     this.#driver.start(this.takesPart);
     this.#repairWatch.start();
+    this.upkeep.start();
     this.#founder.start();
   }
 
@@ -266,6 +271,7 @@ export class Member {
     this.#handOver(() => {
       this.server.stop();
       this.leases.stop();
+      this.upkeep.stop();
       this.#compaction.stop();
       this.#repairWatch.stop();
       this.#founder.stop();
@@ -359,6 +365,7 @@ export class Member {
     this.#metrics.progress(this.#driver.committedIndex, index);
     this.#options.observer?.applied(index);
     this.leases.applied(term);
+    this.upkeep.quota.applied(term);
     this.server.appliedUpTo(index);
   }
 
@@ -459,6 +466,7 @@ export class Member {
     this.#founder.stop();
     this.server.stop();
     this.leases.stop();
+    this.upkeep.stop();
     this.#onFailure?.(error);
     this.#onFailure = undefined;
   }

@@ -1,5 +1,6 @@
 /** The state machine's parts as loaded from one state database. */
 import type { Clock } from '../base/clock.ts';
+import { leaseBytes } from '../apply/cost.ts';
 import { AlarmStore } from '../alarm/alarm-store.ts';
 import { Downgrade } from '../cluster/downgrade.ts';
 import { type Member, Membership } from '../cluster/membership.ts';
@@ -26,6 +27,14 @@ export function stateHashOf(state: State): bigint {
   );
 }
 
+/**
+ * Bytes that the quota counts, equal on members with the same state: what compaction has left of
+ * the history of keys, and leases.
+ */
+export function stateSizeBytes({ store, lessor }: State): number {
+  return store.logicalSizeBytes + lessor.size * leaseBytes;
+}
+
 /** What metrics tell of a member's state. */
 export function stateFactsOf(member: State & { readonly watchable: WatchableStore }): StateFacts {
   const { store, watchable } = member;
@@ -33,7 +42,7 @@ export function stateFactsOf(member: State & { readonly watchable: WatchableStor
     revision: store.revision,
     compactedRevision: store.compactedRevision,
     keyCount: store.keyCount,
-    sizeBytes: store.logicalSizeBytes,
+    sizeBytes: stateSizeBytes(member),
     stateHash: stateHashOf(member),
     watchers: watchable.watcherCount,
     slowWatchers: watchable.slowWatcherCount,
