@@ -1,7 +1,7 @@
 /**
  * etcd's database as the state that a new cluster begins with. Kinds of state that this server does
  * not have yet are refused instead of being lost; whoever adds one takes it over here. Members and
- * the cluster's version are those of the old cluster and stay behind; alarms come along, as in etcd.
+ * the cluster's version are those of the old cluster and stay behind; alarms come along as in etcd.
  */
 import { type Alarm, alarmKey, encodeAlarm, raisedByHand } from '../alarm/alarm-store.ts';
 import { latin1 } from '../base/bytes.ts';

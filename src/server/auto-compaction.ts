@@ -1,6 +1,6 @@
 /**
- * Compacts history without being asked (etcd: server/etcdserver/api/v3compactor). Every member keeps
- * count, so that a new leader goes on where the last one was; only the leader compacts.
+ * Compacts history without being asked (etcd: server/etcdserver/api/v3compactor). Every member
+ * keeps count, so that a new leader goes on where the last one was; only the leader compacts.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { EtcdError } from '../base/errors.ts';
@@ -49,9 +49,9 @@ export class AutoCompaction {
   }
 
   /**
-   * Compacts every hour, or as often as the retention if that is shorter, to where the store was one
-   * retention ago; for the first time when one has passed. What failed is tried again with the next
-   * note of the revision.
+   * Compacts every hour, or as often as the retention if that is shorter, to where the store was
+   * one retention ago; for the first time when one has passed. What failed is tried again with the
+   * next note of the revision.
    */
   #periodic(retentionMs: number): void {
     const { clock, isLeader, revision } = this.#options;

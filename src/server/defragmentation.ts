@@ -1,7 +1,7 @@
 /**
  * Gives the space of deleted values back to the file system at once. LevelDB does it by itself over
- * time, so nobody has to ask. It goes on beside everything else, a few files at a time; all that ask
- * while it is under way wait for the same run.
+ * time, so nobody has to ask. It goes on beside everything else, a few files at a time; all that
+ * ask while it is under way wait for the same run.
  */
 import type { Completion } from '../storage/engine.ts';
 

@@ -3,16 +3,16 @@
  *
  * - Before a request that adds to the state is proposed, the member asked checks it. Who finds no
  *   room has the alarm raised through the log, then refuses.
- * - Requests that were under way together may still exceed the quota a little. The leader raises the
- *   alarm then, too.
+ * - Requests that were under way together may still exceed the quota a little. The leader raises
+ *   the alarm then, too.
  * - Under the alarm, applying refuses what adds to the state, equally on all members. Deletions,
  *   revocations of leases and compactions are never refused: for them there is always room.
- * - When a part of the quota has come free the leader has the alarm cleared, which etcd leaves to an
- *   operator. It does that only for alarms of a quota: a client's stays until a client clears it.
+ * - When a part of the quota has come free the leader has the alarm cleared, which etcd leaves to
+ *   an operator. It does so only for alarms of a quota: a client's stays until a client clears it.
  *
  * Counted are not the bytes on disk but those of the history that is not compacted. They are equal
- * on all members with the same state, so it does not matter which one is asked; they fall as soon as
- * a compaction is applied, while files shrink later and differently on each member.
+ * on all members with the same state, so it does not matter which one is asked; they fall as soon
+ * as a compaction is applied, while files shrink later and differently on each member.
  */
 import type { AlarmStore } from '../alarm/alarm-store.ts';
 import { raisedByHand } from '../alarm/alarm-store.ts';
@@ -89,7 +89,7 @@ export class Quota {
   /** As in etcd, the alarm is up when the refusal is answered. */
   async #refuse(): Promise<never> {
     const { autoDisarm, sizeBytes } = this.#options;
-    // A request that is large for its quota does not stop others: such an alarm would clear at once.
+    // A request that is large for its quota stops no others: its alarm would clear at once.
     const isLasting = !autoDisarm || sizeBytes() > clearsAtBytes(this.#ownBytes);
     if (isLasting && this.#own() === undefined) {
       this.#raising ??= this.#raise();
