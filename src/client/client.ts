@@ -71,9 +71,9 @@ export interface GetOptions extends CallOptions {
  * client is closed; and with the reason of `signal` if that is aborted. Whether a write that failed
  * with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED has been applied is unknown.
  *
- * Reads (range, timeToLive, leases, memberList, status, hashKV, alarms) and renewals are tried again
- * while members are unavailable. All else (put, delete, txn, compact, grant, revoke, disarm) is never
- * sent twice, unless the first try cannot have been seen.
+ * Reads (range, timeToLive, leases, memberList, status, hashKV, alarms) and renewals are tried
+ * again while members are unavailable. All else (put, delete, txn, compact, grant, revoke, disarm)
+ * is never sent twice, unless the first try cannot have been seen.
  */
 export class Client implements AsyncDisposable {
   readonly endpoints: readonly string[];

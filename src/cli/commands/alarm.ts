@@ -38,7 +38,7 @@ export const alarmCommand: CommandDefinition = {
       usage: '',
       summary: 'List the alarms',
       description:
-        'NOSPACE: the quota is used up. Delete keys and compact: the alarm then clears by itself.\n' +
+        'NOSPACE: the quota is used up. Delete keys and compact, and it clears by itself.\n' +
         'CORRUPT: members have different data.',
       flags: [],
       run: list,

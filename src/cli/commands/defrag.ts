@@ -28,8 +28,8 @@ export const defragCommand: CommandDefinition = {
   usage: '[options]',
   summary: 'Give the space of deleted values back to the file system',
   description:
-    'Quorate does that by itself over time, and serves while it does; etcd does neither. What is\n' +
-    'to be given back has to be deleted and compacted before.',
+    'Quorate does that by itself over time, and serves while it does; etcd does neither. What\n' +
+    'is to be given back has to be deleted and compacted before.',
   examples: [{ line: 'defrag --cluster', tells: 'on every member, one after the other' }],
   flags: [
     { ...off, name: 'cluster', help: 'ask all members, not only those that --endpoints names' },
