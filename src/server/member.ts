@@ -68,7 +68,7 @@ export class Member {
   readonly #logCompaction: LogCompaction;
   readonly #repairWatch: RepairWatch;
   readonly #founder: Founder;
-  readonly #defragmentation = new Defragmentation(() => this.#options.directory.backend);
+  readonly #defragmentation: Defragmentation;
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
@@ -164,6 +164,7 @@ export class Member {
       takePart: () => this.#driver.takePart(),
       failed: (error) => this.#fail(error),
     });
+    this.#defragmentation = new Defragmentation(options, () => directory.backend);
     this.#watchBackend();
     exportStateFacts(options.metrics, () => stateFactsOf(this));
   }

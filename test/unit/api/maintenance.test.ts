@@ -3,9 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { alarmText } from '../../../src/api/maintenance.ts';
 import { downgrade, type DowngradeBackend } from '../../../src/api/downgrade.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
+import { silentMetrics } from '../../../src/base/metrics.ts';
 import { AlarmType, DowngradeAction } from '../../../src/gen/rpc.ts';
 import { Defragmentation } from '../../../src/server/defragmentation.ts';
 import type { Completion } from '../../../src/storage/engine.ts';
+import { ManualClock } from '../mvcc/fakes.ts';
 
 const { validate, enable, cancel } = DowngradeAction;
 
@@ -89,7 +91,10 @@ describe('a defragmentation', () => {
         pending.push(done);
       };
     const backend = { flush: step('flush'), compact: step('compact') };
-    const defragmentation = new Defragmentation(() => backend);
+    const defragmentation = new Defragmentation(
+      { clock: new ManualClock(), metrics: silentMetrics },
+      () => backend,
+    );
     const answers: string[] = [];
     const ask = (name: string): void =>
       defragmentation.run((error) => answers.push(`${name} ${error?.message ?? 'done'}`));
