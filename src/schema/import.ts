@@ -4,7 +4,7 @@
  * the cluster's version are those of the old cluster and stay behind; alarms come along as in etcd.
  */
 import { type Alarm, alarmKey, encodeAlarm, raisedByHand } from '../alarm/alarm-store.ts';
-import { latin1 } from '../base/bytes.ts';
+import { compareBytes, latin1 } from '../base/bytes.ts';
 import { InvalidDatabaseError } from '../bbolt/format.ts';
 import type { DatabaseReader } from '../bbolt/reader.ts';
 import { Membership, type Member } from '../cluster/membership.ts';
@@ -98,11 +98,17 @@ function* alarmPairs(reader: DatabaseReader): Generator<StatePair> {
 }
 
 function alarmOf(key: Uint8Array): AlarmMember {
+  let alarm: AlarmMember;
   try {
-    return AlarmMember.decode(key);
+    alarm = AlarmMember.decode(key);
   } catch (error) {
     throw new InvalidDatabaseError(`an alarm cannot be decoded: ${(error as Error).message}`);
   }
+  // Another encoding of the same alarm would be a second one.
+  const isSound =
+    alarm.alarm !== AlarmType.none && compareBytes(AlarmMember.encode(alarm), key) === 0;
+  if (!isSound) throw new InvalidDatabaseError(`${hexOf(key)} is no alarm`);
+  return alarm;
 }
 
 /** With all that was left of them at the newest checkpoint. */

@@ -1,6 +1,7 @@
 /** A state as a database of etcd, and such a database as a state. */
 import { describe, expect, test } from 'vitest';
-import { fromUtf8, latin1, utf8 } from '../../../src/base/bytes.ts';
+import { fromLatin1, fromUtf8, latin1, utf8 } from '../../../src/base/bytes.ts';
+import { crc32c } from '../../../src/base/crc32c.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { memorySource } from '../../../src/bbolt/file-source.ts';
 import { present } from '../../../src/base/assert.ts';
@@ -24,6 +25,7 @@ import {
   encodeAlarm,
   raisedByHand,
 } from '../../../src/alarm/alarm-store.ts';
+import { hashOfState } from '../../../src/schema/database-hash.ts';
 import { downgradeKey } from '../../../src/cluster/downgrade.ts';
 import { AlarmType } from '../../../src/gen/rpc.ts';
 import { contentsOf, writeDatabase, type Contents } from '../../support/bbolt.ts';
@@ -286,6 +288,25 @@ describe('the database of a state', () => {
     expect(loaded?.list()).toEqual(expected.reverse());
   });
 
+  test('has the hash that etcd gives it, whatever the index is', async () => {
+    const { backend } = historyOf(4, 40);
+    const reader = new DatabaseReader(memorySource(await exported(backend)));
+    let expected = 0;
+    for (const [bucket, pairs] of Object.entries(contentsOf(reader))) {
+      expected = crc32c(fromLatin1(bucket), expected);
+      for (const [key, value] of pairs) {
+        const isIgnored = ['consistent_index', 'term', 'storageVersion'].includes(key);
+        if (bucket === 'meta' && isIgnored) continue;
+        expected = crc32c(fromLatin1(key + value), expected);
+      }
+    }
+    const { signal } = new AbortController();
+    const view = viewOf(backend);
+    expect(await hashOfState(view, signal)).toBe(expected);
+    const later = { ...view, metadata: { ...view.metadata, index: view.metadata.index + 1 } };
+    expect(await hashOfState(later, signal)).toBe(expected);
+  });
+
   test('is not made where a kind of record would be lost', async () => {
     const { authUser, authRole, auth, removedMember } = stateKeys;
     for (const prefix of [authUser, authRole, auth, removedMember]) {
@@ -326,6 +347,16 @@ describe('a database from elsewhere', () => {
     }
     return undefined;
   };
+
+  test.each([
+    ['\x08\x05', '0x0805 is no alarm'],
+    ['\x10\x01\x08\x05', '0x10010805 is no alarm'],
+    ['\xff', 'an alarm cannot be decoded: '],
+  ])('with an alarm %j, which is none, is refused', (key, reason) => {
+    const refusal = refusalOf({ alarm: [[key, '']] });
+    expect(refusal).toBeInstanceOf(InvalidDatabaseError);
+    expect((refusal as Error).message).toContain(reason);
+  });
 
   test('with a revision that holds nothing, as etcdutl makes it, is taken', () => {
     // etcdutl snapshot restore --bump-revision writes an empty value.
