@@ -10,7 +10,9 @@ export const alarmBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/server/quota.ts',
-        find: 'if (!propose(this.#appliedTerm, this.#command(AlarmAction.deactivate, memberId))) return;',
+        find:
+          'if (!propose(this.#appliedTerm, ' +
+          'this.#command(AlarmAction.deactivate, memberId))) return;',
         replace: 'alarms().deactivate(memberId, AlarmType.nospace);',
       },
     ],
