@@ -238,7 +238,7 @@ export class Faults {
       time: point.startsWith('start-') ? 1 : time,
       act: () => {
         trace.say('fault', `${member.name} ${fails ? 'fails' : 'falls'} at ${point}`);
-        if (!fails || member.disk === 'damaged') {
+        if (!fails || isExcused(member)) {
           member.crash(chance.between(1, 1_000), power);
           return undefined;
         }
