@@ -5,17 +5,22 @@
  */
 import { assert } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
+import type { LoggedLeaseCheckpoints, LoggedLeaseRevoke } from '../gen/raft-internal.ts';
 import type { Membership } from '../cluster/membership.ts';
 import type {
   CompactionRequest,
   CompactionResponse,
   DeleteRangeRequest,
   DeleteRangeResponse,
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+  LeaseRevokeResponse,
   PutRequest,
   PutResponse,
   TxnRequest,
   TxnResponse,
 } from '../gen/rpc.ts';
+import type { Lessor } from '../lease/lessor.ts';
 import { revisionHeader } from './range.ts';
 import type { RangeReader, WriteTransaction } from './reader.ts';
 import { decodeCommand, type Command } from './request.ts';
@@ -41,7 +46,20 @@ export interface StateStore extends RangeReader {
   compact(revision: number): void;
 }
 
-export type Response = PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse;
+/** All that entries change. */
+export interface ReplicatedState {
+  readonly store: StateStore;
+  readonly membership: Membership;
+  readonly lessor: Lessor;
+}
+
+export type Response =
+  | PutResponse
+  | DeleteRangeResponse
+  | TxnResponse
+  | CompactionResponse
+  | LeaseGrantResponse
+  | LeaseRevokeResponse;
 
 /** What came of one request; `response` is absent for commands of our own. */
 export interface Outcome {
@@ -55,40 +73,45 @@ export interface AppliedRequest {
 }
 
 export class Applier {
-  #membership: Membership;
-  #store: StateStore;
+  #state: ReplicatedState;
   #txnState: TxnState;
 
-  constructor(store: StateStore, membership: Membership) {
-    this.#membership = membership;
-    this.#store = store;
-    this.#txnState = txnStateOf(store);
+  constructor(state: ReplicatedState) {
+    this.#state = state;
+    this.#txnState = txnStateOf(state.store, state.lessor);
   }
 
   /** Goes on with the state of a snapshot. */
-  restore(store: StateStore, membership: Membership): void {
-    this.#store = store;
-    this.#membership = membership;
-    this.#txnState = txnStateOf(store);
+  restore(state: ReplicatedState): void {
+    this.#state = state;
+    this.#txnState = txnStateOf(state.store, state.lessor);
+  }
+
+  get #store(): StateStore {
+    return this.#state.store;
+  }
+
+  get #lessor(): Lessor {
+    return this.#state.lessor;
   }
 
   /** Applies one entry's data. Undefined for a leader's first entry, which is empty. */
   apply(data: Uint8Array): AppliedRequest | undefined {
     if (data.length === 0) return undefined;
     const { id, command } = decodeCommand(data);
-    return { id, outcome: this.#outcome(command) };
+    return { id, outcome: this.#outcome(id, command) };
   }
 
-  #outcome(command: Command): Outcome {
+  #outcome(id: bigint, command: Command): Outcome {
     try {
-      return this.#execute(command);
+      return this.#execute(id, command);
     } catch (error) {
       if (error instanceof EtcdError) return { error };
       throw error;
     }
   }
 
-  #execute(command: Command): Outcome {
+  #execute(id: bigint, command: Command): Outcome {
     switch (command.case) {
       case 'put':
         return { response: this.#put(command.value) };
@@ -98,10 +121,17 @@ export class Applier {
         return { response: this.#txn(command.value) };
       case 'compaction':
         return { response: this.#compact(command.value) };
+      case 'leaseGrant':
+        return { response: this.#leaseGrant(id, command.value) };
+      case 'leaseRevoke':
+        return { response: this.#leaseRevoke(command.value) };
+      case 'leaseCheckpoint':
+        this.#leaseCheckpoint(command.value);
+        return {};
       case 'clusterMemberAttrSet': {
         const { memberId, memberAttributes } = command.value;
         assert(memberAttributes !== undefined, 'a member announces itself without attributes');
-        this.#membership.setAttributes(memberId, memberAttributes);
+        this.#state.membership.setAttributes(memberId, memberAttributes);
         return {};
       }
     }
@@ -131,6 +161,27 @@ export class Applier {
     return { header: revisionHeader(this.#store.revision) };
   }
 
+  #leaseGrant(grant: bigint, request: LeaseGrantRequest): LeaseGrantResponse {
+    const { id, ttlSeconds } = this.#lessor.grant(request.id, request.ttl, grant);
+    return { header: revisionHeader(this.#store.revision), id, ttl: ttlSeconds, error: '' };
+  }
+
+  /** Its keys go in one revision; without keys there is none. */
+  #leaseRevoke({ id, grant }: LoggedLeaseRevoke): LeaseRevokeResponse {
+    const keys = this.#lessor.keysToDelete(id, grant);
+    this.#write((txn) => {
+      for (const key of keys) txn.deleteRange(key, undefined);
+    });
+    this.#lessor.revoke(id);
+    return { header: revisionHeader(this.#store.revision) };
+  }
+
+  #leaseCheckpoint({ checkpoints }: LoggedLeaseCheckpoints): void {
+    for (const { id, remainingTtl, grant } of checkpoints) {
+      this.#lessor.checkpoint(id, remainingTtl, grant);
+    }
+  }
+
   /** After its checks a write cannot fail: an exception out of it would leave half a change. */
   #write<Result>(execute: (txn: WriteTransaction) => Result): Result {
     const txn = this.#store.begin();
@@ -142,14 +193,14 @@ export class Applier {
         ? new Error('a checked write was refused', { cause: error })
         : error;
     }
-    txn.end();
+    this.#lessor.changed(txn.end());
     return result;
   }
 }
 
 /** Plans and runs a txn that holds ranges only, against a member's own state. */
 export function executeReadOnlyTxn(store: StateStore, request: TxnRequest): TxnResponse {
-  return readOnlyTxn(store, request, planTxn(store, request, txnStateOf(store)));
+  return readOnlyTxn(store, request, planTxn(store, request, txnStateOf(store, noLeases)));
 }
 
 function readOnlyTxn(
@@ -161,7 +212,10 @@ function readOnlyTxn(
   return { ...response, header: revisionHeader(store.revision) };
 }
 
-function txnStateOf(store: StateStore): TxnState {
+/** A txn of ranges asks for none. */
+const noLeases = { has: () => false };
+
+function txnStateOf(store: StateStore, leases: Pick<Lessor, 'has'>): TxnState {
   return {
     get revision() {
       return store.revision;
@@ -169,7 +223,6 @@ function txnStateOf(store: StateStore): TxnState {
     get compactedRevision() {
       return store.compactedRevision;
     },
-    // Leases are granted by a later version; until then no lease exists.
-    leaseExists: () => false,
+    leaseExists: (lease) => leases.has(lease),
   };
 }

@@ -1,6 +1,6 @@
 /** What executing a request needs of the store; a plain view or a write transaction. */
 import type { KeyValue } from '../gen/kv.ts';
-import type { Event } from '../gen/kv.ts';
+import type { KeyChange } from '../lease/lessor.ts';
 
 export interface RangeQuery {
   readonly key: string;
@@ -37,6 +37,6 @@ export interface WriteTransaction extends RangeReader {
   put(key: string, value: Uint8Array, lease: bigint): number;
   /** Returns how many keys were deleted. */
   deleteRange(key: string, end: string | undefined): number;
-  /** Ends the transaction; its events, in order. */
-  end(): readonly Event[];
+  /** Ends the transaction; its changes, in order. */
+  end(): readonly KeyChange[];
 }

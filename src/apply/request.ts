@@ -3,14 +3,28 @@
  * of etcd's InternalRaftRequest. The client's own message is embedded as bytes.
  */
 import { AssertionFailure, present } from '../base/assert.ts';
-import { ClusterMemberAttrSetRequest, InternalRaftRequest } from '../gen/raft-internal.ts';
-import { CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest } from '../gen/rpc.ts';
+import {
+  ClusterMemberAttrSetRequest,
+  InternalRaftRequest,
+  LoggedLeaseCheckpoints,
+  LoggedLeaseRevoke,
+} from '../gen/raft-internal.ts';
+import {
+  CompactionRequest,
+  DeleteRangeRequest,
+  LeaseGrantRequest,
+  PutRequest,
+  TxnRequest,
+} from '../gen/rpc.ts';
 
 export type Command =
   | { readonly case: 'put'; readonly value: PutRequest }
   | { readonly case: 'deleteRange'; readonly value: DeleteRangeRequest }
   | { readonly case: 'txn'; readonly value: TxnRequest }
   | { readonly case: 'compaction'; readonly value: CompactionRequest }
+  | { readonly case: 'leaseGrant'; readonly value: LeaseGrantRequest }
+  | { readonly case: 'leaseRevoke'; readonly value: LoggedLeaseRevoke }
+  | { readonly case: 'leaseCheckpoint'; readonly value: LoggedLeaseCheckpoints }
   | {
       readonly case: 'clusterMemberAttrSet';
       readonly value: ClusterMemberAttrSetRequest;
@@ -34,6 +48,12 @@ function encodeValue(command: Command): Uint8Array {
       return TxnRequest.encode(command.value);
     case 'compaction':
       return CompactionRequest.encode(command.value);
+    case 'leaseGrant':
+      return LeaseGrantRequest.encode(command.value);
+    case 'leaseRevoke':
+      return LoggedLeaseRevoke.encode(command.value);
+    case 'leaseCheckpoint':
+      return LoggedLeaseCheckpoints.encode(command.value);
     case 'clusterMemberAttrSet':
       return ClusterMemberAttrSetRequest.encode(command.value);
   }
@@ -65,6 +85,12 @@ export function decodeCommand(data: Uint8Array): {
         id,
         command: { case: kind, value: CompactionRequest.decode(value) },
       };
+    case 'leaseGrant':
+      return { id, command: { case: kind, value: LeaseGrantRequest.decode(value) } };
+    case 'leaseRevoke':
+      return { id, command: { case: kind, value: LoggedLeaseRevoke.decode(value) } };
+    case 'leaseCheckpoint':
+      return { id, command: { case: kind, value: LoggedLeaseCheckpoints.decode(value) } };
     case 'clusterMemberAttrSet':
       return {
         id,

@@ -45,6 +45,8 @@ export const etcdErrors = {
   noSpace: [resourceExhausted, 'etcdserver: mvcc: database space exceeded'],
   /** etcd's map holds the client-side error, so the code that arrives is Unknown. */
   tooManyRequests: [unknown, 'etcdserver: too many requests'],
+  leaseExists: [failedPrecondition, 'etcdserver: lease already exists'],
+  leaseTtlTooLarge: [outOfRange, 'etcdserver: too large lease TTL'],
   leaseNotFound: [notFound, 'etcdserver: requested lease not found'],
   memberNotFound: [notFound, 'etcdserver: member not found'],
   notLeader: [failedPrecondition, 'etcdserver: not leader'],

@@ -57,6 +57,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
     /required revision is a future revision/,
     'The store is not that far; `endpoint status -w json` tells its revision.',
   ],
+  [
+    /requested lease not found/,
+    'It has run out or was revoked; `lease list` tells which there are.',
+  ],
   [/key is not provided/, "For all keys, say --prefix ''."],
   [/user name is empty/, 'The cluster wants to know who asks: --user name[:password].'],
   [/invalid auth token/, 'Sign in with --user name[:password], or get a fresh token.'],

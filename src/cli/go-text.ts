@@ -103,6 +103,11 @@ export function parseInt64(text: string, base: 10 | 16): Parsed<bigint> {
   return value > int64Max || value < int64Min ? failed('value out of range') : { value };
 }
 
+/** Go's %016x of a signed number: the sign takes one of the places. */
+export function paddedHex(id: bigint): string {
+  return id < 0n ? `-${(-id).toString(16).padStart(15, '0')}` : id.toString(16).padStart(16, '0');
+}
+
 /** For fields of messages that are numbers: beyond 2^53-1 lies only the far future. */
 export function clampToNumber(value: bigint): number {
   const max = BigInt(Number.MAX_SAFE_INTEGER);

@@ -6,6 +6,7 @@ import { completionCommand } from './commands/completion.ts';
 import { delCommand } from './commands/del.ts';
 import { endpointCommand } from './commands/endpoint.ts';
 import { getCommand } from './commands/get.ts';
+import { leaseCommand } from './commands/lease.ts';
 import { memberCommand } from './commands/member.ts';
 import { putCommand } from './commands/put.ts';
 import { snapshotCommand } from './commands/snapshot.ts';
@@ -39,6 +40,7 @@ export const program: CommandDefinition = {
     delCommand,
     txnCommand,
     watchCommand,
+    leaseCommand,
     compactionCommand,
     memberCommand,
     endpointCommand,

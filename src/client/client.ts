@@ -6,6 +6,15 @@ import {
   type DeleteRangeResponse,
   HashKVRequest,
   type HashKVResponse,
+  LeaseGrantRequest,
+  type LeaseGrantResponse,
+  type LeaseKeepAliveResponse,
+  LeaseLeasesRequest,
+  type LeaseLeasesResponse,
+  LeaseRevokeRequest,
+  type LeaseRevokeResponse,
+  LeaseTimeToLiveRequest,
+  type LeaseTimeToLiveResponse,
   MemberListRequest,
   type MemberListResponse,
   type PutResponse,
@@ -15,9 +24,10 @@ import {
   type StatusResponse,
   type TxnResponse,
 } from '../gen/rpc.ts';
-import { Cluster, KV, Maintenance } from '../gen/services.ts';
+import { Cluster, KV, Lease, Maintenance } from '../gen/services.ts';
 import { Caller } from './caller.ts';
 import type { ClientError } from './errors.ts';
+import { BackgroundLease, type HeldLease, keepAlive, keepAliveOnce } from './lease.ts';
 import { type CallOptions, type ClientOptions, settingsOf } from './options.ts';
 import { type Bytes, bytesOf } from './range-end.ts';
 import { rangeStream } from './range-stream.ts';
@@ -50,8 +60,9 @@ export interface GetOptions extends CallOptions {
  * client is closed; and with the reason of `signal` if that is aborted. Whether a write that failed
  * with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED has been applied is unknown.
  *
- * Reads (range, memberList, status, hashKV) are tried again while members are unavailable. Writes
- * (put, delete, txn, compact) are never sent twice, unless the first try cannot have been seen.
+ * Reads (range, timeToLive, leases, memberList, status, hashKV) and renewals are tried again while
+ * members are unavailable. Writes (put, delete, txn, compact, grant, revoke) are never sent twice,
+ * unless the first try cannot have been seen.
  */
 export class Client implements AsyncDisposable {
   readonly endpoints: readonly string[];
@@ -131,6 +142,68 @@ export class Client implements AsyncDisposable {
     const parameters = typeof request === 'number' ? { revision: request } : request;
     const message = CompactionRequest.create(parameters);
     return this.#caller.unary(KV.methods.compact, message, 'once', options);
+  }
+
+  /**
+   * A lease that is kept alive from now on. Keys hang on it by `put({ key, value, lease: id })` and
+   * are deleted with it.
+   *
+   * @param ttlSeconds how long it outlives this client; the server has a minimum
+   */
+  async lease(ttlSeconds: number, options?: CallOptions): Promise<HeldLease> {
+    const askedMs = performance.now();
+    const granted = await this.grant(ttlSeconds, options);
+    return new BackgroundLease(this.#caller, granted, askedMs, (call) =>
+      this.revoke(granted.id, call),
+    );
+  }
+
+  /** Grants a lease; a number stands for a request with that TTL in seconds. See {@link lease}. */
+  async grant(
+    request: number | Partial<LeaseGrantRequest>,
+    options?: CallOptions,
+  ): Promise<LeaseGrantResponse> {
+    const message = LeaseGrantRequest.create(
+      typeof request === 'number' ? { ttl: request } : request,
+    );
+    return this.#caller.unary(Lease.methods.leaseGrant, message, 'once', options);
+  }
+
+  /** Ends a lease and deletes the keys that hang on it. */
+  async revoke(id: bigint, options?: CallOptions): Promise<LeaseRevokeResponse> {
+    const message = LeaseRevokeRequest.create({ id });
+    return this.#caller.unary(Lease.methods.leaseRevoke, message, 'once', options);
+  }
+
+  /** What a lease has left, in seconds: a `ttl` of -1 if there is none. */
+  async timeToLive(
+    id: bigint,
+    { keys = false, ...options }: CallOptions & { readonly keys?: boolean } = {},
+  ): Promise<LeaseTimeToLiveResponse> {
+    const message = LeaseTimeToLiveRequest.create({ id, keys });
+    return this.#caller.unary(Lease.methods.leaseTimeToLive, message, 'repeatable', options);
+  }
+
+  /** The leases that the member asked knows. */
+  async leases(options?: CallOptions): Promise<LeaseLeasesResponse> {
+    const message = LeaseLeasesRequest.create();
+    return this.#caller.unary(Lease.methods.leaseLeases, message, 'repeatable', options);
+  }
+
+  /** Gives a lease its whole time again. NOT_FOUND if there is none. */
+  keepAliveOnce(id: bigint, options?: CallOptions): Promise<LeaseKeepAliveResponse> {
+    return keepAliveOnce(this.#caller, id, options);
+  }
+
+  /**
+   * Renews a lease three times in its time, as long as it is iterated; ends when there is no such
+   * lease. `timeoutMs` is the time of each renewal.
+   */
+  keepAlive(
+    id: bigint,
+    options: CallOptions = {},
+  ): AsyncGenerator<LeaseKeepAliveResponse, undefined, undefined> {
+    return keepAlive(this.#caller, id, options);
   }
 
   /**

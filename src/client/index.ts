@@ -1,6 +1,7 @@
 /** The client library's public face. */
 export { Client, type GetOptions } from './client.ts';
 export { ClientError, CompactedError } from './errors.ts';
+export type { HeldLease } from './lease.ts';
 export type { CallOptions, ClientOptions, TlsOptions } from './options.ts';
 export { type Bytes, fromKeyEnd, prefixEnd, prefixRange } from './range-end.ts';
 export {
@@ -27,6 +28,12 @@ export {
   FilterType,
   HashKVRequest,
   HashKVResponse,
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+  LeaseKeepAliveResponse,
+  LeaseLeasesResponse,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveResponse,
   Member,
   MemberListRequest,
   MemberListResponse,

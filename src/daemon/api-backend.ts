@@ -6,6 +6,7 @@ import type { ServerHealth } from '../api/http/health.ts';
 import type { ClusterBackend } from '../api/cluster.ts';
 import type { HeaderSource } from '../api/header.ts';
 import type { KvBackend } from '../api/kv.ts';
+import type { LeaseBackend } from '../api/lease.ts';
 import type { MaintenanceBackend } from '../api/maintenance.ts';
 import type { WatchBackend } from '../api/watch.ts';
 import type { Config } from '../config/schema.ts';
@@ -17,7 +18,11 @@ import type { BackendView } from '../storage/backend-view.ts';
 /** What Status reports where no quota is configured (etcd: DefaultQuotaBytes). */
 const defaultQuotaBytes = 2 * 1024 * 1024 * 1024;
 
-export type ApiBackend = KvBackend & MaintenanceBackend & ClusterBackend & WatchBackend;
+export type ApiBackend = KvBackend &
+  LeaseBackend &
+  MaintenanceBackend &
+  ClusterBackend &
+  WatchBackend;
 
 export interface ApiBackendOptions {
   readonly member: Member;
@@ -47,6 +52,7 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
     get store() {
       return member.store;
     },
+    leases: member.leases,
     get leader() {
       return server.leader;
     },

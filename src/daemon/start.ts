@@ -12,11 +12,12 @@ import { ClientPort } from '../api/http/client-port.ts';
 import { HealthEndpoints } from '../api/http/health.ts';
 import { HttpRouter } from '../api/http/router.ts';
 import { KvService } from '../api/kv.ts';
+import { LeaseService } from '../api/lease.ts';
 import { MaintenanceService } from '../api/maintenance.ts';
 import { WatchService } from '../api/watch.ts';
 import { idToString } from '../cluster/identity.ts';
 import type { Config } from '../config/schema.ts';
-import { Cluster, Health, KV, Maintenance, Watch } from '../gen/services.ts';
+import { Cluster, Health, KV, Lease, Maintenance, Watch } from '../gen/services.ts';
 import type { Member as ServerMember } from '../server/member.ts';
 import { openMember } from '../server/open-member.ts';
 import { readIdentity } from '../storage/data-directory.ts';
@@ -180,6 +181,7 @@ function clientApi(
     clock,
   });
   adapter.add(KV, new KvService(backend));
+  adapter.add(Lease, new LeaseService(backend));
   adapter.add(Watch, new WatchService(backend));
   adapter.add(Maintenance, new MaintenanceService(backend));
   adapter.add(Cluster, new ClusterService(backend));

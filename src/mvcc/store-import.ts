@@ -46,6 +46,7 @@ interface Newest {
   readonly size: number;
   /** Undefined for a tombstone. */
   readonly digest: number | undefined;
+  readonly lease: bigint;
 }
 
 /** A record whose header is not complete. */
@@ -66,6 +67,7 @@ const filler: KeyValue = {
 
 export class StoreImport {
   readonly #put: (key: string, value: Uint8Array) => void;
+  readonly #leases: ReadonlySet<bigint>;
   #compacted: number;
   readonly #newest = new Map<string, Newest>();
   readonly #digest = new StateDigest();
@@ -87,9 +89,15 @@ export class StoreImport {
   /**
    * @param put takes pairs of the state database, in no order
    * @param compactedRevision of the store that the revisions come from; `neverCompacted` if none
+   * @param leases those that keys may hang on
    */
-  constructor(put: (key: string, value: Uint8Array) => void, compactedRevision: number) {
+  constructor(
+    put: (key: string, value: Uint8Array) => void,
+    compactedRevision: number,
+    leases: ReadonlySet<bigint>,
+  ) {
     this.#put = put;
+    this.#leases = leases;
     this.#compacted = Math.max(compactedRevision, neverCompacted);
   }
 
@@ -120,6 +128,7 @@ export class StoreImport {
    * before it counts as compacted, so that clients who saw later revisions notice
    */
   finish(bump = 0): ImportedStore {
+    this.#checkLeases();
     if (this.#main < this.#compacted) this.#fill(this.#compacted);
     else this.#end();
     let revision = Math.max(this.#main, firstRevision);
@@ -148,6 +157,14 @@ export class StoreImport {
       }),
     );
     return { revision, compactedRevision: this.#compacted, keyCount: this.#keyCount };
+  }
+
+  #checkLeases(): void {
+    for (const [key, { lease }] of this.#newest) {
+      if (lease === 0n || this.#leases.has(lease)) continue;
+      const hex = BigInt.asUintN(64, lease).toString(16);
+      refuse(`the key ${JSON.stringify(key)} hangs on lease ${hex}, which is missing`);
+    }
   }
 
   #begin(main: number): void {
@@ -193,7 +210,7 @@ export class StoreImport {
       this.#keyCount -= 1;
     }
     const digest = tombstone ? undefined : digestOf(bytes.subarray(header));
-    this.#newest.set(key, { size: bytes.length, digest });
+    this.#newest.set(key, { size: bytes.length, digest, lease: keyValue.lease });
     if (digest === undefined) {
       this.#tombstoneBytes += bytes.length + recordOverheadBytes;
     } else {

@@ -66,6 +66,16 @@ export class RawNode {
     );
   }
 
+  /**
+   * Appends commands that only hold if this member leads in `term`; otherwise nothing is done, and
+   * nothing passed on. They are committed in this term or by a later leader that has them in its
+   * log from its first moment on.
+   */
+  proposeInTerm(term: number, datas: readonly Uint8Array[]): ProposalRefusal | undefined {
+    const core = this.#core;
+    return core.role === 'leader' && core.term === term ? this.propose(datas) : 'noLeader';
+  }
+
   /** Proposes a change of membership. At a follower, undefined means no more than passed on. */
   proposeConfChange(change: ConfChange): ProposalRefusal | undefined {
     return proposeConfChange(this.#core, change);

@@ -36,6 +36,12 @@ const separatorAt = 8;
 const separator = '_'.charCodeAt(0);
 const tombstoneMark = 't'.charCodeAt(0);
 
+export function encodeLeaseId(id: bigint): Buffer {
+  const key = Buffer.alloc(8);
+  key.writeBigInt64BE(id);
+  return key;
+}
+
 /** A revision as etcd's database has it for a key. */
 export interface EtcdRevision {
   readonly main: number;

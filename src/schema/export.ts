@@ -9,13 +9,22 @@ import { CLUSTER_VERSION, STORAGE_VERSION } from '../base/versions.ts';
 import type { DatabaseWriter } from '../bbolt/writer.ts';
 import { idToString } from '../cluster/identity.ts';
 import { decodeMember, type Member } from '../cluster/membership.ts';
+import { Lease } from '../gen/lease.ts';
+import { decodeLease } from '../lease/lease.ts';
 import { isTombstone, keyValueOf } from '../mvcc/record.ts';
 import { mainOf, subOf } from '../mvcc/revision.ts';
 import { decodeStoreMeta, storeMetaKey } from '../mvcc/store-meta.ts';
 import type { ConfState } from '../raft/index.ts';
 import type { BackendEntry, BackendView } from '../storage/backend-view.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
-import { buckets, clusterKeys, encodeRevision, encodeUint64, metaKeys } from './buckets.ts';
+import {
+  buckets,
+  clusterKeys,
+  encodeLeaseId,
+  encodeRevision,
+  encodeUint64,
+  metaKeys,
+} from './buckets.ts';
 
 type Pair = readonly [key: Uint8Array, value: Uint8Array];
 
@@ -35,7 +44,7 @@ const contents: Readonly<
   authUsers: (view) => nothing(view, stateKeys.authUser),
   cluster: () => [clusterPairs()],
   key: keyPairs,
-  lease: (view) => nothing(view, stateKeys.lease),
+  lease: leasePairs,
   members: memberPairs,
   removedMembers: (view) => nothing(view, stateKeys.removedMember),
   meta: (view) => [metaPairs(view)],
@@ -74,6 +83,17 @@ async function* keyPairs(view: BackendView): AsyncGenerator<readonly Pair[], voi
       const [main, sub] = [mainOf(key), subOf(key)];
       const revision = encodeRevision({ main, sub, tombstone: isTombstone(record) });
       return [revision, keyValueOf(record, sub)] as const;
+    });
+  }
+}
+
+/** Ids come in the order of their unsigned bytes here and there. */
+async function* leasePairs(view: BackendView): AsyncGenerator<readonly Pair[], void, undefined> {
+  for await (const entries of entriesOf(view, stateKeys.lease)) {
+    yield entries.map(([, record]) => {
+      const { id, ttlSeconds, remainingSeconds } = decodeLease(record);
+      const lease = Lease.encode({ id, ttl: ttlSeconds, remainingTtl: remainingSeconds });
+      return [encodeLeaseId(id), lease] as const;
     });
   }
 }

@@ -8,9 +8,11 @@ import { InvalidDatabaseError } from '../bbolt/format.ts';
 import type { DatabaseReader } from '../bbolt/reader.ts';
 import { Membership, type Member } from '../cluster/membership.ts';
 import { KeyValue } from '../gen/kv.ts';
+import { Lease } from '../gen/lease.ts';
+import { encodeLease, leaseKey, leaseTtlMaxSeconds, noLease } from '../lease/lease.ts';
 import { neverCompacted } from '../mvcc/revision.ts';
 import { StoreImport, type ImportedStore } from '../mvcc/store-import.ts';
-import { authKeys, buckets, decodeRevision, metaKeys } from './buckets.ts';
+import { authKeys, buckets, decodeRevision, encodeLeaseId, metaKeys } from './buckets.ts';
 
 /** A pair of our state database. */
 export type StatePair = readonly [key: string, value: Uint8Array];
@@ -42,13 +44,15 @@ export function* importState(
   }
   checkSupported(reader);
   yield* memberPairs(options.members);
-  return yield* storePairs(reader, options.revisionBump);
+  const leases = new Set<bigint>();
+  yield* leasePairs(reader, leases);
+  return yield* storePairs(reader, options.revisionBump, leases);
 }
 
 function checkSupported(reader: DatabaseReader): void {
   const enabled = valueOf(reader, buckets.auth, authKeys.enabled);
   if (enabled?.[0] === 1) unsupported('it has authentication enabled');
-  for (const bucket of [buckets.authUsers, buckets.authRoles, buckets.lease]) {
+  for (const bucket of [buckets.authUsers, buckets.authRoles]) {
     const [first] = reader.pairs(bucket);
     if (first !== undefined) unsupported(`it has records in the bucket ${bucket}`);
   }
@@ -76,12 +80,41 @@ function memberPairs(members: readonly Member[]): readonly StatePair[] {
   return pairs;
 }
 
+/** With all that was left of them at the newest checkpoint. */
+function* leasePairs(reader: DatabaseReader, ids: Set<bigint>): Generator<StatePair> {
+  for (const [key, value] of reader.pairs(buckets.lease)) {
+    const { id, ttl, remainingTtl } = leaseOf(value);
+    const sound =
+      id !== noLease &&
+      encodeLeaseId(id).equals(key) &&
+      ttl > 0 &&
+      ttl <= leaseTtlMaxSeconds &&
+      remainingTtl >= 0;
+    if (!sound) throw new InvalidDatabaseError(`${hexOf(key)} is no lease`);
+    ids.add(id);
+    // No request granted it here; what tells it from later ones of its id must be equal on all.
+    const grant = BigInt.asUintN(64, id);
+    const remainingSeconds = Math.min(remainingTtl, ttl);
+    yield [leaseKey(id), encodeLease({ id, grant, ttlSeconds: ttl, remainingSeconds })];
+  }
+}
+
+function leaseOf(value: Uint8Array): Lease {
+  try {
+    return Lease.decode(value);
+  } catch (error) {
+    throw new InvalidDatabaseError(`a lease cannot be decoded: ${(error as Error).message}`);
+  }
+}
+
 function* storePairs(
   reader: DatabaseReader,
   bump: number,
+  leases: ReadonlySet<bigint>,
 ): Generator<StatePair, ImportedStore, undefined> {
   let pairs: StatePair[] = [];
-  const store = new StoreImport((key, value) => pairs.push([key, value]), compactedIn(reader));
+  const put = (key: string, value: Uint8Array): void => void pairs.push([key, value]);
+  const store = new StoreImport(put, compactedIn(reader), leases);
   for (const [key, value] of reader.pairs(buckets.key)) {
     store.add({ ...revisionOf(key), keyValue: keyValueOf(value) });
     yield* pairs;

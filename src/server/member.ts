@@ -5,13 +5,11 @@
  * This file is where the driver's outputs meet the rest; the decisions are made elsewhere.
  */
 import { assert } from '../base/assert.ts';
-import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Metrics } from '../base/metrics.ts';
-import type { Random } from '../base/random.ts';
 import { Applier } from '../apply/applier.ts';
-import type { Member as ClusterMember, Membership } from '../cluster/membership.ts';
-import { joinedHash } from '../mvcc/state-digest.ts';
+import type { Member as ClusterMember } from '../cluster/membership.ts';
+import type { Membership } from '../cluster/membership.ts';
+import type { Lessor } from '../lease/lessor.ts';
 import type { Store } from '../mvcc/store.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
 import {
@@ -26,10 +24,10 @@ import {
   type SoftState,
 } from '../raft/index.ts';
 import type { BackendView } from '../storage/backend-view.ts';
-import type { DataDirectory } from '../storage/data-directory.ts';
-import type { SnapshotSource, Transport } from '../transport/transport.ts';
+import type { SnapshotSource } from '../transport/transport.ts';
 import { CompactionRunner } from './compaction-runner.ts';
 import { Founder } from './founder.ts';
+import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
 import {
   createServerMetrics,
@@ -37,50 +35,15 @@ import {
   type ServerMetrics,
   type StateFacts,
 } from './metrics.ts';
+import type { MemberOptions } from './member-options.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
-import { raftConfig, type RaftLimits } from './raft-options.ts';
+import { raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
-import { loadState, type State } from './state.ts';
+import { loadState, type State, stateHashOf } from './state.ts';
 import { bestSuccessor } from './successor.ts';
 
-/**
- * Sees what a member does, to check what no member can check of itself: simulation compares what
- * several of them decide.
- */
-export interface MemberObserver {
-  /** After each input to the core and each batch out of it. */
-  stepped(node: RawNode): void;
-  /** Before a log entry changes the state. */
-  applying(entry: Entry): void;
-  /** The state is that of `index`, complete. */
-  applied(index: number): void;
-}
-
-export interface MemberOptions {
-  readonly memberId: MemberId;
-  readonly directory: DataDirectory;
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly metrics: Metrics;
-  readonly heartbeatMs: number;
-  readonly electionMs: number;
-  readonly preVote: boolean;
-  /** Applied entries after which the log is compacted. */
-  readonly snapshotCount: number;
-  /** Entries kept behind that point for followers that lag. */
-  readonly catchUpEntries: number;
-  readonly requestLimitBytes: number;
-  readonly compactionRestMs: number;
-  /** Memory for values. */
-  readonly cacheBytes?: number;
-  readonly limits?: RaftLimits;
-  /** Changes that may wait for a flush of the state before applying waits too. */
-  readonly pendingLimitBytes?: number;
-  readonly observer?: MemberObserver;
-}
+export type { MemberObserver, MemberOptions } from './member-options.ts';
 
 /**
  * Changes that wait for a flush of the state. Above it entries are not applied, so that a disk that
@@ -93,6 +56,7 @@ const transferTimeoutMs = 1000;
 export class Member {
   readonly id: MemberId;
   readonly server: Server;
+  readonly leases: Leases;
   readonly watchable: WatchableStore;
   readonly #options: MemberOptions;
   readonly #logger: Logger;
@@ -131,7 +95,7 @@ export class Member {
     this.#metrics = createServerMetrics(options.metrics);
     this.#state = state;
     this.watchable = new WatchableStore({ store: state.store, clock });
-    this.#applier = new Applier(state.store, state.membership);
+    this.#applier = new Applier(state);
     this.#compaction = this.#startCompaction();
     this.#logCompaction = new LogCompaction({ ...options, log: raftLog });
     raftLog.setConfState(backend.confState);
@@ -152,6 +116,7 @@ export class Member {
       observeTickDelay: (delayMs) => {
         this.#metrics.tickDelay(delayMs);
         this.server.tick();
+        this.leases.tick();
       },
     });
     this.server = new Server({
@@ -165,6 +130,16 @@ export class Member {
       voters: () => directory.backend.confState.voters,
       connected: (member) => options.transport.connected(member),
       driver: this.#driver,
+    });
+    this.leases = new Leases({
+      ...options,
+      requestTimeoutMs: this.server.requestTimeoutMs,
+      lessor: () => this.#state.lessor,
+      leader: () => this.#driver.leader,
+      term: () => this.#driver.term,
+      confirm: (done) => this.server.confirmLeader(done),
+      propose: (term, datas) => this.#driver.proposeInTerm(term, datas),
+      sendNote: (to, note) => options.transport.sendNote(to, note),
     });
     this.#repairWatch = new RepairWatch({
       ...options,
@@ -195,6 +170,10 @@ export class Member {
 
   get membership(): Membership {
     return this.#state.membership;
+  }
+
+  get lessor(): Lessor {
+    return this.#state.lessor;
   }
 
   get compaction(): CompactionRunner {
@@ -243,6 +222,7 @@ export class Member {
       introduced: (member, introduction) => {
         if (!this.ended) this.#founder.introduced(member, introduction);
       },
+      note: (member, note) => this.leases.receive(member, note),
       unreachable: (member) => {
         this.#driver.reportUnreachable(member);
       },
@@ -271,6 +251,7 @@ export class Member {
     this.#stopping = true;
     this.#handOver(() => {
       this.server.stop();
+      this.leases.stop();
       this.#compaction.stop();
       this.#repairWatch.stop();
       this.#founder.stop();
@@ -288,7 +269,7 @@ export class Member {
       compactedRevision: store.compactedRevision,
       keyCount: store.keyCount,
       sizeBytes: store.logicalSizeBytes,
-      stateHash: joinedHash([store.stateHash, this.membership.stateHash]),
+      stateHash: stateHashOf(this.#state),
       watchers: this.watchable.watcherCount,
       slowWatchers: this.watchable.slowWatcherCount,
       watchStreams: this.watchable.streamCount,
@@ -377,6 +358,7 @@ export class Member {
     this.#options.directory.backend.applied(index, term);
     this.#metrics.progress(this.#driver.committedIndex, index);
     this.#options.observer?.applied(index);
+    this.leases.applied(term);
     this.server.appliedUpTo(index);
   }
 
@@ -386,6 +368,7 @@ export class Member {
 
   #leaderChanged(state: SoftState, previous: SoftState): void {
     this.server.leaderChanged(state, previous);
+    this.leases.leaderChanged();
     // Only once another leads: until then this member's vote may be needed.
     if (state.leader !== noMember && state.leader !== this.id) this.#onHandedOver?.();
   }
@@ -456,8 +439,9 @@ export class Member {
 
   #replaceState(state: State, snapshot: SnapshotMetadata): void {
     this.#state = state;
-    this.#applier.restore(state.store, state.membership);
+    this.#applier.restore(state);
     this.watchable.restore(state.store);
+    this.leases.restored();
     this.#compaction = this.#startCompaction();
     this.#logCompaction.restarted(snapshot.index);
     this.#options.directory.removeReplaced();
@@ -474,6 +458,7 @@ export class Member {
     this.#driver.stop();
     this.#founder.stop();
     this.server.stop();
+    this.leases.stop();
     this.#onFailure?.(error);
     this.#onFailure = undefined;
   }

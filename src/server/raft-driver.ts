@@ -199,6 +199,17 @@ export class RaftDriver {
     return true;
   }
 
+  /**
+   * Appends commands of the leader's own to the log. False, and nothing is done, if this member
+   * does not lead in `term` (any more) or cannot take them now.
+   */
+  proposeInTerm(term: number, datas: readonly Uint8Array[]): boolean {
+    if (this.#stopped || this.#node.proposeInTerm(term, datas) !== undefined) return false;
+    this.#host.stepped();
+    this.#askTurn();
+    return true;
+  }
+
   get waitingProposals(): number {
     return this.#proposals.length;
   }

@@ -11,7 +11,7 @@ import type { Random } from '../base/random.ts';
 import type { AppliedRequest, Outcome } from '../apply/applier.ts';
 import { type Command, encodeCommand } from '../apply/request.ts';
 import { type MemberId, noMember, type SoftState } from '../raft/index.ts';
-import { LinearizableReads } from './linearizable-reads.ts';
+import { LinearizableReads, type ReadDone } from './linearizable-reads.ts';
 import type { RaftDriver } from './raft-driver.ts';
 import { RequestIds } from './request-id.ts';
 import type { ServerMetrics } from './metrics.ts';
@@ -154,7 +154,7 @@ export class Server {
   linearizableRead(): Promise<void> {
     if (this.#stopped) return Promise.reject(new EtcdError('stopped'));
     return new Promise((resolve, reject) => {
-      this.#reads.wait((refusal) => {
+      this.confirmLeader((refusal) => {
         if (refusal === undefined) {
           resolve();
         } else {
@@ -162,8 +162,21 @@ export class Server {
           reject(new EtcdError(refusal));
         }
       });
-      this.#driver.wake();
     });
+  }
+
+  /**
+   * Calls back once a round of heartbeats that began after now has confirmed the leader, whoever
+   * that is, and this member has applied all that was committed before; with a refusal if none
+   * did in time.
+   */
+  confirmLeader(done: ReadDone): void {
+    if (this.#stopped) {
+      this.#clock.defer(() => done('stopped'));
+      return;
+    }
+    this.#reads.wait(done);
+    this.#driver.wake();
   }
 
   /**

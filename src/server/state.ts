@@ -1,12 +1,20 @@
 /** The state machine's parts as loaded from one state database. */
 import type { Clock } from '../base/clock.ts';
 import { type Member, Membership } from '../cluster/membership.ts';
+import { Lessor } from '../lease/lessor.ts';
+import { joinedHash } from '../mvcc/state-digest.ts';
 import { Store } from '../mvcc/store.ts';
 import type { Backend } from '../storage/backend.ts';
 
 export interface State {
   readonly store: Store;
   readonly membership: Membership;
+  readonly lessor: Lessor;
+}
+
+/** Hash of all that entries change. */
+export function stateHashOf({ store, membership, lessor }: State): bigint {
+  return joinedHash([store.stateHash, membership.stateHash, lessor.stateHash]);
 }
 
 /**
@@ -57,8 +65,14 @@ export function loadState(
     Store.open(
       { backend, clock, ...(cacheBytes === undefined ? {} : { cacheBytes }) },
       (storeError, store) => {
-        if (store === undefined) done(storeError, undefined);
-        else done(undefined, { store, membership });
+        if (store === undefined) {
+          done(storeError, undefined);
+          return;
+        }
+        Lessor.load(backend, store.takeLeasedKeys(), (leaseError, lessor) => {
+          if (lessor === undefined) done(leaseError, undefined);
+          else done(undefined, { store, membership, lessor });
+        });
       },
     );
   });

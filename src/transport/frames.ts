@@ -4,8 +4,9 @@
  * The receiver of messages dials and says `hello`; the sender answers `welcome` or `refused` and
  * from then on sends `batch`es on it. A snapshot is announced by an `offer` on the control stream;
  * the receiver dials a stream for it, which carries `begin`, `chunk`s and `end`, and answers with a
- * `result`. From version 2 on, members introduce themselves on the control stream. Either end sends
- * a `ping` when it has had nothing to say for a while.
+ * `result`. From version 2 on, members introduce themselves on the control stream; from version 3
+ * on, questions about leases and their answers go there too. Either end sends a `ping` when it has
+ * had nothing to say for a while.
  *
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
@@ -20,10 +21,20 @@ import {
   writeMessages,
   writeMetadata,
 } from './codec.ts';
+import {
+  leaseNoteSizeLimit,
+  readLeaseAnswers,
+  readLeaseAsks,
+  writeLeaseAnswers,
+  writeLeaseAsks,
+  type LeaseNote,
+} from './lease-notes.ts';
 import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } from './wire.ts';
 
 /** The newest protocol this program speaks. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
+/** From this protocol on, members ask their leader about leases. */
+export const leaseProtocolVersion = 3;
 /** The oldest protocol this program still speaks. */
 export const oldestProtocolVersion = 1;
 /** The oldest protocol with introductions. */
@@ -44,6 +55,8 @@ export const frameKinds = {
   end: 9,
   result: 10,
   introduction: 11,
+  leaseAsks: 12,
+  leaseAnswers: 13,
 } as const;
 
 /** Streams of different channels use different connections, so that none waits behind another. */
@@ -156,7 +169,8 @@ export type Frame =
   | Chunk
   | End
   | Result
-  | Introduced;
+  | Introduced
+  | LeaseNote;
 
 export const pingFrame: Uint8Array = Uint8Array.of(frameKinds.ping);
 
@@ -228,6 +242,14 @@ export function encodeOffer(transfer: number): Uint8Array {
   const writer = new FrameWriter(1 + integerSizeLimitBytes);
   writer.byte(frameKinds.offer);
   writer.integer(transfer);
+  return writer.finish();
+}
+
+export function encodeLeaseNote(note: LeaseNote): Uint8Array {
+  const writer = new FrameWriter(1 + leaseNoteSizeLimit(note));
+  writer.byte(frameKinds[note.kind]);
+  if (note.kind === 'leaseAsks') writeLeaseAsks(writer, note.asks);
+  else writeLeaseAnswers(writer, note.answers);
   return writer.finish();
 }
 
@@ -333,6 +355,10 @@ function readFrame(reader: FrameReader, from: MemberId, to: MemberId): Frame {
       return { kind: 'result', ok: reader.flag(), text: reader.text() };
     case frameKinds.introduction:
       return { kind: 'introduction', introduction: readIntroduction(reader) };
+    case frameKinds.leaseAsks:
+      return { kind: 'leaseAsks', asks: readLeaseAsks(reader) };
+    case frameKinds.leaseAnswers:
+      return { kind: 'leaseAnswers', answers: readLeaseAnswers(reader) };
     default:
       throw new PeerProtocolError(`unknown kind of frame ${kind}`);
   }

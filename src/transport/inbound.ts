@@ -9,6 +9,7 @@ import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import { decodeFrame, oldestProtocolVersion, protocolVersion, refusals } from './frames.ts';
 import type { Batch, Channel, Frame, Welcome } from './frames.ts';
+import type { LeaseNote } from './lease-notes.ts';
 import type { TransportLimits } from './limits.ts';
 import { LiveStream } from './stream.ts';
 import type { FrameStream, FrameStreamEvents } from './stream.ts';
@@ -23,6 +24,7 @@ export interface InboundOwner {
   /** Any frame came on a live stream. */
   heard(sizeBytes: number): void;
   receive(messages: readonly Message[]): void;
+  note(note: LeaseNote): void;
   offered(transfer: number): void;
   introduced(introduction: Introduction): void;
 }
@@ -116,6 +118,7 @@ export class InboundChannel {
     if (frame.kind === 'batch') this.#batch(stream, frame);
     else if (frame.kind === 'offer') this.#owner.offered(frame.transfer);
     else if (frame.kind === 'introduction') this.#owner.introduced(frame.introduction);
+    else if (frame.kind === 'leaseAsks' || frame.kind === 'leaseAnswers') this.#owner.note(frame);
     else this.#fail(stream, `unexpected frame ${frame.kind}`);
   }
 

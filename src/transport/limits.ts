@@ -15,6 +15,8 @@ export interface TransportLimits {
   readonly batchBytes: number;
   /** Messages of one batch: bounds the time in which the receiver's loop does nothing else. */
   readonly batchMessages: number;
+  /** Frames that go ahead of the batches and wait for one peer: offers, introductions, notes. */
+  readonly controlFrames: number;
   /** Bytes of one frame, at both ends: above every request limit one could sensibly configure. */
   readonly frameBytes: number;
   /** Bytes of one piece of a snapshot: small enough for smooth flow control. */
@@ -39,6 +41,7 @@ export const defaultLimits: TransportLimits = {
   queueBytes: 64 * 1024 * 1024,
   batchBytes: 1024 * 1024,
   batchMessages: 4_096,
+  controlFrames: 64,
   frameBytes: 64 * 1024 * 1024,
   chunkBytes: 256 * 1024,
   handshakeMs: 5_000,

@@ -8,8 +8,9 @@ import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import { messageSizeLimit } from './codec.ts';
-import { decodeFrame, encodeBatch, encodeIntroduction } from './frames.ts';
 import { type Flight, memoryQueueBytes, memoryQueueMessages, Path } from './memory-path.ts';
+import { decodeFrame, encodeBatch, encodeIntroduction, encodeLeaseNote } from './frames.ts';
+import type { LeaseNote } from './lease-notes.ts';
 import { MemoryTransfer } from './memory-transfer.ts';
 import { channelOf } from './peer.ts';
 import type { PeerAddress, Transport, TransportHandlers } from './transport.ts';
@@ -245,6 +246,11 @@ export class MemoryTransport implements Transport {
     this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
   }
 
+  sendNote(to: MemberId, note: LeaseNote): boolean {
+    const frame = encodeLeaseNote(note);
+    return this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
+  }
+
   lastHeardMs(member: MemberId): number | undefined {
     return this.#heardMs.get(member);
   }
@@ -286,6 +292,9 @@ export class MemoryTransport implements Transport {
     const frame = decodeFrame(flight.frame, flight.from, this.self);
     this.heard(flight.from);
     if (frame.kind === 'introduction') handlers.introduced(flight.from, frame.introduction);
+    if (frame.kind === 'leaseAsks' || frame.kind === 'leaseAnswers') {
+      handlers.note(flight.from, frame);
+    }
     if (frame.kind !== 'batch') return;
     const again = flight.arrived;
     flight.arrived = true;

@@ -5,9 +5,6 @@ import { encodeBatch } from './frames.ts';
 import type { TransportLimits } from './limits.ts';
 import type { LiveStream } from './stream.ts';
 
-/** Frames other than batches that wait: offers and introductions, both repeated when lost. */
-const controlFramesLimit = 16;
-
 /**
  * A bounded queue in front of a stream that the peer dialled. One frame is under way at a time;
  * what is sent meanwhile gathers and leaves as the next batch, so batches grow with load and a
@@ -18,6 +15,8 @@ export class OutboundChannel {
   readonly #limits: TransportLimits;
   readonly #sentBytes: (count: number) => void;
   #stream: LiveStream | undefined;
+  /** What both ends of the stream speak; 0 without a stream. */
+  #version = 0;
   #queue: Message[] = [];
   #queueBytes = 0;
   #controlFrames: Uint8Array[] = [];
@@ -30,6 +29,10 @@ export class OutboundChannel {
   constructor(limits: TransportLimits, sentBytes: (count: number) => void) {
     this.#limits = limits;
     this.#sentBytes = sentBytes;
+  }
+
+  get version(): number {
+    return this.#version;
   }
 
   get attached(): boolean {
@@ -57,11 +60,12 @@ export class OutboundChannel {
   }
 
   /**
-   * Sends a frame that is not a batch before the batches that wait; false if it was dropped.
+   * Sends a frame that is not a batch before the batches that wait; false if there is no stream, or
+   * if too many wait.
    */
   sendFrame(frame: Uint8Array): boolean {
     if (this.#stream === undefined) return false;
-    if (this.#controlFrames.length >= controlFramesLimit) return false;
+    if (this.#controlFrames.length >= this.#limits.controlFrames) return false;
     this.#controlFrames.push(frame);
     this.flush();
     return true;
@@ -83,10 +87,11 @@ export class OutboundChannel {
   }
 
   /** Takes a stream that the peer opened; an earlier one is closed. */
-  attach(stream: LiveStream): void {
+  attach(stream: LiveStream, version: number): void {
     this.#stream?.close();
     this.#reset();
     this.#stream = stream;
+    this.#version = version;
   }
 
   /**
@@ -96,6 +101,7 @@ export class OutboundChannel {
     if (stream !== this.#stream) return false;
     const lost = this.#writing || this.#queue.length > 0;
     this.#stream = undefined;
+    this.#version = 0;
     this.#reset();
     return lost;
   }

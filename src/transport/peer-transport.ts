@@ -9,6 +9,7 @@ import type { MemberId, Message } from '../raft/index.ts';
 import { decodeFrame, encodeRefused, oldestProtocolVersion, refusals } from './frames.ts';
 import { protocolVersion } from './frames.ts';
 import type { Frame, Hello } from './frames.ts';
+import type { LeaseNote } from './lease-notes.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import { Peer } from './peer.ts';
@@ -184,6 +185,10 @@ export class PeerTransport implements Transport {
 
   introduce(to: MemberId, introduction: Introduction): void {
     if (!this.#stopped) this.#peers.get(to)?.introduce(introduction);
+  }
+
+  sendNote(to: MemberId, note: LeaseNote): boolean {
+    return !this.#stopped && this.#peers.get(to)?.sendNote(note) === true;
   }
 
   lastHeardMs(member: MemberId): number | undefined {

@@ -10,9 +10,11 @@ import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import {
   encodeHello,
   encodeIntroduction,
+  encodeLeaseNote,
   encodeOffer,
   encodeWelcome,
   introductionVersion,
+  leaseProtocolVersion,
   oldestProtocolVersion,
   protocolVersion,
 } from './frames.ts';
@@ -20,6 +22,7 @@ import type { Channel, Hello } from './frames.ts';
 import { InboundChannel } from './inbound.ts';
 import type { InboundOwner } from './inbound.ts';
 import type { TransportLimits } from './limits.ts';
+import type { LeaseNote } from './lease-notes.ts';
 import { OutboundChannel } from './outbound.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
@@ -58,8 +61,6 @@ export class Peer {
   readonly #logger: Logger;
   readonly #outbound: Readonly<Record<'control' | 'append', OutboundChannel>>;
   readonly #inbound: Readonly<Record<'control' | 'append', InboundChannel>>;
-  /** The protocol of the control stream that the peer dialled. */
-  #version = oldestProtocolVersion;
   readonly #helloed = new Map<Channel, { incarnation: bigint; session: number }>();
   #urls: readonly string[];
   #dials = 0;
@@ -119,8 +120,14 @@ export class Peer {
   }
 
   introduce(introduction: Introduction): void {
-    if (this.#version < introductionVersion) return;
-    this.#outbound.control.sendFrame(encodeIntroduction(introduction));
+    const { control } = this.#outbound;
+    if (control.version >= introductionVersion) control.sendFrame(encodeIntroduction(introduction));
+  }
+
+  /** False if it cannot be sent. */
+  sendNote(note: LeaseNote): boolean {
+    const { control } = this.#outbound;
+    return control.version >= leaseProtocolVersion && control.sendFrame(encodeLeaseNote(note));
   }
 
   flush(): void {
@@ -144,8 +151,7 @@ export class Peer {
     if (channel === 'snapshot') return this.#serveSnapshot(hello, stream, welcome);
     this.#helloed.set(channel, { incarnation: hello.incarnation, session: hello.session });
     welcome();
-    if (channel === 'control') this.#version = version;
-    this.#outbound[channel].attach(stream);
+    this.#outbound[channel].attach(stream, version);
     this.#heard(0);
     this.#logger.info({ channel }, 'sending to peer');
     // The peer is there: no reason to wait for the end of a pause between dials.
@@ -195,6 +201,9 @@ export class Peer {
       },
       receive: (messages) => {
         this.#environment.handlers.receive(messages);
+      },
+      note: (note) => {
+        this.#environment.handlers.note(this.id, note);
       },
       offered: (transfer) => {
         this.#fetchSnapshot(transfer);

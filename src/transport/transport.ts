@@ -1,6 +1,7 @@
 /** How members exchange messages; the driver sees only this. */
 import type { Introduction } from '../cluster/founding.ts';
 import type { Message, MemberId, SnapshotMetadata } from '../raft/index.ts';
+import type { LeaseNote } from './lease-notes.ts';
 
 export interface PeerAddress {
   readonly id: MemberId;
@@ -35,6 +36,8 @@ export interface TransportHandlers {
   receive(messages: readonly Message[]): void;
   /** `member` says who it is. */
   introduced(member: MemberId, introduction: Introduction): void;
+  /** A note from one peer; it may have been lost before, or come twice. */
+  note(member: MemberId, note: LeaseNote): void;
   /** A message to `member` could not be sent; the leader slows down its appends. */
   unreachable(member: MemberId): void;
   /** A snapshot stream to `member` ended. */
@@ -61,6 +64,11 @@ export interface Transport {
   send(messages: readonly Message[]): void;
   /** Says to `to` who this member is; lost if `to` cannot be reached or does not understand it. */
   introduce(to: MemberId, introduction: Introduction): void;
+  /**
+   * Sends a note beside the messages. False if it cannot be sent: there is no connection, too much
+   * waits, or the member's version does not know such notes.
+   */
+  sendNote(to: MemberId, note: LeaseNote): boolean;
   /** Monotonic milliseconds at which `member` was last heard of, undefined if never. */
   lastHeardMs(member: MemberId): number | undefined;
   /**

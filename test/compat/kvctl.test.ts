@@ -14,7 +14,15 @@ import {
 } from '../support/command.ts';
 import { etcdMissing, etcdVersion, startEtcd } from '../support/etcd.ts';
 import { startQuorate } from '../support/quorate.ts';
-import { type CommandCase, reads, refusals, unreachable, writes } from './kvctl/cases.ts';
+import { Client } from '../../src/client/index.ts';
+import {
+  type CommandCase,
+  preparedLease,
+  reads,
+  refusals,
+  unreachable,
+  writes,
+} from './kvctl/cases.ts';
 import { type CommandDifference, commandDifferences } from './kvctl/differences.ts';
 
 const launcher = join(import.meta.dirname, '..', '..', 'bin', 'kvctl.js');
@@ -49,9 +57,12 @@ function normalize(text: string, endpoint: string): string {
     .replace(/("(?:RaftTerm|RaftIndex|RaftAppliedIndex)" : )\d+/g, '$1<n>')
     .replace(/("(?:dbSize|dbSizeInUse)":)\d+/g, '$1<n>')
     .replace(/("(?:DBSize|DBSizeInUse)" : )\d+/g, '$1<n>')
-    .replace(/("took":"|took = |"Took" : )[\d.]+[mµ]?s/g, '$1<time>')
-    .replace(/[\d.]+[mµ]s(?= \|)/g, '<time>')
-    .replace(/\b[0-9a-f]{14,16}, /g, '<id>, ');
+    .replace(/("took":"|took = |"Took" : )[\d.]+Â?[mµ]?s/g, '$1<time>')
+    .replace(/[\d.]+Â?[mµ]s(?= \|)/g, '<time>')
+    .replace(/\b[0-9a-f]{14,16}, /g, '<id>, ')
+    .replace(/\blease [0-9a-f]{16} granted with TTL\(\d+s\)$/gm, 'lease <id> granted')
+    .replace(/remaining\(\d+s\)/g, 'remaining(<n>s)')
+    .replace(/("ttl":|"TTL" : )\d+/g, '$1<n>');
 }
 
 /** A table's widths follow from what is in its cells. */
@@ -181,6 +192,10 @@ describe.skipIf(missing !== '').each(available)(
     beforeAll(async () => {
       clusters = await Promise.all([start(), start()]);
       const [first = '', second = ''] = clusters.map(({ addresses }) => addresses[0] ?? '');
+      for (const endpoints of [first, second]) {
+        await using client = new Client({ endpoints });
+        await client.grant({ id: BigInt(`0x${preparedLease}`), ttl: 6_000 });
+      }
       sides = new Sides([first, second]);
     });
 

@@ -11,6 +11,7 @@ import {
   ClientError,
   CompactedError,
   type Event,
+  EventType,
   StatusCode,
   compare,
   op,
@@ -160,6 +161,36 @@ describe('with members that are killed and restarted', () => {
     expect(load.failures.length, load.failures.join('\n')).toBeLessThan(load.attempts / 4);
   }, 180_000);
 
+  test('leases outlive their leaders while they are kept, and end when they are not', async () => {
+    const kept = await client.lease(4);
+    const left = await client.grant(4);
+    await client.put({ key: 'l/kept', value: 'v', lease: kept.id });
+    await client.put({ key: 'l/left', value: 'v', lease: left.id });
+    const startRevision = ((await client.get('l/left'))?.modRevision ?? 0) + 1;
+    const gone = client.watch({ key: 'l/left', startRevision })[Symbol.asyncIterator]().next();
+    for (let i = 0; i < 3; i++) {
+      const leader = await leaderOf(client, cluster);
+      await leader.kill();
+      await delay(1_500);
+      await client.put('l/alive', String(i), { timeoutMs: 20_000 });
+      await leader.start();
+      await leader.ready();
+    }
+    expect((await gone).value?.events[0]?.type).toBe(EventType.delete);
+    expect((await client.timeToLive(left.id)).ttl).toBe(-1);
+    expect(kept.lost.aborted).toBe(false);
+    for (const endpoint of cluster.addresses) {
+      const one = client.at(endpoint);
+      const { ttl, keys } = await one.timeToLive(kept.id, { keys: true });
+      expect(ttl).toBeGreaterThan(0);
+      expect(keys.map(fromUtf8)).toEqual(['l/kept']);
+      expect((await one.keepAliveOnce(kept.id)).ttl).toBe(4);
+      await one.close();
+    }
+    await kept.revoke();
+    expect(await client.get('l/kept')).toBeUndefined();
+  }, 90_000);
+
   test('the example prints what there is and what happens', async () => {
     await client.put('ex/1', 'one');
     const script = join(import.meta.dirname, '..', '..', 'examples', 'watch.mjs');
@@ -231,6 +262,16 @@ for (const [name, installed, start] of programs) {
       const status = await client.status(address);
       expect(status.leader).toBe(members[0]?.id);
       expect((await client.hashKV(address)).header?.revision).toBe(5);
+
+      const { id, ttl } = await client.grant({ id: 77n, ttl: 60 });
+      expect([id, ttl]).toEqual([77n, 60]);
+      await client.put({ key: 'leased', value: 'v', lease: id });
+      expect((await client.keepAliveOnce(id)).ttl).toBe(60);
+      expect((await client.leases()).leases).toEqual([{ id }]);
+      expect(await client.timeToLive(id, { keys: true })).toMatchObject({ grantedTtl: 60 });
+      await client.revoke(id);
+      expect(await client.get('leased')).toBeUndefined();
+      expect((await client.timeToLive(id)).ttl).toBe(-1);
 
       await client.compact(5);
       const iterator = client.watch({ key: 'a', startRevision: 2 })[Symbol.asyncIterator]();

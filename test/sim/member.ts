@@ -5,13 +5,14 @@
 import { silentLogger, type Logger } from '../../src/base/logger.ts';
 import { silentMetrics } from '../../src/base/metrics.ts';
 import { KvService } from '../../src/api/kv.ts';
+import { LeaseService } from '../../src/api/lease.ts';
 import { WatchService } from '../../src/api/watch.ts';
 import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
-import { joinedHash } from '../../src/mvcc/state-digest.ts';
 import type { WatchStreamOptions } from '../../src/mvcc/watch-stream.ts';
 import type { Member, MemberOptions } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
+import { stateHashOf } from '../../src/server/state.ts';
 import { DataDirectoryError } from '../../src/storage/errors.ts';
 import { MemoryDirectory } from '../../src/storage/memory-directory.ts';
 import type { RawNode } from '../../src/raft/index.ts';
@@ -38,6 +39,7 @@ export interface Life {
   readonly member: Member;
   readonly kv: KvService;
   readonly watch: WatchService;
+  readonly lease: LeaseService;
   /** Clients are let in; not while it gets back what its disk has lost, or takes no part yet. */
   serving: boolean;
 }
@@ -192,7 +194,7 @@ export class SimMember {
         applied: (index) => {
           const { running } = this;
           // While a member is put together nothing has been applied that was not flushed.
-          if (running !== undefined) witness.applied(index, stateHash(running));
+          if (running !== undefined) witness.applied(index, stateHashOf(running));
         },
       },
     };
@@ -214,6 +216,7 @@ export class SimMember {
       member,
       kv: new KvService(backend),
       watch: new WatchService(backend),
+      lease: new LeaseService(backend),
       serving: false,
     };
     this.#life = life;
@@ -359,9 +362,4 @@ export class SimMember {
     };
     return logger;
   }
-}
-
-/** Hash of the whole logical state of a member. */
-export function stateHash({ store, membership }: Member): bigint {
-  return joinedHash([store.stateHash, membership.stateHash]);
 }

@@ -139,6 +139,7 @@ class MessageLinks implements Network {
       },
       introduced: (member, introduction) =>
         process.deliver(() => handlers.introduced(member, introduction)),
+      note: (member, note) => process.deliver(() => handlers.note(member, note)),
       unreachable: (member) => process.deliver(() => handlers.unreachable(member)),
       snapshotStatus: (member, ok) => process.deliver(() => handlers.snapshotStatus(member, ok)),
       openSnapshot: (member) => {

@@ -92,6 +92,8 @@ export class Oracle {
   statesCompared = 0;
   /** Told of each new leader by its name, while it is within its step: defer what it leads to. */
   onElected: ((member: string) => void) | undefined;
+  /** Told of each entry when the first member applies it. */
+  onApplied: ((entry: Entry) => void) | undefined;
 
   get highestCommit(): number {
     return Math.max(0, this.#committed.length - 1);
@@ -161,7 +163,10 @@ export class Oracle {
         `${member} applies ${entry.index}, which nobody has committed`,
       );
     }
-    known.entry ??= { ...entry, data: Uint8Array.from(entry.data) };
+    if (known.entry === undefined) {
+      known.entry = { ...entry, data: Uint8Array.from(entry.data) };
+      this.onApplied?.(known.entry);
+    }
     const same =
       known.entry.term === entry.term &&
       known.entry.kind === entry.kind &&

@@ -23,6 +23,8 @@ export interface ServerSettings {
   readonly compactionRestMs: number;
   /** Changes of the state that may wait for a flush: few, so that some members apply late. */
   readonly pendingLimitBytes: number;
+  /** Time from one note of what a lease has left to the next: short, as the leases are. */
+  readonly leaseCheckpointIntervalMs: number;
   /** Small enough that logs travel in pieces and that leaders refuse proposals. */
   readonly limits: {
     readonly appendSizeLimitBytes: number;
@@ -80,6 +82,14 @@ export interface WatcherPlan {
   readonly askMs: number;
 }
 
+export interface LeaseHolderPlan {
+  readonly name: string;
+  readonly number: number;
+  readonly ttlSeconds: number;
+  readonly thinkMs: number;
+  readonly timeoutMs: number;
+}
+
 export interface Plan {
   readonly seed: number;
   readonly members: number;
@@ -98,6 +108,7 @@ export interface Plan {
   readonly pastShare: number;
   readonly clients: readonly ClientPlan[];
   readonly watchers: readonly WatcherPlan[];
+  readonly leaseHolders: readonly LeaseHolderPlan[];
   readonly faults: readonly PlannedFault[];
   /** Least length of the first phase; it goes on until enough has happened. */
   readonly chaosMs: number;
@@ -105,6 +116,7 @@ export interface Plan {
 
 export function drawPlan(seed: number): Plan {
   const chance = streamOf(seed, 'plan');
+  const leases = streamOf(seed, 'leases');
   const members = chance.pick([1, 3, 3, 3, 3, 3, 5, 5]);
   const heartbeatMs = chance.pick([50, 100]);
   const server: ServerSettings = {
@@ -118,6 +130,7 @@ export function drawPlan(seed: number): Plan {
     logCacheBytes: chance.pick([2_000, 64_000, 1_000_000]),
     compactionRestMs: chance.pick([10, 300, 3_000]),
     pendingLimitBytes: chance.pick([500, 20_000, 128_000_000]),
+    leaseCheckpointIntervalMs: leases.pick([400, 1_000, 3_000]),
     limits: {
       appendSizeLimitBytes: chance.pick([1, 500, 1_000_000]),
       uncommittedSizeLimitBytes: chance.pick([2_000, 20_000, 1_000_000]),
@@ -150,6 +163,7 @@ export function drawPlan(seed: number): Plan {
     pastShare: chance.pick([0.2, 0.2, 0.8]),
     clients: drawClients(chance, members),
     watchers: drawWatchers(chance, members, keys),
+    leaseHolders: drawLeaseHolders(leases),
     faults: drawFaults(streamOf(seed, 'faults'), {
       members,
       chaosMs,
@@ -200,6 +214,21 @@ function drawWatchers(chance: Chance, members: number, keys: number): WatcherPla
       noDelete: filtered && !noPut,
       readMs: chance.pick([0, 0, 1, 40]),
       askMs: chance.pick([0, 0, 150, 1_000]),
+    };
+  });
+}
+
+function drawLeaseHolders(chance: Chance): LeaseHolderPlan[] {
+  if (chance.chance(0.4)) return [];
+  return Array.from({ length: 1 + chance.below(4) }, (_, i) => {
+    const ttlSeconds = chance.pick([1, 2, 3, 5, 8]);
+    return {
+      name: `l${i + 1}`,
+      number: i,
+      ttlSeconds,
+      // Some renew in good time, others just so.
+      thinkMs: ttlSeconds * chance.pick([50, 200, 450]),
+      timeoutMs: chance.pick([1_000, 3_000, 8_000]),
     };
   });
 }

@@ -3,6 +3,7 @@
  * for a quorum, which must make progress, and for all, who must come to the same state.
  */
 import { armFaultPoints, type FaultPoint } from '../../src/base/fault-point.ts';
+import { stateHashOf } from '../../src/server/state.ts';
 import { checkHistory } from '../check/index.ts';
 import type { History } from '../check/history.ts';
 import { Client, type Workload } from './client.ts';
@@ -10,8 +11,9 @@ import { type Breach, Cluster } from './cluster.ts';
 import { streamOf } from './chance.ts';
 import { Faults } from './faults.ts';
 import type { Fault, FaultKind } from './fault-plan.ts';
-import { stateHash } from './member.ts';
 import type { Plan } from './plan.ts';
+import { LeaseHolder } from './lease-holder.ts';
+import { LeaseLedger } from './lease-ledger.ts';
 import { Port } from './port.ts';
 import { Recorder } from './recorder.ts';
 import { Scheduler } from './scheduler.ts';
@@ -29,6 +31,8 @@ const progressLimitMs = 60_000;
 /** Answers that a healthy quorum must give. */
 const progressOperations = 20;
 const sliceMs = 1_000;
+/** How long each leader lasts while the leases of a healed cluster run out: less than they do. */
+const reignMs = 4_000;
 const leaderFalls: Fault = { kind: 'crash', target: 'leader', power: true };
 
 export interface RunOptions {
@@ -48,6 +52,8 @@ export interface RunReport {
   readonly events: number;
   readonly operations: number;
   readonly answered: number;
+  readonly renewals: number;
+  readonly expiredLeases: number;
   readonly watchRecords: number;
   readonly elections: number;
   readonly statesCompared: number;
@@ -74,6 +80,8 @@ class Run {
   readonly #workload: Workload;
   readonly #clients: Client[];
   readonly #watchers: Watcher[];
+  readonly #ledger: LeaseLedger;
+  readonly #holders: LeaseHolder[];
   #bursts = 0;
 
   constructor(plan: Plan, options: RunOptions) {
@@ -93,12 +101,21 @@ class Run {
     this.#workload = { plan, port, recorder: this.#recorder, compacted: 0 };
     this.#clients = plan.clients.map((each) => new Client(each, this.#workload));
     this.#watchers = plan.watchers.map((each) => new Watcher(each, this.#workload));
+    this.#ledger = new LeaseLedger(
+      () => this.#scheduler.nowMs,
+      (rule, text) => this.#cluster.broken(rule, text),
+    );
+    this.#cluster.oracle.onApplied = (entry) => this.#ledger.applied(entry);
+    this.#holders = plan.leaseHolders.map(
+      (each) => new LeaseHolder(each, this.#workload, this.#ledger),
+    );
   }
 
   async run(): Promise<RunReport> {
     this.#cluster.start();
     for (const client of this.#clients) client.start();
     for (const watcher of this.#watchers) watcher.start();
+    for (const holder of this.#holders) holder.start();
     this.#faults.schedule(this.#plan.faults);
     const { untilMs } = this.#options;
     if (untilMs !== undefined) await this.#pass(untilMs);
@@ -120,6 +137,7 @@ class Run {
     }
     if (!this.#broken) await this.#quorumHeals();
     if (!this.#broken) await this.#allHeal();
+    if (!this.#broken) await this.#leasesEnd();
   }
 
   async #pass(untilMs: number): Promise<void> {
@@ -162,9 +180,13 @@ class Run {
   async #allHeal(): Promise<void> {
     this.#trace.say('run', 'all heal');
     for (const client of this.#clients) client.stop();
+    for (const holder of this.#holders) holder.stop();
     await this.#until(
       'convergence',
-      () => !this.#clients.some(({ busy }) => busy) && this.#converged(),
+      () =>
+        !this.#clients.some(({ busy }) => busy) &&
+        !this.#holders.some(({ busy }) => busy) &&
+        this.#converged(),
       () => this.#differences(),
     );
     if (this.#broken) return;
@@ -175,6 +197,29 @@ class Run {
       () => 'a watcher has not been sent all events',
     );
     for (const watcher of this.#watchers) watcher.stop();
+  }
+
+  /** Leases that nobody renews run out, though no leader lasts as long as they do. */
+  async #leasesEnd(): Promise<void> {
+    let reignEndsMs = this.#scheduler.nowMs + reignMs;
+    await this.#until(
+      'lease-progress',
+      () => {
+        if (this.#scheduler.nowMs >= reignEndsMs) {
+          reignEndsMs = this.#scheduler.nowMs + reignMs;
+          this.#passOnLeadership();
+        }
+        return this.#cluster.wanted.every(({ running }) => running?.lessor.size === 0);
+      },
+      () => 'leases that nobody renews did not run out',
+    );
+  }
+
+  #passOnLeadership(): void {
+    const { leader, wanted } = this.#cluster;
+    const next = wanted.find((member) => member !== leader);
+    if (leader === undefined || next === undefined) return;
+    leader.process?.run(() => leader.running?.transferLeader(next.id));
   }
 
   async #until(rule: string, holds: () => boolean, otherwise: () => string): Promise<void> {
@@ -195,7 +240,7 @@ class Run {
       if (running === undefined) return false;
       const { appliedIndex, committedIndex } = running.server;
       if (appliedIndex !== committedIndex) return false;
-      states.add(`${appliedIndex} ${stateHash(running)}`);
+      states.add(`${appliedIndex} ${stateHashOf(running)}`);
     }
     return states.size === 1;
   }
@@ -230,7 +275,7 @@ class Run {
         member: name,
         index: running.server.appliedIndex,
         revision: running.store.revision,
-        hash: stateHash(running).toString(16),
+        hash: stateHashOf(running).toString(16),
       });
     }
     const history: History = {
@@ -254,6 +299,8 @@ class Run {
       events: this.#scheduler.count,
       operations: operations.length,
       answered,
+      renewals: this.#ledger.renewals,
+      expiredLeases: this.#ledger.expired,
       watchRecords: watches.reduce((sum, { records }) => sum + records.length, 0),
       elections: oracle.elections,
       statesCompared: oracle.statesCompared,

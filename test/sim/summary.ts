@@ -15,6 +15,8 @@ export interface Summary {
   readonly messages: number;
   readonly operations: number;
   readonly answered: number;
+  readonly renewals: number;
+  readonly expiredLeases: number;
   readonly watchRecords: number;
   readonly elections: number;
   readonly statesCompared: number;
@@ -37,6 +39,8 @@ export interface Total {
   messages: number;
   operations: number;
   answered: number;
+  renewals: number;
+  expiredLeases: number;
   watchRecords: number;
   elections: number;
   statesCompared: number;
@@ -53,6 +57,8 @@ const noFigures = {
   messages: 0,
   operations: 0,
   answered: 0,
+  renewals: 0,
+  expiredLeases: 0,
   watchRecords: 0,
   elections: 0,
   statesCompared: 0,

@@ -116,7 +116,7 @@ export function openStorage(
     if (directory === undefined) throw error ?? new Error('not opened');
     const load = (): void => {
       loadInto(clock, directory, (state) => {
-        const applier = new Applier(state.store, state.membership);
+        const applier = new Applier(state);
         done({ directory, applier, state });
       });
     };
@@ -136,7 +136,7 @@ function loadInto(clock: Clock, directory: DataDirectory, done: (state: State) =
 export function reload(clock: Clock, opened: Opened, done: () => void): void {
   loadInto(clock, opened.directory, (state) => {
     opened.state = state;
-    opened.applier.restore(state.store, state.membership);
+    opened.applier.restore(state);
     done();
   });
 }

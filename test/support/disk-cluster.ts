@@ -10,9 +10,9 @@ import { silentMetrics } from '../../src/base/metrics.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { Member as ClusterMember } from '../../src/cluster/membership.ts';
 import { PutRequest } from '../../src/gen/rpc.ts';
-import { joinedHash } from '../../src/mvcc/state-digest.ts';
 import type { Member } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
+import { stateHashOf } from '../../src/server/state.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
 import { completion, realClock, result } from './engines.ts';
 
@@ -135,8 +135,7 @@ export class DiskMember {
   get state(): string | undefined {
     const { running } = this;
     if (running === undefined || running.repairing) return undefined;
-    const { store, membership } = running;
-    return `${store.revision} ${joinedHash([store.stateHash, membership.stateHash]).toString(16)}`;
+    return `${running.store.revision} ${stateHashOf(running).toString(16)}`;
   }
 
   /** Values of all keys. */

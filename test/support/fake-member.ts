@@ -140,6 +140,24 @@ export class FakeMember {
     return this.#add(method, handle);
   }
 
+  /** Answers each request of a stream, in their order; what the handler throws ends the stream. */
+  onEach<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    handler: (request: Request) => Response | Promise<Response>,
+  ): this {
+    return this.#add(method, (call: ServerDuplexStream<Request, Response>) => {
+      let answered = Promise.resolve();
+      call.on('error', () => undefined);
+      call.on('data', (request: Request) => {
+        answered = answered
+          .then(() => handler(request))
+          .then((response) => void call.write(response))
+          .catch((error: unknown) => void call.emit('error', error));
+      });
+      call.on('end', () => void answered.then(() => call.end()));
+    });
+  }
+
   onStream<Request, Response>(
     method: MethodDefinition<Request, Response>,
     handler: (call: ServerWritableStream<Request, Response>) => void,

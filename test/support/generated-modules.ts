@@ -5,6 +5,7 @@ import descriptors from '../../src/gen/descriptors.json' with { type: 'json' };
 import * as election from '../../src/gen/election.ts';
 import * as health from '../../src/gen/health.ts';
 import * as kv from '../../src/gen/kv.ts';
+import * as lease from '../../src/gen/lease.ts';
 import * as lock from '../../src/gen/lock.ts';
 import * as raftInternal from '../../src/gen/raft-internal.ts';
 import * as rpc from '../../src/gen/rpc.ts';
@@ -18,6 +19,7 @@ export const modules: readonly (readonly [string, Plain])[] = [
   ['v3electionpb', election],
   ['grpc.health.v1', health],
   ['mvccpb', kv],
+  ['leasepb', lease],
   ['v3lockpb', lock],
   ['etcdserverpb', raftInternal],
   ['etcdserverpb', rpc],

@@ -8,6 +8,7 @@ import {
   encodeEnd,
   encodeHello,
   encodeIntroduction,
+  encodeLeaseNote,
   encodeOffer,
   encodeRefused,
   encodeResult,
@@ -16,6 +17,7 @@ import {
   type Channel,
   type Frame,
 } from '../../src/transport/frames.ts';
+import type { LeaseAnswer, LeaseNote } from '../../src/transport/lease-notes.ts';
 
 /** Numbers that fit everywhere, and those at which encodings change. */
 export const anyInteger: fc.Arbitrary<number> = fc.oneof(
@@ -140,6 +142,29 @@ export const anyMetadata = fc.record({
 const text = fc.string({ maxLength: 20 });
 const uint32 = fc.nat(0xffff_ffff);
 
+const leaseAnswer: fc.Arbitrary<LeaseAnswer> = fc.oneof(
+  fc.record({ outcome: fc.constant('alive' as const), seconds: anyInteger }),
+  fc.record({ outcome: fc.constantFrom('missing' as const, 'retry' as const) }),
+);
+
+export const leaseNotes: fc.Arbitrary<LeaseNote> = fc.oneof(
+  fc.record({
+    kind: fc.constant('leaseAsks' as const),
+    asks: fc.array(
+      fc.record({
+        number: anyId,
+        question: fc.constantFrom('renew' as const, 'timeToLive' as const),
+        lease: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+      }),
+      { maxLength: 5 },
+    ),
+  }),
+  fc.record({
+    kind: fc.constant('leaseAnswers' as const),
+    answers: fc.array(fc.record({ number: anyId, answer: leaseAnswer }), { maxLength: 5 }),
+  }),
+);
+
 export const frames: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({
     kind: fc.constant('hello' as const),
@@ -189,6 +214,7 @@ export const frames: fc.Arbitrary<Frame> = fc.oneof(
       announced: fc.boolean(),
     }),
   }),
+  leaseNotes,
 );
 
 export function encodeFrame(frame: Frame): Uint8Array {
@@ -215,5 +241,8 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return encodeResult(frame.ok, frame.text);
     case 'introduction':
       return encodeIntroduction(frame.introduction);
+    case 'leaseAsks':
+    case 'leaseAnswers':
+      return encodeLeaseNote(frame);
   }
 }

@@ -59,6 +59,7 @@ export interface VirtualClusterOptions {
   readonly members?: number;
   readonly snapshotCount?: number;
   readonly catchUpEntries?: number;
+  readonly leaseCheckpointIntervalMs?: number;
   /** Members may refuse to start: {@link VirtualMember.refusal} tells why. */
   readonly refusals?: boolean;
 }
@@ -119,6 +120,9 @@ export class VirtualMember {
           requestLimitBytes: 1_572_864,
           compactionRestMs: 10,
           cacheBytes: 1024 * 1024,
+          ...(options.leaseCheckpointIntervalMs === undefined
+            ? {}
+            : { leaseCheckpointIntervalMs: options.leaseCheckpointIntervalMs }),
         },
       },
       (error, member) => {

@@ -1,8 +1,13 @@
 /** One `"Name" : value` a line: for scripts that read line by line. */
-import { quote } from '../go-text.ts';
+import { paddedHex, quote } from '../go-text.ts';
 import { EventType, type KeyValue } from '../../gen/kv.ts';
 import type {
   DeleteRangeResponse,
+  LeaseGrantResponse,
+  LeaseKeepAliveResponse,
+  LeaseLeasesResponse,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveResponse,
   MemberListResponse,
   PutResponse,
   RangeResponse,
@@ -54,6 +59,35 @@ export class FieldsPrinter extends BasePrinter {
       if (prevKv !== undefined) this.#keyValue('Prev', prevKv);
       if (kv !== undefined) this.#keyValue('', kv);
     }
+  }
+
+  override grant({ header, id, ttl }: LeaseGrantResponse): void {
+    this.#header(header);
+    this.#lease(id);
+    this.#field('TTL', ttl);
+  }
+
+  override revoke(_id: bigint, { header }: LeaseRevokeResponse): void {
+    this.#header(header);
+  }
+
+  override keepAlive({ header, id, ttl }: LeaseKeepAliveResponse): void {
+    this.#header(header);
+    this.#lease(id);
+    this.#field('TTL', ttl);
+  }
+
+  override timeToLive({ header, id, ttl, grantedTtl, keys }: LeaseTimeToLiveResponse): void {
+    this.#header(header);
+    this.#lease(id);
+    this.#field('TTL', ttl);
+    this.#field('GrantedTTL', grantedTtl);
+    for (const key of keys) this.#field('Key', quote(key));
+  }
+
+  override leases({ header, leases }: LeaseLeasesResponse): void {
+    this.#header(header);
+    for (const { id } of leases) this.#lease(id);
   }
 
   override memberList(response: MemberListResponse): void {
@@ -121,6 +155,10 @@ export class FieldsPrinter extends BasePrinter {
     this.terminal.line(`"${name}" : ${value.toString()}`);
   }
 
+  #lease(id: bigint): void {
+    this.#field('ID', this.hex ? paddedHex(id) : id);
+  }
+
   #id(id: bigint): string {
     return this.hex ? id.toString(16) : id.toString();
   }
@@ -139,12 +177,6 @@ export class FieldsPrinter extends BasePrinter {
     this.#field(`${prefix}ModRevision`, kv.modRevision);
     this.#field(`${prefix}Version`, kv.version);
     this.#field(`${prefix}Value`, quote(kv.value));
-    // %016x of a signed number has a sign, and the sign takes one of the places.
-    const lease = this.hex ? signedHex(kv.lease) : kv.lease;
-    this.#field(`${prefix}Lease`, lease);
+    this.#field(`${prefix}Lease`, this.hex ? paddedHex(kv.lease) : kv.lease);
   }
-}
-
-function signedHex(id: bigint): string {
-  return id < 0n ? `-${(-id).toString(16).padStart(15, '0')}` : id.toString(16).padStart(16, '0');
 }

@@ -7,15 +7,20 @@ import type { Event, KeyValue } from '../../gen/kv.ts';
 import type {
   DeleteRangeResponse,
   HashKVResponse,
+  LeaseGrantResponse,
+  LeaseKeepAliveResponse,
+  LeaseLeasesResponse,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveResponse,
   Member,
   MemberListResponse,
   PutResponse,
   RangeResponse,
-  ResponseHeader,
   ResponseOp,
   StatusResponse,
   TxnResponse,
 } from '../../gen/rpc.ts';
+import { ResponseHeader } from '../../gen/rpc.ts';
 import {
   BasePrinter,
   type EndpointHash,
@@ -36,6 +41,8 @@ type Json =
   | Uint8Array
   | readonly Json[]
   | { readonly [name: string]: Json };
+
+type JsonFields = Readonly<Record<string, Json>>;
 
 /** Go writes these as escapes, so that the text may stand in HTML and JavaScript. */
 const unsafe = /[<>&\u2028\u2029]/g;
@@ -58,7 +65,7 @@ export function encode(value: Json): string {
 }
 
 /** Fields whose value is empty in Go's sense are not written. */
-function omitEmpty(fields: Readonly<Record<string, Json>>): Json {
+function omitEmpty(fields: JsonFields): JsonFields {
   const isEmpty = (value: Json): boolean =>
     value === undefined ||
     value === false ||
@@ -70,7 +77,11 @@ function omitEmpty(fields: Readonly<Record<string, Json>>): Json {
 }
 
 function headerJson(header: ResponseHeader | undefined): Json {
-  if (header === undefined) return undefined;
+  return header === undefined ? undefined : headerFields(header);
+}
+
+/** For answers that etcd's client embeds the header's fields in. */
+function headerFields(header: ResponseHeader = ResponseHeader.create()): JsonFields {
   return omitEmpty({
     cluster_id: header.clusterId,
     member_id: header.memberId,
@@ -223,6 +234,27 @@ export class JsonPrinter extends BasePrinter {
       Canceled: response.canceled,
       Created: response.created,
     });
+  }
+
+  override grant({ header, id, ttl, error }: LeaseGrantResponse): void {
+    this.#line({ ...headerFields(header), ID: id, TTL: ttl, Error: error });
+  }
+
+  override revoke(_id: bigint, { header }: LeaseRevokeResponse): void {
+    this.#line(omitEmpty({ header: headerJson(header) }));
+  }
+
+  override keepAlive({ header, id, ttl }: LeaseKeepAliveResponse): void {
+    this.#line({ ...headerFields(header), ID: id, TTL: ttl });
+  }
+
+  override timeToLive({ header, id, ttl, grantedTtl, keys }: LeaseTimeToLiveResponse): void {
+    const fields = { id, ttl, 'granted-ttl': grantedTtl, keys: listJson(keys) };
+    this.#line({ ...headerFields(header), ...fields });
+  }
+
+  override leases({ header, leases }: LeaseLeasesResponse): void {
+    this.#line({ ...headerFields(header), leases: leases.map(({ id }) => ({ id })) });
   }
 
   override memberList(response: MemberListResponse): void {

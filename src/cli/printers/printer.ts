@@ -3,6 +3,11 @@ import { ExitCode, ExitError } from '../exit.ts';
 import type {
   DeleteRangeResponse,
   HashKVResponse,
+  LeaseGrantResponse,
+  LeaseKeepAliveResponse,
+  LeaseLeasesResponse,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveResponse,
   MemberListResponse,
   PutResponse,
   RangeResponse,
@@ -56,6 +61,12 @@ export interface Printer {
   deleteRange(response: DeleteRangeResponse): void;
   txn(response: TxnResponse): void;
   watch(response: WatchView): void;
+  grant(response: LeaseGrantResponse): void;
+  revoke(id: bigint, response: LeaseRevokeResponse): void;
+  keepAlive(response: LeaseKeepAliveResponse): void;
+  /** @param keys whether the keys that hang on the lease were asked for */
+  timeToLive(response: LeaseTimeToLiveResponse, keys: boolean): void;
+  leases(response: LeaseLeasesResponse): void;
   memberList(response: MemberListResponse): void;
   endpointHealth(list: readonly EndpointHealth[]): void;
   endpointStatus(list: readonly EndpointStatus[]): void;
@@ -96,6 +107,26 @@ export abstract class BasePrinter implements Printer {
   }
 
   watch(_response: WatchView): void {
+    this.#refuse();
+  }
+
+  grant(_response: LeaseGrantResponse): void {
+    this.#refuse();
+  }
+
+  revoke(_id: bigint, _response: LeaseRevokeResponse): void {
+    this.#refuse();
+  }
+
+  keepAlive(_response: LeaseKeepAliveResponse): void {
+    this.#refuse();
+  }
+
+  timeToLive(_response: LeaseTimeToLiveResponse, _keys: boolean): void {
+    this.#refuse();
+  }
+
+  leases(_response: LeaseLeasesResponse): void {
     this.#refuse();
   }
 

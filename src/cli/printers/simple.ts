@@ -1,9 +1,14 @@
 /** Keys and values as they are, each on a line of its own: for eyes and shells. */
 import { utf8 } from '../../base/bytes.ts';
-import { hexText } from '../go-text.ts';
+import { hexText, paddedHex } from '../go-text.ts';
 import { EventType, type KeyValue } from '../../gen/kv.ts';
 import type {
   DeleteRangeResponse,
+  LeaseGrantResponse,
+  LeaseKeepAliveResponse,
+  LeaseLeasesResponse,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveResponse,
   MemberListResponse,
   PutResponse,
   RangeResponse,
@@ -52,6 +57,42 @@ export class SimplePrinter extends BasePrinter {
       if (prevKv !== undefined) this.#keyValue(prevKv);
       if (kv !== undefined) this.#keyValue(kv);
     }
+  }
+
+  override grant({ id, ttl }: LeaseGrantResponse): void {
+    this.terminal.line(`lease ${paddedHex(id)} granted with TTL(${ttl}s)`);
+  }
+
+  override revoke(id: bigint, _response: LeaseRevokeResponse): void {
+    this.terminal.line(`lease ${paddedHex(id)} revoked`);
+  }
+
+  override keepAlive({ id, ttl }: LeaseKeepAliveResponse): void {
+    this.terminal.line(`lease ${paddedHex(id)} keepalived with TTL(${ttl})`);
+  }
+
+  override timeToLive(response: LeaseTimeToLiveResponse, keys: boolean): void {
+    const { id, ttl, grantedTtl } = response;
+    const name = `lease ${paddedHex(id)}`;
+    if (ttl === -1 && grantedTtl === 0) {
+      this.terminal.line(`${name} already expired`);
+      return;
+    }
+    this.terminal.bytes(utf8(`${name} granted with TTL(${grantedTtl}s), remaining(${ttl}s)`));
+    if (keys) {
+      this.terminal.bytes(utf8(', attached keys(['));
+      response.keys.forEach((key, i) => {
+        if (i > 0) this.terminal.bytes(utf8(' '));
+        this.terminal.bytes(key);
+      });
+      this.terminal.bytes(utf8('])'));
+    }
+    this.terminal.bytes(newline);
+  }
+
+  override leases({ leases }: LeaseLeasesResponse): void {
+    this.terminal.line(`found ${leases.length} leases`);
+    for (const { id } of leases) this.terminal.line(paddedHex(id));
   }
 
   override memberList(response: MemberListResponse): void {

@@ -17,6 +17,9 @@ function cases(lines: readonly (string | Line)[]): CommandCase[] {
   });
 }
 
+/** A lease that both servers begin with, in hex: etcdctl lets servers choose ids. */
+export const preparedLease = '77';
+
 /** Done one after the other, so that both stores come to be the same. */
 export const writes: readonly CommandCase[] = cases([
   'put greeting hello',
@@ -66,6 +69,38 @@ export const writes: readonly CommandCase[] = cases([
   'compact 13 --physical',
   'compaction 100000',
   'compaction -- -1',
+  `put leased x --lease ${preparedLease}`,
+  `lease timetolive ${preparedLease}`,
+  `lease timetolive ${preparedLease} --keys`,
+  `lease timetolive --keys -w json ${preparedLease}`,
+  `lease timetolive ${preparedLease} -w json`,
+  `lease timetolive ${preparedLease} --keys -w fields`,
+  'lease list',
+  'lease list -w json',
+  'lease list -w fields',
+  'lease list -w table',
+  `lease keep-alive ${preparedLease} --once`,
+  `lease keep-alive --once ${preparedLease} -w json`,
+  `lease keep-alive --once ${preparedLease} -w fields`,
+  'lease keep-alive --once 404',
+  'lease keep-alive 404',
+  'lease keep-alive 404 -w json',
+  'lease timetolive 404',
+  'lease timetolive 404 -w json',
+  'lease timetolive 404 -w fields --keys',
+  `lease revoke ${preparedLease}`,
+  `lease revoke ${preparedLease}`,
+  `lease timetolive ${preparedLease} --keys`,
+  'get leased',
+  'lease revoke 404 -w json',
+  'lease list',
+  'lease list -w json',
+  'lease grant 600',
+  'lease grant 0 -w json',
+  'lease grant 600 -w fields',
+  'lease grant -- -5',
+  'lease grant 9000000001',
+  'lease grant 9223372036854775807',
 ]);
 
 /** Done in any order, several at a time, after {@link writes}. */
@@ -199,6 +234,17 @@ export const refusals: readonly CommandCase[] = cases([
   'put a 6 --lease zz',
   'put a 6 --lease 99999999999999999999',
   'del',
+  'lease grant',
+  'lease grant 1 2',
+  'lease grant x',
+  'lease grant 99999999999999999999',
+  'lease revoke',
+  'lease revoke xyz',
+  'lease revoke 1 2',
+  'lease timetolive',
+  'lease timetolive 0x1f',
+  'lease keep-alive',
+  'lease keep-alive zz --once',
   'del a b c',
   'del a b --prefix',
   'del a --prefix --from-key',

@@ -2,6 +2,7 @@
 import type { LaterBug, PlantedBug } from './bug.ts';
 import { consensusBugs } from './consensus.ts';
 import { foundingBugs } from './founding.ts';
+import { leaseBugs } from './leases.ts';
 import { readBugs } from './reads.ts';
 import { stateBugs } from './state.ts';
 import { storageBugs } from './storage.ts';
@@ -14,6 +15,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...stateBugs,
   ...watchBugs,
   ...foundingBugs,
+  ...leaseBugs,
 ];
 
 export const laterBugs: readonly LaterBug[] = [
@@ -26,11 +28,6 @@ export const laterBugs: readonly LaterBug[] = [
     mistake: 3,
     title: 'a campaign with a committed change of membership that is not applied',
     comesWith: 'membership changes',
-  },
-  {
-    mistake: 11,
-    title: 'an old leader revokes leases; checkpoints stop after a change of leader',
-    comesWith: 'leases',
   },
   {
     mistake: 12,

@@ -162,7 +162,7 @@ export const stateBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/server/member.ts',
-        find: 'this.#applier.restore(state.store, state.membership);',
+        find: 'this.#applier.restore(state);',
         replace: '',
       },
     ],

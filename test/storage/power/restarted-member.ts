@@ -137,10 +137,8 @@ export async function replayLog<Result>(
   const directory = await openDirectory(path, founding);
   try {
     const { backend, raftLog } = directory;
-    const { store, membership } = await result<State>((done) =>
-      loadState({ backend, clock: realClock }, done),
-    );
-    const applier = new Applier(store, membership);
+    const state = await result<State>((done) => loadState({ backend, clock: realClock }, done));
+    const applier = new Applier(state);
     const next = backend.flushedIndex + 1;
     const entries = raftLog.entries(next, raftLog.lastIndex() + 1, Infinity);
     if (typeof entries === 'symbol') throw new Error(`no entries from ${next} on`);
@@ -149,7 +147,7 @@ export async function replayLog<Result>(
       applier.apply(entry.data);
       backend.applied(entry.index, entry.term);
     }
-    return look(store);
+    return look(state.store);
   } finally {
     await completion((done) => directory.close(done));
   }

@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest';
 import { Applier, executeReadOnlyTxn } from '../../../src/apply/applier.ts';
 import { type Command, encodeCommand } from '../../../src/apply/request.ts';
 import { atomicAnswerLimitBytes } from '../../../src/apply/txn.ts';
-import { Membership } from '../../../src/cluster/membership.ts';
 import type { RangeQuery, RangeResult } from '../../../src/apply/reader.ts';
 import {
   Compare,
@@ -16,6 +15,7 @@ import {
 } from '../../../src/gen/rpc.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
 import { ManualClock, MapBackend, openStore } from '../mvcc/fakes.ts';
+import { stateOf } from './fakes.ts';
 
 const valueBytes = 1024 * 1024;
 const tooMany = Math.ceil(atomicAnswerLimitBytes / valueBytes);
@@ -36,13 +36,8 @@ function filled(keys: number, size: number): Store {
 }
 
 function apply(store: Store, command: Command): string | undefined {
-  let reason: string | undefined;
-  Membership.load(new MapBackend(), (_error, membership) => {
-    if (membership === undefined) throw new Error('no membership');
-    const applier = new Applier(store, membership);
-    reason = applier.apply(encodeCommand(1n, command))?.outcome.error?.reason;
-  });
-  return reason;
+  const applier = new Applier(stateOf(store));
+  return applier.apply(encodeCommand(1n, command))?.outcome.error?.reason;
 }
 
 describe('what one turn may read', () => {

@@ -7,7 +7,6 @@ import { type Command, encodeCommand } from '../../../src/apply/request.ts';
 import { isReadOnly } from '../../../src/apply/txn.ts';
 import { utf8 } from '../../../src/base/bytes.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
-import { Membership } from '../../../src/cluster/membership.ts';
 import { Event } from '../../../src/gen/kv.ts';
 import type { RangeResponse } from '../../../src/gen/rpc.ts';
 import type { StoredEvent } from '../../../src/mvcc/event.ts';
@@ -17,6 +16,7 @@ import { answerDifference } from '../../check/differences.ts';
 import { Model } from '../../check/model.ts';
 import { OperationSource } from '../../compat/random-operations.ts';
 import { ManualClock, MapBackend, openStore } from '../mvcc/fakes.ts';
+import { stateOf } from '../apply/fakes.ts';
 import { compact, get, getAll, put, remove, txn, versionIs } from './calls.ts';
 
 const operationsLimit = 128;
@@ -30,10 +30,7 @@ class StateMachine {
   readonly events: Event[] = [];
 
   constructor() {
-    let membership: Membership | undefined;
-    Membership.load(new MapBackend(), (_error, loaded) => (membership = loaded));
-    if (membership === undefined) throw new Error('no membership');
-    this.#applier = new Applier(this.store, membership);
+    this.#applier = new Applier(stateOf(this.store));
     this.store.setListener({
       changed: (_revision, events) => this.events.push(...events.map((each) => this.#shown(each))),
       compacted: () => undefined,

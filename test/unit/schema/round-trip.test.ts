@@ -3,8 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { fromUtf8, latin1, utf8 } from '../../../src/base/bytes.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { memorySource } from '../../../src/bbolt/file-source.ts';
+import { present } from '../../../src/base/assert.ts';
+import { InvalidDatabaseError } from '../../../src/bbolt/format.ts';
 import { DatabaseReader } from '../../../src/bbolt/reader.ts';
 import type { Member } from '../../../src/cluster/membership.ts';
+import { decodeLease, encodeLease, leaseKey } from '../../../src/lease/lease.ts';
 import { encodeKeyValue } from '../../../src/mvcc/key-value.ts';
 import { StoreImportError } from '../../../src/mvcc/store-import.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
@@ -181,6 +184,31 @@ describe('a state that becomes a database and a state again', () => {
     }
   });
 
+  test('has the leases, and the keys that hang on them', async () => {
+    const { backend, store } = historyOf(6, 20);
+    const ids = [7n, -2n];
+    for (const id of ids) {
+      const [grant, remainingSeconds] = [99n, id === 7n ? 12 : 0];
+      backend.put(leaseKey(id), encodeLease({ id, grant, ttlSeconds: 60, remainingSeconds }));
+    }
+    const txn = store.begin();
+    txn.put('leased', utf8('v'), 7n);
+    txn.end();
+    const file = await exported(backend);
+    const { lease: written } = contentsOf(new DatabaseReader(memorySource(file)));
+    expect(written).toEqual([
+      ['\0\0\0\0\0\0\0\x07', '\x08\x07\x10<\x18\x0c'],
+      ['\xff\xff\xff\xff\xff\xff\xff\xfe', '\x08\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x10<'],
+    ]);
+    const again = imported(file);
+    const leases = ids.map((id) => decodeLease(present(again.get(leaseKey(id)), 'the lease')));
+    expect(leases).toEqual([
+      { id: 7n, grant: 7n, ttlSeconds: 60, remainingSeconds: 12 },
+      { id: -2n, grant: 2n ** 64n - 2n, ttlSeconds: 60, remainingSeconds: 0 },
+    ]);
+    expect(answers(reopen(again))).toEqual(answers(store));
+  });
+
   test('has the members of the new cluster', async () => {
     const backend = imported(await exported(historyOf(1, 10).backend));
     const keys = [...backend.entries.keys()].filter((key) => key.startsWith(stateKeys.member));
@@ -225,8 +253,8 @@ describe('the database of a state', () => {
   });
 
   test('is not made where a kind of record would be lost', async () => {
-    const { lease, alarm, authUser, authRole, auth, removedMember } = stateKeys;
-    for (const prefix of [lease, alarm, authUser, authRole, auth, removedMember]) {
+    const { alarm, authUser, authRole, auth, removedMember } = stateKeys;
+    for (const prefix of [alarm, authUser, authRole, auth, removedMember]) {
       const { backend } = historyOf(2, 5);
       backend.put(`${prefix}1`, utf8('record'));
       await expect(exported(backend)).rejects.toThrow(`begin with ${prefix} have no bucket`);
@@ -298,14 +326,22 @@ describe('a database from elsewhere', () => {
       'revision 2.0 has a key with create revision 3, mod revision 2 and version 1',
       { key: [put(2, 0, { createRevision: 3 })] },
     ],
+    ['the key "k" hangs on lease 9, which is missing', { key: [put(2, 0, { lease: 9n })] }],
   ])('is refused if %s', (message, contents) => {
     const error = refusalOf(contents);
     expect(error).toBeInstanceOf(StoreImportError);
     expect((error as Error).message).toBe(message);
   });
 
+  test.each(['\x08\x01', '\x08\x02\x10\x05', '\x08\x01\x10\x00', '\xff'])(
+    'is refused if a lease is not sound (%j)',
+    (value) => {
+      const error = refusalOf({ lease: [['\0\0\0\0\0\0\0\x01', value]] });
+      expect(error).toBeInstanceOf(InvalidDatabaseError);
+    },
+  );
+
   test.each<[Contents, string]>([
-    [{ lease: [['\0\0\0\0\0\0\0\x01', '\x08\x01']] }, 'it has records in the bucket lease'],
     [{ auth: [['authEnabled', '\x01']] }, 'it has authentication enabled'],
     [{ authUsers: [['root', 'x']] }, 'it has records in the bucket authUsers'],
     [{ authRoles: [['root', 'x']] }, 'it has records in the bucket authRoles'],

@@ -58,6 +58,7 @@ function startMember(directory: DataDirectory): TransportHandlers {
     setPeers: () => undefined,
     send: () => undefined,
     introduce: () => undefined,
+    sendNote: () => false,
     lastHeardMs: () => undefined,
     connected: () => false,
     stop: (done: () => void) => done(),

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { fromLatin1, utf8 } from '../../../src/base/bytes.ts';
 import { PutRequest } from '../../../src/gen/rpc.ts';
-import { joinedHash } from '../../../src/mvcc/state-digest.ts';
+import { stateHashOf } from '../../../src/server/state.ts';
 import { logKeys, stateKeys } from '../../../src/storage/keyspace.ts';
 import type { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
 import { VirtualCluster, type VirtualMember } from '../../support/virtual-cluster.ts';
@@ -25,8 +25,7 @@ async function put(cluster: VirtualCluster, first: number, count: number): Promi
 function hashOf(member: VirtualMember): string | undefined {
   const { running } = member;
   if (running === undefined || running.repairing) return undefined;
-  const { store, membership } = running;
-  return `${store.revision} ${joinedHash([store.stateHash, membership.stateHash])}`;
+  return `${running.store.revision} ${stateHashOf(running)}`;
 }
 
 function damagedNames({ directory }: VirtualMember): string[] {

@@ -117,7 +117,7 @@ describe('an outbound channel', () => {
     channel = new OutboundChannel(limits, () => {});
     stream = new TestStream();
     live = liveStream(stream);
-    channel.attach(live);
+    channel.attach(live, 1);
   });
 
   test('sends at once when quiet and gathers while it waits', () => {
@@ -179,7 +179,7 @@ describe('an outbound channel', () => {
     expect(offer(1)).toBe(0);
     expect(channel.queuedBytes).toBe(0);
     stream = new TestStream();
-    channel.attach(liveStream(stream));
+    channel.attach(liveStream(stream), 1);
     offer(1);
     channel.flush();
     expect(shape()).toEqual([[3, 1]]);
@@ -188,7 +188,7 @@ describe('an outbound channel', () => {
   test('lets the newest stream replace the one before', () => {
     const first = stream;
     stream = new TestStream();
-    channel.attach(liveStream(stream));
+    channel.attach(liveStream(stream), 1);
     expect(first.closed).toBe(true);
     expect(channel.detach(live)).toBe(false);
     expect(channel.attached).toBe(true);
@@ -196,6 +196,22 @@ describe('an outbound channel', () => {
     channel.flush();
     first.taken();
     expect(shape()).toEqual([[1, 1]]);
+  });
+
+  test('speaks the version of its stream, and none without', () => {
+    expect(channel.version).toBe(1);
+    channel.attach(liveStream(new TestStream()), 3);
+    expect(channel.version).toBe(3);
+    channel.close();
+    expect(channel.version).toBe(0);
+  });
+
+  test('takes no more frames ahead of the batches than the limit says', () => {
+    let taken = 0;
+    while (taken < 1_000 && channel.sendFrame(encodeOffer(taken))) taken++;
+    expect(taken).toBe(limits.controlFrames + 1);
+    stream.taken();
+    expect(channel.sendFrame(encodeOffer(0))).toBe(true);
   });
 
   test('lets other frames overtake batches that wait', () => {
@@ -236,6 +252,7 @@ describe('an inbound channel', () => {
         },
         heard: () => {},
         receive: (messages) => received.push(...messages),
+        note: () => {},
         offered: () => {},
         introduced: () => {},
       },

@@ -9,6 +9,7 @@ import {
   encodeWelcome,
   type Frame,
   type Hello,
+  protocolVersion,
 } from '../../../src/transport/frames.ts';
 import { GrpcTransport } from '../../../src/transport/grpc-transport.ts';
 import { GrpcNetwork } from './grpc-network.ts';
@@ -94,12 +95,12 @@ describe('a stream is refused, and the reason said and logged,', () => {
     [
       'of a version too new',
       { version: 9, oldestVersion: 8 },
-      'protocol versions differ: 8 to 9 there, 1 to 2 here',
+      `protocol versions differ: 8 to 9 there, 1 to ${protocolVersion} here`,
     ],
     [
       'of a version too old',
       { version: 0, oldestVersion: 0 },
-      'protocol versions differ: 0 to 0 there, 1 to 2 here',
+      `protocol versions differ: 0 to 0 there, 1 to ${protocolVersion} here`,
     ],
   ])('%s', async (_what, change, text) => {
     const answer = await answerTo(encodeHello({ ...hello, ...change }));

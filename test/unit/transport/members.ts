@@ -12,6 +12,7 @@ import type {
   SnapshotMessage,
   SnapshotMetadata,
 } from '../../../src/raft/index.ts';
+import type { LeaseNote } from '../../../src/transport/lease-notes.ts';
 import type {
   SnapshotSink,
   SnapshotSource,
@@ -150,6 +151,7 @@ export class TestMember implements TransportHandlers {
   readonly transport: Transport;
   readonly received: Message[] = [];
   readonly introductions: { member: MemberId; introduction: Introduction }[] = [];
+  readonly notes: { member: MemberId; note: LeaseNote }[] = [];
   readonly unreachables: MemberId[] = [];
   readonly statuses: { member: MemberId; ok: boolean }[] = [];
   readonly logger: RecordingLogger;
@@ -178,6 +180,11 @@ export class TestMember implements TransportHandlers {
   introduced(member: MemberId, introduction: Introduction): void {
     this.#check();
     this.introductions.push({ member, introduction });
+  }
+
+  note(member: MemberId, note: LeaseNote): void {
+    this.#check();
+    this.notes.push({ member, note });
   }
 
   unreachable(member: MemberId): void {

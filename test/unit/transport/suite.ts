@@ -81,6 +81,26 @@ export function transportSuite(name: string, open: () => Promise<Network>): void
       expect(Buffer.compare(got ?? new Uint8Array(), data ?? new Uint8Array())).toBe(0);
     });
 
+    test('notes about leases arrive as they were sent, and none is sent to nobody', async () => {
+      const asks = [
+        { number: 2n ** 64n - 1n, question: 'renew', lease: -1n },
+        { number: 2n, question: 'timeToLive', lease: 7n },
+      ] as const;
+      const answers = [
+        { number: 1n, answer: { outcome: 'alive', seconds: 9_000_000_000 } },
+        { number: 2n, answer: { outcome: 'missing' } },
+        { number: 3n, answer: { outcome: 'retry' } },
+      ] as const;
+      const notes = [
+        { kind: 'leaseAsks', asks },
+        { kind: 'leaseAnswers', answers },
+      ] as const;
+      for (const note of notes) expect(one.transport.sendNote(2n, note)).toBe(true);
+      await until(() => two.notes.length === notes.length, 'both arrived');
+      expect(two.notes).toEqual(notes.map((note) => ({ member: 1n, note })));
+      expect(one.transport.sendNote(3n, notes[0])).toBe(false);
+    });
+
     test('a peer that is not there is reported unreachable, after the call', async () => {
       one.send(heartbeat(1n, 3n, 1), append(1n, 3n, 1));
       expect(one.unreachables).toEqual([]);
