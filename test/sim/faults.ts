@@ -242,7 +242,8 @@ export class Faults {
           member.crash(chance.between(1, 1_000), power);
           return undefined;
         }
-        member.disk = 'failing';
+        // The transfer of a snapshot ends with it, and the member goes on.
+        if (!point.startsWith('snapshot-receive-')) member.disk = 'failing';
         return new Error(`EIO: simulated at ${point}`);
       },
     });
