@@ -72,7 +72,7 @@ export class Member {
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
-  #failed = false;
+  #failure: Error | undefined;
   #onFailure: ((error: Error) => void) | undefined;
   #onHandedOver: (() => void) | undefined;
 
@@ -196,7 +196,7 @@ export class Member {
 
   /** Told to stop, or unable to go on: nothing more comes of a request. */
   get ended(): boolean {
-    return this.#stopping || this.#failed;
+    return this.#stopping || this.#failure !== undefined;
   }
 
   /** It lost part of its log and gets it back from others: until then it does not vote or lead. */
@@ -229,11 +229,17 @@ export class Member {
   }
 
   /**
-   * Begins to talk to the other members and to take requests. `onFailure` is called at most once.
+   * Begins to talk to the other members and to take requests. `onFailure` is called at most once,
+   * also for what has failed before.
    */
   start(onFailure: (error: Error) => void): void {
+    const { transport, directory, clock } = this.#options;
+    const failure = this.#failure;
+    if (failure !== undefined) {
+      clock.defer(() => onFailure(failure));
+      return;
+    }
     this.#onFailure = onFailure;
-    const { transport, directory } = this.#options;
     transport.start({
       receive: (messages) => {
         this.#receive(messages);
@@ -461,7 +467,7 @@ export class Member {
   /** A member that cannot write must not acknowledge anything any more. */
   #fail(error: Error): void {
     if (this.#stopping) return;
-    this.#failed = true;
+    this.#failure ??= error;
     this.#repairWatch.stop();
     this.#driver.stop();
     this.#founder.stop();

@@ -222,9 +222,11 @@ export class Backend {
     this.#flushedListeners.push(listener);
   }
 
-  /** Calls `listener` once, when a write failed: the member must stop. */
+  /** Calls `listener` once, when a write fails, or soon if one has: the member must stop. */
   onFailure(listener: (error: Error) => void): void {
-    this.#failureListeners.push(listener);
+    const failure = this.#failure;
+    if (failure === undefined) this.#failureListeners.push(listener);
+    else if (this.#closing === undefined) this.#clock.defer(() => listener(failure));
   }
 
   /**
@@ -282,8 +284,10 @@ export class Backend {
    */
   currentView(done: (error: Error | undefined, view: BackendView | undefined) => void): void {
     this.flush((error) => {
-      if (error === undefined) done(undefined, this.view());
-      else done(error, undefined);
+      // Whoever waited for the same flush may have closed the backend.
+      const failure = error ?? this.#failure;
+      if (failure === undefined) done(undefined, this.view());
+      else done(failure, undefined);
     });
   }
 

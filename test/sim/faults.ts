@@ -238,11 +238,12 @@ export class Faults {
       time: point.startsWith('start-') ? 1 : time,
       act: () => {
         trace.say('fault', `${member.name} ${fails ? 'fails' : 'falls'} at ${point}`);
-        if (!fails || member.disk === 'damaged') {
+        if (!fails || isExcused(member)) {
           member.crash(chance.between(1, 1_000), power);
           return undefined;
         }
-        member.disk = 'failing';
+        // The transfer of a snapshot ends with it, and the member goes on.
+        if (!point.startsWith('snapshot-receive-')) member.disk = 'failing';
         return new Error(`EIO: simulated at ${point}`);
       },
     });

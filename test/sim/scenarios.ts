@@ -44,11 +44,13 @@ function votersFall(stage: Stage, to: SimMember, outsider: SimMember): boolean {
   }
   if (!stage.transfer(to)) return false;
   let open = nothing;
+  let isElected = false;
   // What is on its way to it may still arrive: its log has to be as long as theirs.
   stage.after(chance.chance(0.5) ? 0 : chance.between(0, 5), () => {
-    open = stage.isolate(outsider);
+    if (!isElected) open = stage.isolate(outsider);
   });
   stage.whenElected((elected) => {
+    isElected = true;
     stage.after(chance.chance(0.5) ? 0 : chance.between(0, 5), () => {
       open();
       stage.isolate(elected);

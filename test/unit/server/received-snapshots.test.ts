@@ -26,11 +26,17 @@ function finished<T>(
   return ended.value;
 }
 
-function openDirectory(memory: MemoryDirectory, memberId: bigint): DataDirectory {
+function openDirectory(memory: MemoryDirectory, memberId: bigint, readMs: number): DataDirectory {
   const identity = { memberId, clusterId: 9n };
-  const options = { memory, clock, logger: silentLogger, identity };
+  const memoryReadDelayMs = (): number => readMs;
+  const options = { memory, clock, logger: silentLogger, identity, memoryReadDelayMs };
   const directory = finished<DataDirectory>((done) => openDataDirectory(options, done));
   if (directory === undefined) throw new Error('no directory');
+  return directory;
+}
+
+function foundedDirectory(memory: MemoryDirectory, memberId: bigint, readMs = 0): DataDirectory {
+  const directory = openDirectory(memory, memberId, readMs);
   const founders = [1n, 2n, 3n].map((id) => {
     return { id, name: `m${id}`, peerUrls: [], clientUrls: [], isLearner: false };
   });
@@ -49,7 +55,15 @@ function advance(directory: DataDirectory, to: number): void {
   finished((done) => directory.backend.flush(done));
 }
 
-function startMember(directory: DataDirectory): TransportHandlers {
+interface Started {
+  readonly member: Member;
+  readonly handlers: TransportHandlers;
+  /** How its end is told, if it ends. */
+  readonly failures: string[];
+}
+
+/** @param stopMs how long its connections take to close */
+function startMember(directory: DataDirectory, stopMs = 0): Started {
   let handlers: TransportHandlers | undefined;
   const transport = {
     start: (given: TransportHandlers) => {
@@ -61,7 +75,7 @@ function startMember(directory: DataDirectory): TransportHandlers {
     sendNote: () => false,
     lastHeardMs: () => undefined,
     connected: () => false,
-    stop: (done: () => void) => done(),
+    stop: (done: () => void) => void clock.after(stopMs, done),
   };
   const member = finished<Member>((done) => {
     Member.open(
@@ -84,11 +98,17 @@ function startMember(directory: DataDirectory): TransportHandlers {
       done,
     );
   });
-  member?.start((error) => {
-    throw error;
-  });
-  if (handlers === undefined) throw new Error('the member did not start');
-  return handlers;
+  if (member === undefined) throw new Error('no member');
+  const failures: string[] = [];
+  member.start((error) => failures.push(error.message));
+  return {
+    member,
+    failures,
+    get handlers() {
+      if (handlers === undefined) throw new Error('the member did not start');
+      return handlers;
+    },
+  };
 }
 
 /** Receives the contents of another member's snapshot; its message is still to come. */
@@ -112,18 +132,19 @@ function transfer(
   return { metadata, message };
 }
 
-function open(to: number): {
-  memory: MemoryDirectory;
-  directory: DataDirectory;
-  sender: DataDirectory;
-  handlers: TransportHandlers;
-} {
+interface Bench extends Started {
+  readonly memory: MemoryDirectory;
+  readonly directory: DataDirectory;
+  readonly sender: DataDirectory;
+}
+
+function open(to: number, { readMs = 0, stopMs = 0 } = {}): Bench {
   const memory = new MemoryDirectory();
-  const directory = openDirectory(memory, 1n);
+  const directory = foundedDirectory(memory, 1n, readMs);
   if (to > 0) advance(directory, to);
-  const sender = openDirectory(new MemoryDirectory(), 2n);
+  const sender = foundedDirectory(new MemoryDirectory(), 2n);
   advance(sender, 5);
-  return { memory, directory, sender, handlers: startMember(directory) };
+  return { memory, directory, sender, ...startMember(directory, stopMs) };
 }
 
 test('a received state that the log does not need goes at once', () => {
@@ -144,4 +165,41 @@ test('a state that is being taken over is not received anew', () => {
   clock.advance(200);
   expect(directory.backend.appliedIndex).toBe(5);
   expect(directory.raftLog.stateDirectory).toBe('state-5-2');
+});
+
+test.each([0, 500])('a member that stops goes on with no state; it takes %s ms', (stopMs) => {
+  const { memory, directory, sender, handlers, member } = open(0, { readMs: 30, stopMs });
+  const { store } = member;
+  const { message } = transfer(sender, handlers);
+  handlers.receive([message]);
+  // The new state is open, and being read.
+  for (let i = 0; i < 200 && directory.backend.appliedIndex < 5; i++) clock.advance(1);
+  expect(directory.backend.appliedIndex).toBe(5);
+  finished((done) => member.stop(done));
+  expect(member.store).toBe(store);
+  expect(memory.names.filter((name) => memory.disk(name).open)).toEqual([]);
+  expect(openDirectory(memory, 1n, 0).backend.appliedIndex).toBe(5);
+});
+
+test('a state that cannot be written while it is read ends the member', () => {
+  const { memory, directory, sender, handlers, failures } = open(0, { readMs: 150 });
+  const { message } = transfer(sender, handlers);
+  handlers.receive([message]);
+  for (let i = 0; i < 1000 && directory.backend.appliedIndex < 5; i++) clock.advance(1);
+  memory.disk('state-5-2').failNextWrite(new Error('EIO'));
+  clock.advance(1000);
+  expect(failures).toEqual(['EIO']);
+});
+
+test('a state that could not be written before the start ends the member', () => {
+  const memory = new MemoryDirectory();
+  const directory = foundedDirectory(memory, 1n);
+  memory.disk('state-0-0').failNextWrite(new Error('EIO'));
+  const hardState = { term: 1, vote: 0n, commit: 0 };
+  finished((done) => directory.raftLog.append({ hardState, entries: [] }, true, done));
+  clock.advance(200);
+  const { member, failures } = startMember(directory);
+  clock.advance(10);
+  expect(failures).toEqual(['EIO']);
+  expect(member.ended).toBe(true);
 });

@@ -270,6 +270,49 @@ describe('Backend', () => {
     },
   );
 
+  test('a write that failed before anybody listened is told to who listens then', () => {
+    const bench = new Bench();
+    bench.engine.failNextWrite(new Error('disk full'));
+    bench.put(1, { ra: '1' });
+    bench.clock.advance(100);
+    const told: string[] = [];
+    bench.backend.onFailure((error) => told.push(error.message));
+    expect(told).toEqual([]);
+    bench.clock.runDue();
+    expect(told).toEqual(['disk full']);
+  });
+
+  test('a scan ends when the backend is closed', () => {
+    const bench = new Bench();
+    bench.put(1, { ra: '1', rb: '2', rc: '3' });
+    bench.clock.advance(100);
+    const found: string[] = [];
+    let told: string | undefined;
+    bench.backend.scan(
+      prefixRange('r'),
+      1,
+      ([entry]) => {
+        found.push(entry?.[0] ?? '');
+        bench.backend.close(() => {});
+      },
+      (error) => {
+        told = error?.message;
+      },
+    );
+    bench.clock.runDue();
+    expect([found, told]).toEqual([['ra'], 'the backend is closed']);
+  });
+
+  test('a view is refused if the backend is closed first', () => {
+    const bench = new Bench();
+    bench.put(1, { ra: '1' });
+    bench.backend.close(() => {});
+    const told: (string | undefined)[] = [];
+    bench.backend.currentView((error) => told.push(error?.message));
+    bench.clock.runDue();
+    expect(told).toEqual(['the backend is closed']);
+  });
+
   test('nothing is written any more once the last flush is on disk', () => {
     const bench = new Bench();
     const told: (Error | undefined)[] = [];

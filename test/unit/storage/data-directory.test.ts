@@ -296,6 +296,24 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     await close(sender);
   });
 
+  test('closing waits until a replaced state that is slow to go is gone', async () => {
+    const sender = await open({ memory: new MemoryDirectory() });
+    await advance(sender, 20);
+    let writeMs = 0;
+    const memory = new MemoryDirectory();
+    const receiver = await open({ memory, memoryWriteDelayMs: () => writeMs });
+    const old = receiver.backend;
+    await takeOver(sender, receiver);
+    writeMs = 100;
+    old.put('r1', Buffer.alloc(1));
+    old.flush();
+    writeMs = 0;
+    receiver.removeReplaced();
+    await close(receiver);
+    expect(memory.names.filter((name) => name.startsWith('state-'))).toEqual(['state-20-2']);
+    await close(sender);
+  });
+
   test('closing waits for a state that is being installed', async () => {
     const sender = await open({ memory: new MemoryDirectory() });
     await advance(sender, 20);
