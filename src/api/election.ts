@@ -19,7 +19,6 @@ import type { KeyChange } from './key-changes.ts';
 import {
   Ownership,
   type OwnershipBackend,
-  type Place,
   prefixEndOf,
   prefixOf,
   type TakenPlace,
@@ -55,7 +54,7 @@ export class ElectionService {
       const taken = await this.#ownership.take(latin1(request.name), lease, request.value);
       await this.#stand(taken, request.value);
       const { place } = taken;
-      const turn = await this.#turn(place, context);
+      const turn = await this.#turn(taken, context);
       if (turn.kind === 'lost') throw notLeader();
       const { name } = request;
       const leader = { name, key: fromLatin1(place.key), rev: place.revision, lease };
@@ -75,12 +74,12 @@ export class ElectionService {
     }
   }
 
-  async #turn(place: Place, context: CallContext): Promise<Turn> {
+  async #turn(taken: TakenPlace, context: CallContext): Promise<Turn> {
     try {
-      return await this.#ownership.turn(place, context);
+      return await this.#ownership.turn(taken, context);
     } catch (error) {
       // A candidate whose wait failed otherwise stays one, until its lease ends, as in etcd.
-      if (context.signal.aborted) await this.#ownership.leave(place).catch(() => undefined);
+      if (context.signal.aborted) await this.#ownership.leave(taken.place).catch(() => undefined);
       throw error;
     }
   }

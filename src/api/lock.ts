@@ -6,7 +6,7 @@ import type { CallContext } from './handler.ts';
 import {
   Ownership,
   type OwnershipBackend,
-  type Place,
+  type TakenPlace,
   type Turn,
   unknownError,
   withoutCodes,
@@ -27,22 +27,22 @@ export class LockService {
   lock({ name, lease: asked }: LockRequest, context: CallContext): Promise<LockResponse> {
     return withoutCodes(async () => {
       const lease = await this.#ownership.leaseOf(asked);
-      const { place, header } = await this.#ownership.take(latin1(name), lease, emptyBytes);
-      const turn = await this.#turn(place, context);
+      const taken = await this.#ownership.take(latin1(name), lease, emptyBytes);
+      const turn = await this.#turn(taken, context);
       if (turn.kind === 'lost') throw unknownError('mutex: session is expired');
       return {
-        header: turn.kind === 'waited' ? turn.header : header,
-        key: fromLatin1(place.key),
+        header: turn.kind === 'waited' ? turn.header : taken.header,
+        key: fromLatin1(taken.place.key),
       };
     });
   }
 
-  async #turn(place: Place, context: CallContext): Promise<Turn> {
+  async #turn(taken: TakenPlace, context: CallContext): Promise<Turn> {
     try {
-      return await this.#ownership.turn(place, context);
+      return await this.#ownership.turn(taken, context);
     } catch (error) {
       // If this fails too, the lease will end the place.
-      await this.#ownership.leave(place).catch(() => undefined);
+      await this.#ownership.leave(taken.place).catch(() => undefined);
       throw error;
     }
   }

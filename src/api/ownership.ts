@@ -6,6 +6,7 @@
  * A key's create revision says who was first, and is never given twice: it is the token that proves
  * an ownership to others.
  */
+import { present } from '../base/assert.ts';
 import { fromLatin1, latin1 } from '../base/bytes.ts';
 import { StatusCode, StatusError } from '../base/errors.ts';
 import type { KeyValue } from '../gen/kv.ts';
@@ -49,7 +50,8 @@ export interface Place {
 /** A place that was asked for. */
 export interface TakenPlace {
   readonly place: Place;
-  readonly header: ResponseHeader | undefined;
+  /** Its revision is the first at which the place is taken, or known to be. */
+  readonly header: ResponseHeader;
   /** What the key held already, if its lease had this place before. */
   readonly previous: KeyValue | undefined;
 }
@@ -110,10 +112,11 @@ export class Ownership {
         failure: [rangeOf(key)],
       }),
     );
-    const { header, succeeded, responses } = response;
+    const { succeeded, responses } = response;
+    const header = present(response.header, 'header of a txn');
     const found = responses[0]?.response;
     const previous = !succeeded && found?.case === 'responseRange' ? found.value.kvs[0] : undefined;
-    const revision = previous?.createRevision ?? header?.revision ?? 0;
+    const revision = previous?.createRevision ?? header.revision;
     return { place: { name, key, lease, revision }, header, previous };
   }
 
@@ -122,12 +125,16 @@ export class Ownership {
    * the leader, that the own one is still there.
    * @throws EtcdError if that cannot be made sure, or the call ends
    */
-  async turn(place: Place, context: CallContext): Promise<Turn> {
-    for (let waited = false; ; waited = true) {
-      const { isThere, ahead, revision } = await this.#look(place);
+  async turn({ place, header }: TakenPlace, context: CallContext): Promise<Turn> {
+    const { store } = this.#backend;
+    // Who came first is told by the state that the own key was put into.
+    let revision = Math.max(header.revision, store.compactedRevision);
+    for (let atOnce = revision === header.revision; ; atOnce = false) {
+      const { isThere, ahead } = await this.#look(place, revision);
       if (!isThere) return { kind: 'lost' };
-      if (ahead === undefined) return waited ? this.#confirmed(place, context) : { kind: 'atOnce' };
+      if (ahead === undefined) return atOnce ? { kind: 'atOnce' } : this.#confirmed(place, context);
       await this.#departure([ahead, place.key], revision, context);
+      revision = store.revision;
     }
   }
 
@@ -156,8 +163,9 @@ export class Ownership {
   /** The owner's key as of all that was acknowledged before, and the revision it is read at. */
   async owner(name: string): Promise<{ kv: KeyValue | undefined; revision: number }> {
     await this.#backend.linearizableRead();
+    const { revision } = this.#backend.store;
     let owner: KeyValue | undefined;
-    const revision = await this.#scan(name, (kv) => {
+    await this.#scan(name, revision, (kv) => {
       if (owner === undefined || kv.createRevision < owner.createRevision) owner = kv;
     });
     return { kv: owner, revision };
@@ -173,33 +181,30 @@ export class Ownership {
    */
   async #look(
     place: Place,
-  ): Promise<{ isThere: boolean; ahead: string | undefined; revision: number }> {
+    revision: number,
+  ): Promise<{ isThere: boolean; ahead: string | undefined }> {
     let isThere = false;
     let ahead: KeyValue | undefined;
-    const revision = await this.#scan(place.name, (kv) => {
+    await this.#scan(place.name, revision, (kv) => {
       if (kv.createRevision < place.revision) {
         if (ahead === undefined || kv.createRevision > ahead.createRevision) ahead = kv;
       } else if (kv.createRevision === place.revision && latin1(kv.key) === place.key) {
         isThere = true;
       }
     });
-    // The compiler takes no variable to change in a callback.
-    const found = ahead as KeyValue | undefined;
-    return { isThere, ahead: found === undefined ? undefined : latin1(found.key), revision };
+    return { isThere, ahead: ahead === undefined ? undefined : latin1(ahead.key) };
   }
 
-  /** Visits all keys below a name as they are now, and returns at which revision. */
-  async #scan(name: string, visit: (kv: KeyValue) => void): Promise<number> {
-    const { store } = this.#backend;
-    const { revision } = store;
-    const pinned = store.pin(revision);
+  /** Visits all keys below a name as of a revision. */
+  async #scan(name: string, revision: number, visit: (kv: KeyValue) => void): Promise<void> {
+    const pinned = this.#backend.store.pin(revision);
     try {
       const rest = { end: prefixEndOf(name), limit: keysTogether, bytesLimit: bytesTogether };
       for (let key = prefixOf(name); ;) {
         const { kvs, count } = pinned.range({ key, ...rest, countOnly: false });
         for (const kv of kvs) visit(kv);
         const last = kvs.at(-1);
-        if (last === undefined || kvs.length === count) return revision;
+        if (last === undefined || kvs.length === count) return;
         key = `${latin1(last.key)}\0`;
         await this.#turns.next();
       }
