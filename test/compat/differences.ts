@@ -42,7 +42,7 @@ export const differences: readonly Difference[] = [
     line: /^election > the lease ends before the turn comes > 6 Campaign /,
     etcd: /./,
     reason:
-      'etcd lets a candidate lead whose lease, and with it its key, is gone. Two would lead at once.',
+      'etcd lets a candidate lead whose lease is over and whose key is gone: two leaders at once.',
   },
   {
     line: /^range > (unknown order|negative order) > /,
