@@ -115,6 +115,7 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
       });
       return DatabaseSnapshot.of(view, signal);
     },
+    memberChanges: member.changes,
     members: () => member.membership.list(),
     openWatchStream: (streamOptions) => member.watchable.openStream(streamOptions),
     onLeaderLost: (listener) => server.onLeaderLost(listener),

@@ -26,21 +26,18 @@ import {
 import type { BackendView } from '../storage/backend-view.ts';
 import type { SnapshotSource } from '../transport/transport.ts';
 import { CompactionRunner } from './compaction-runner.ts';
-import { Founder } from './founder.ts';
+import { companyOf, Founder } from './founder.ts';
+import { HandOver } from './hand-over.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
-import {
-  createServerMetrics,
-  exportStateFacts,
-  type ServerMetrics,
-  type StateFacts,
-} from './metrics.ts';
+import { defaultReconfiguration, MemberChanges } from './member-changes.ts';
+import { createServerMetrics, exportStateFacts, type ServerMetrics } from './metrics.ts';
 import type { MemberOptions } from './member-options.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
 import { raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
-import { loadState, type State, stateHashOf } from './state.ts';
+import { loadState, type State, stateFactsOf } from './state.ts';
 import { bestSuccessor } from './successor.ts';
 
 export type { MemberObserver, MemberOptions } from './member-options.ts';
@@ -50,13 +47,12 @@ export type { MemberObserver, MemberOptions } from './member-options.ts';
  * stalls slows down those who write instead of filling memory.
  */
 const defaultPendingLimitBytes = 128 * 1024 * 1024;
-/** How long a stopping leader waits for another to take over. */
-const transferTimeoutMs = 1000;
 
 export class Member {
   readonly id: MemberId;
   readonly server: Server;
   readonly leases: Leases;
+  readonly changes: MemberChanges;
   readonly watchable: WatchableStore;
   readonly #options: MemberOptions;
   readonly #logger: Logger;
@@ -67,12 +63,12 @@ export class Member {
   readonly #logCompaction: LogCompaction;
   readonly #repairWatch: RepairWatch;
   readonly #founder: Founder;
+  readonly #handOver: HandOver;
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
   #failed = false;
   #onFailure: ((error: Error) => void) | undefined;
-  #onHandedOver: (() => void) | undefined;
 
   /** Reads the state and checks it; `done` gets a member that has not begun to act. */
   static open(
@@ -94,6 +90,7 @@ export class Member {
     this.#logger = logger;
     this.#metrics = createServerMetrics(options.metrics);
     this.#state = state;
+    this.#handOver = new HandOver(clock);
     this.watchable = new WatchableStore({ store: state.store, clock });
     this.#applier = new Applier(state);
     this.#compaction = this.#startCompaction();
@@ -105,6 +102,8 @@ export class Member {
         storage: raftLog,
         applied: backend.flushedIndex,
         abstainBelowTerm: raftLog.repairTerm,
+        // Without a configuration it did not found the cluster, nor take its state yet.
+        awaitsSnapshot: backend.confState.voters.length === 0,
       }),
     );
     this.#driver = new RaftDriver({
@@ -117,6 +116,7 @@ export class Member {
         this.#metrics.tickDelay(delayMs);
         this.server.tick();
         this.leases.tick();
+        this.changes.tick();
       },
     });
     this.server = new Server({
@@ -141,6 +141,17 @@ export class Member {
       propose: (term, datas) => this.#driver.proposeInTerm(term, datas),
       sendNote: (to, note) => options.transport.sendNote(to, note),
     });
+    this.changes = new MemberChanges({
+      ...options,
+      self: memberId,
+      settings: options.reconfiguration ?? defaultReconfiguration,
+      membership: () => this.membership,
+      status: () => this.#node.status(),
+      driver: this.#driver,
+      server: this.server,
+      changed: () => this.#peersChanged(),
+      removed: (error) => this.#fail(error),
+    });
     this.#repairWatch = new RepairWatch({
       ...options,
       repairTerm: () => raftLog.repairTerm,
@@ -150,7 +161,7 @@ export class Member {
     this.#founder = new Founder({
       ...options,
       self: memberId,
-      founders: backend.confState.voters,
+      ...companyOf(memberId, backend.confState.voters, state.membership),
       record: directory.founding,
       save: (record) => directory.saveFounding(record),
       announced: (member) => (this.membership.get(member)?.clientUrls.length ?? 0) > 0,
@@ -160,7 +171,7 @@ export class Member {
       failed: (error) => this.#fail(error),
     });
     this.#watchBackend();
-    exportStateFacts(options.metrics, () => this.#facts());
+    exportStateFacts(options.metrics, () => stateFactsOf(this.#state, this.watchable));
   }
 
   /** The state that requests are answered from. Another object after a snapshot was installed. */
@@ -222,7 +233,12 @@ export class Member {
       introduced: (member, introduction) => {
         if (!this.ended) this.#founder.introduced(member, introduction);
       },
-      note: (member, note) => this.leases.receive(member, note),
+      note: (member, note) => {
+        if (note.kind !== 'changeRefused') this.leases.receive(member, note);
+        else this.changes.toldRefused(note);
+      },
+      isRemoved: (member) => this.membership.isRemoved(member),
+      removed: (by) => this.changes.toldRemoved(by),
       unreachable: (member) => {
         this.#driver.reportUnreachable(member);
       },
@@ -237,6 +253,7 @@ export class Member {
           : undefined,
     });
     transport.setPeers(this.#others());
+    this.changes.membersChanged();
     this.#driver.start(this.takesPart);
     this.#repairWatch.start();
     this.#founder.start();
@@ -249,9 +266,10 @@ export class Member {
   stop(done: (error: Error | undefined) => void): void {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#handOver(() => {
+    this.#handOverLead(() => {
       this.server.stop();
       this.leases.stop();
+      this.changes.stop();
       this.#compaction.stop();
       this.#repairWatch.stop();
       this.#founder.stop();
@@ -260,20 +278,6 @@ export class Member {
         this.#options.directory.close(done);
       });
     });
-  }
-
-  #facts(): StateFacts {
-    const { store } = this.#state;
-    return {
-      revision: store.revision,
-      compactedRevision: store.compactedRevision,
-      keyCount: store.keyCount,
-      sizeBytes: store.logicalSizeBytes,
-      stateHash: stateHashOf(this.#state),
-      watchers: this.watchable.watcherCount,
-      slowWatchers: this.watchable.slowWatcherCount,
-      watchStreams: this.watchable.streamCount,
-    };
   }
 
   #host(): DriverHost {
@@ -311,7 +315,9 @@ export class Member {
       },
       turn: () => {
         this.server.turn();
+        this.changes.turn();
       },
+      takeChanges: (from, entries) => this.changes.take(from, entries),
       stepped: () => {
         this.#options.observer?.stepped(this.#node);
       },
@@ -349,9 +355,16 @@ export class Member {
 
   #applyConfChange(entry: Entry): void {
     this.#options.observer?.applying(entry);
-    const confState = this.#node.applyConfChange(decodeConfChange(entry.data));
+    const { effective, settle } = this.changes.apply(decodeConfChange(entry.data));
+    const confState = this.#node.applyConfChange(effective);
     this.#options.directory.backend.setConfState(confState);
     this.#options.directory.raftLog.setConfState(confState);
+    settle();
+  }
+
+  #peersChanged(): void {
+    this.#options.transport.setPeers(this.#others());
+    this.#founder.othersChanged();
   }
 
   #applied(index: number, term: number): void {
@@ -370,7 +383,7 @@ export class Member {
     this.server.leaderChanged(state, previous);
     this.leases.leaderChanged();
     // Only once another leads: until then this member's vote may be needed.
-    if (state.leader !== noMember && state.leader !== this.id) this.#onHandedOver?.();
+    if (state.leader !== noMember && state.leader !== this.id) this.#handOver.complete();
   }
 
   #write(batch: LogWrite, sync: boolean, done: (error: Error | undefined) => void): void {
@@ -446,6 +459,7 @@ export class Member {
     this.#logCompaction.restarted(snapshot.index);
     this.#options.directory.removeReplaced();
     this.#watchBackend();
+    this.changes.membersChanged();
     this.#metrics.snapshotInstalled();
     this.#logger.info({ index: snapshot.index, term: snapshot.term }, 'installed a snapshot');
   }
@@ -459,12 +473,13 @@ export class Member {
     this.#founder.stop();
     this.server.stop();
     this.leases.stop();
+    this.changes.stop();
     this.#onFailure?.(error);
     this.#onFailure = undefined;
   }
 
-  #handOver(done: () => void): void {
-    const { clock, transport } = this.#options;
+  #handOverLead(done: () => void): void {
+    const { transport } = this.#options;
     const target = this.#driver.isLeader
       ? bestSuccessor(this.#node.status(), (member) => transport.connected(member))
       : undefined;
@@ -473,12 +488,7 @@ export class Member {
       return;
     }
     this.#logger.info({ to: memberHex(target) }, 'handing leadership over before stopping');
-    const timer = clock.after(transferTimeoutMs, () => this.#onHandedOver?.());
-    this.#onHandedOver = () => {
-      this.#onHandedOver = undefined;
-      timer.cancel();
-      done();
-    };
+    this.#handOver.begin(done);
     this.#driver.transferLeader(target);
   }
 }

@@ -4,7 +4,10 @@ import { type Member, Membership } from '../cluster/membership.ts';
 import { Lessor } from '../lease/lessor.ts';
 import { joinedHash } from '../mvcc/state-digest.ts';
 import { Store } from '../mvcc/store.ts';
+import type { WatchableStore } from '../mvcc/watchable-store.ts';
 import type { Backend } from '../storage/backend.ts';
+import { asError } from '../storage/errors.ts';
+import type { StateFacts } from './metrics.ts';
 
 export interface State {
   readonly store: Store;
@@ -15,6 +18,20 @@ export interface State {
 /** Hash of all that entries change. */
 export function stateHashOf({ store, membership, lessor }: State): bigint {
   return joinedHash([store.stateHash, membership.stateHash, lessor.stateHash]);
+}
+
+export function stateFactsOf(state: State, watchable: WatchableStore): StateFacts {
+  const { store } = state;
+  return {
+    revision: store.revision,
+    compactedRevision: store.compactedRevision,
+    keyCount: store.keyCount,
+    sizeBytes: store.logicalSizeBytes,
+    stateHash: stateHashOf(state),
+    watchers: watchable.watcherCount,
+    slowWatchers: watchable.slowWatcherCount,
+    watchStreams: watchable.streamCount,
+  };
 }
 
 /**
@@ -41,6 +58,34 @@ export function foundCluster(
     });
     backend.applied(0, 0);
     backend.flush(done);
+  });
+}
+
+/**
+ * Notes whom a member that joins a cluster is to ask for its state. That is not the state itself,
+ * and has no configuration: a snapshot replaces it.
+ *
+ * @param ask for the members of the cluster
+ */
+export function joinCluster(
+  backend: Backend,
+  ask: () => Promise<readonly Member[]>,
+  done: (error: Error | undefined) => void,
+): void {
+  Membership.load(backend, (error, membership) => {
+    // A start before this one may have done so already.
+    if (membership === undefined || membership.list().length > 0) {
+      done(error);
+      return;
+    }
+    ask().then(
+      (members) => {
+        membership.found(members);
+        backend.applied(0, 0);
+        backend.flush(done);
+      },
+      (reason: unknown) => done(asError(reason)),
+    );
   });
 }
 

@@ -60,6 +60,8 @@ export interface VirtualClusterOptions {
   readonly snapshotCount?: number;
   readonly catchUpEntries?: number;
   readonly leaseCheckpointIntervalMs?: number;
+  readonly strictReconfigCheck?: boolean;
+  readonly learnerAutoPromote?: boolean;
   /** Members may refuse to start: {@link VirtualMember.refusal} tells why. */
   readonly refusals?: boolean;
 }
@@ -68,6 +70,8 @@ export class VirtualMember {
   readonly id: bigint;
   readonly directory = new MemoryDirectory();
   readonly #cluster: VirtualCluster;
+  /** Of the cluster that has added it; a founder has none. */
+  readonly #joins: readonly ClusterMember[] | undefined;
   #clock: ProcessClock | undefined;
   #member: Member | undefined;
   #stopTransport: (() => void) | undefined;
@@ -76,8 +80,9 @@ export class VirtualMember {
   /** Why the last start came to nothing, where the cluster's options expect that. */
   refusal: Error | undefined;
 
-  constructor(cluster: VirtualCluster, id: bigint) {
+  constructor(cluster: VirtualCluster, id: bigint, joins?: readonly ClusterMember[]) {
     this.#cluster = cluster;
+    this.#joins = joins;
     this.id = id;
   }
 
@@ -87,6 +92,7 @@ export class VirtualMember {
 
   start(): void {
     const { random, founders } = this.#cluster;
+    const joins = this.#joins;
     const clock = new ProcessClock(this.#cluster.clock);
     this.#clock = clock;
     const seeded = new SeededRandom(random.below(2 ** 31));
@@ -105,6 +111,7 @@ export class VirtualMember {
           memoryWriteDelayMs: (sync) => (sync ? 1 + random.below(4) : 0),
         },
         founders: () => founders,
+        joins: joins === undefined ? undefined : () => Promise.resolve(joins),
         member: {
           memberId: this.id,
           transport,
@@ -117,6 +124,11 @@ export class VirtualMember {
           preVote: true,
           snapshotCount: options.snapshotCount ?? 10_000,
           catchUpEntries: options.catchUpEntries ?? 5000,
+          reconfiguration: {
+            strictReconfigCheck: options.strictReconfigCheck ?? true,
+            learnersMax: 1,
+            learnerAutoPromote: options.learnerAutoPromote ?? false,
+          },
           requestLimitBytes: 1_572_864,
           compactionRestMs: 10,
           cacheBytes: 1024 * 1024,
@@ -166,7 +178,7 @@ export class VirtualCluster {
   readonly random: SeededRandom;
   readonly network: MemoryNetwork;
   readonly founders: readonly ClusterMember[];
-  readonly members: readonly VirtualMember[];
+  readonly members: VirtualMember[];
   readonly options: VirtualClusterOptions;
 
   constructor(options: VirtualClusterOptions) {
@@ -184,6 +196,14 @@ export class VirtualCluster {
     }));
     this.members = this.founders.map(({ id }) => new VirtualMember(this, id));
     for (const member of this.members) member.start();
+  }
+
+  /** Starts a member that was added, with an empty disk. */
+  join(id: bigint, members: readonly ClusterMember[]): VirtualMember {
+    const member = new VirtualMember(this, id, members);
+    this.members.push(member);
+    member.start();
+    return member;
   }
 
   get leader(): VirtualMember | undefined {

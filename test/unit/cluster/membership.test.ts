@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Member, type MemberBackend, Membership } from '../../../src/cluster/membership.ts';
+import type { StringRange } from '../../../src/storage/keyspace.ts';
 import { joinedHash } from '../../../src/mvcc/state-digest.ts';
 
 /** A state database of the members alone. */
@@ -10,13 +11,17 @@ class Records implements MemberBackend {
     this.entries.set(key, value);
   }
 
+  delete(key: string): void {
+    this.entries.delete(key);
+  }
+
   scan(
-    _range: unknown,
+    { low = '', high = '' }: StringRange,
     _limit: number,
     onEntries: (entries: readonly (readonly [string, Uint8Array])[]) => void,
     done: (error: Error | undefined) => void,
   ): void {
-    onEntries([...this.entries]);
+    onEntries([...this.entries].filter(([key]) => key >= low && key < high));
     done(undefined);
   }
 }

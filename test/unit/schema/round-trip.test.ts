@@ -253,8 +253,8 @@ describe('the database of a state', () => {
   });
 
   test('is not made where a kind of record would be lost', async () => {
-    const { alarm, authUser, authRole, auth, removedMember } = stateKeys;
-    for (const prefix of [alarm, authUser, authRole, auth, removedMember]) {
+    const { alarm, authUser, authRole, auth } = stateKeys;
+    for (const prefix of [alarm, authUser, authRole, auth]) {
       const { backend } = historyOf(2, 5);
       backend.put(`${prefix}1`, utf8('record'));
       await expect(exported(backend)).rejects.toThrow(`begin with ${prefix} have no bucket`);
