@@ -253,14 +253,12 @@ export class MemberChanges {
     });
   }
 
-  /** As etcd makes it, but never one that was there before. */
+  /** As etcd makes it; but one that was removed within this second is not made again. */
   #newId(urls: readonly string[]): MemberId {
     const { clock, membership } = this.#options;
-    const isUsed = (id: MemberId): boolean =>
-      membership().get(id) !== undefined || membership().isRemoved(id);
     let seconds = Math.floor(clock.wallMs() / 1000);
     let id = memberIdOf(urls, '', seconds);
-    while (isUsed(id)) id = memberIdOf(urls, '', ++seconds);
+    while (membership().isRemoved(id)) id = memberIdOf(urls, '', ++seconds);
     return id;
   }
 

@@ -1,7 +1,11 @@
 /** The messages as they are on the wire, without anything between them. */
 import {
   DeleteRangeResponse,
+  MemberAddResponse,
   MemberListResponse,
+  MemberPromoteResponse,
+  MemberRemoveResponse,
+  MemberUpdateResponse,
   PutResponse,
   RangeResponse,
   TxnResponse,
@@ -31,6 +35,22 @@ export class ProtobufPrinter extends BasePrinter {
   override watch({ header, events, compactRevision, canceled, created }: WatchView): void {
     const view = { header, events, compactRevision, canceled, created };
     this.terminal.bytes(WatchResponse.encode(WatchResponse.create(view)));
+  }
+
+  override memberAdd(response: MemberAddResponse): void {
+    this.terminal.bytes(MemberAddResponse.encode(response));
+  }
+
+  override memberRemove(_id: bigint, response: MemberRemoveResponse): void {
+    this.terminal.bytes(MemberRemoveResponse.encode(response));
+  }
+
+  override memberUpdate(_id: bigint, response: MemberUpdateResponse): void {
+    this.terminal.bytes(MemberUpdateResponse.encode(response));
+  }
+
+  override memberPromote(_id: bigint, response: MemberPromoteResponse): void {
+    this.terminal.bytes(MemberPromoteResponse.encode(response));
   }
 
   override memberList(response: MemberListResponse): void {
