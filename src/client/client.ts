@@ -69,8 +69,8 @@ export interface GetOptions extends CallOptions {
  * with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED has been applied is unknown.
  *
  * Reads (range, timeToLive, leases, memberList, status, hashKV) and renewals are tried again while
- * members are unavailable. Writes (put, delete, txn, compact, grant, revoke, changes of members) are
- * never sent twice, unless the first try cannot have been seen.
+ * members are unavailable. Writes (put, delete, txn, compact, grant, revoke) and changes of members
+ * are never sent twice, unless the first try cannot have been seen.
  */
 export class Client implements AsyncDisposable {
   readonly endpoints: readonly string[];
