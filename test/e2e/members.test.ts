@@ -83,11 +83,11 @@ test(
           'the member has been permanently removed from the cluster',
         );
         all.splice(all.indexOf(process), 1);
-      // With its old data it is told so again.
-      await process.start();
-      await ended(process);
-      expect(process.endings).toHaveLength(2);
-      expect(process.endings[1]).toEqual({ code: 0, signal: null });
+        // With its old data it is told so again.
+        await process.start();
+        await ended(process);
+        expect(process.endings).toHaveLength(2);
+        expect(process.endings[1]).toEqual({ code: 0, signal: null });
       }
       await delay(500);
       await writers.stop();
