@@ -259,11 +259,22 @@ describe('a change is refused', () => {
     );
     const { value } = await outcomeOf(whole, changes.add(['http://b:1'], true));
     const id = value?.member.id ?? 0n;
+    // Ids are made of URLs and the second.
+    expect(await errorOf(changes.add(['http://b:1'], false))).toBe(
+      'etcdserver: member ID already exist',
+    );
+    await whole.pass(1_000);
     expect(await errorOf(changes.add(['http://b:1'], false))).toBe(
       'etcdserver: Peer URLs already exists',
     );
     expect((await outcomeOf(whole, changes.remove(id))).value).toHaveLength(1);
     expect(await errorOf(changes.remove(id))).toBe('etcdserver: member not found');
+    // The id of one that was removed is not made again within its second, either.
+    const addIt = () => outcomeOf(whole, changes.add(['http://b:1'], true));
+    const first = (await addIt()).value?.member.id ?? 0n;
+    expect(await errorOf(changes.remove(first))).toBeUndefined();
+    const second = (await addIt()).value?.member.id ?? first;
+    expect(second).not.toBe(first);
   });
 
   test('while too few are connected, or started', async () => {
