@@ -77,8 +77,8 @@ export const electCommand: CommandDefinition = {
   usage: '[options] <election name> [proposal]',
   summary: 'Take part in the election of a leader, or watch it',
   description:
-    'With a proposal, waits until it is elected, prints its key and proposal, and leads until it is\n' +
-    'interrupted. With --listen, prints who leads, and every change of it, until it is interrupted.',
+    'With a proposal, waits until it is elected, prints its key and proposal, and leads until\n' +
+    'it is interrupted. With --listen, prints who leads and every change of that, until then.',
   examples: [
     { line: 'elect primary 10.0.0.1:5432', tells: 'leads, or waits for that' },
     { line: 'elect --listen primary', tells: 'prints who leads' },

@@ -76,10 +76,10 @@ export const lockCommand: CommandDefinition = {
   usage: '[options] <lock name> [--] [exec-command arg1 arg2 ...]',
   summary: 'Hold the lock of a name',
   description:
-    'Waits for it, prints its key and holds it until it is interrupted, which unlocks it. With a\n' +
-    'command, runs that in place of printing, unlocks at its end and ends with its exit code. The\n' +
-    'command has ETCD_LOCK_KEY and ETCD_LOCK_REV in its environment. It is ended when the lock is\n' +
-    'lost, because its lease could not be renewed in time.',
+    'Waits for it, prints its key and holds it until it is interrupted, which unlocks it. With\n' +
+    'a command, runs that in place of printing, unlocks at its end and ends with its exit code.\n' +
+    'The command has ETCD_LOCK_KEY and ETCD_LOCK_REV in its environment. It is ended when the\n' +
+    'lock is lost, because its lease could not be renewed in time.',
   examples: [
     { line: 'lock backup', tells: 'holds it until Ctrl-C' },
     { line: 'lock backup -- ./backup.sh --full', tells: 'runs a command that only one may run' },

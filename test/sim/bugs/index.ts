@@ -3,6 +3,7 @@ import type { LaterBug, PlantedBug } from './bug.ts';
 import { consensusBugs } from './consensus.ts';
 import { foundingBugs } from './founding.ts';
 import { leaseBugs } from './leases.ts';
+import { lockBugs } from './locks.ts';
 import { readBugs } from './reads.ts';
 import { stateBugs } from './state.ts';
 import { storageBugs } from './storage.ts';
@@ -16,6 +17,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...watchBugs,
   ...foundingBugs,
   ...leaseBugs,
+  ...lockBugs,
 ];
 
 export const laterBugs: readonly LaterBug[] = [
@@ -28,11 +30,6 @@ export const laterBugs: readonly LaterBug[] = [
     mistake: 3,
     title: 'a campaign with a committed change of membership that is not applied',
     comesWith: 'membership changes',
-  },
-  {
-    mistake: 12,
-    title: 'a lock is given out after its lease has died',
-    comesWith: 'locks',
   },
   {
     mistake: 16,
