@@ -126,15 +126,15 @@ export class Ownership {
    * @throws EtcdError if that cannot be made sure, or the call ends
    */
   async turn({ place, header }: TakenPlace, context: CallContext): Promise<Turn> {
-    const { store } = this.#backend;
     // Who came first is told by the state that the own key was put into.
-    let revision = Math.max(header.revision, store.compactedRevision);
+    let revision = Math.max(header.revision, this.#backend.store.compactedRevision);
     for (let atOnce = revision === header.revision; ; atOnce = false) {
       const { isThere, ahead } = await this.#look(place, revision);
       if (!isThere) return { kind: 'lost' };
       if (ahead === undefined) return atOnce ? { kind: 'atOnce' } : this.#confirmed(place, context);
       await this.#departure([ahead, place.key], revision, context);
-      revision = store.revision;
+      // Of the store that is there now: a snapshot puts another one in its place.
+      revision = this.#backend.store.revision;
     }
   }
 

@@ -295,7 +295,8 @@ class Run {
     }
     const { events, ofServices } = truthOf(oracle.entries);
     const history: History = {
-      operations: [...operations, ...this.#operationsOf(ofServices)],
+      operations,
+      ofServices: this.#operationsOf(ofServices),
       watches,
       states: this.#recorder.states,
       events,
