@@ -33,17 +33,4 @@ export const lockBugs: readonly PlantedBug[] = [
       },
     ],
   },
-  {
-    id: 'lock-unconfirmed',
-    mistake: 12,
-    title: 'whoever waited is given the lock by a member that may be behind',
-    caughtBy: 'lock-owner',
-    edits: [
-      {
-        file: 'src/api/ownership.ts',
-        find: 'const isThere = kvs[0]?.createRevision === revision;',
-        replace: 'const isThere = kvs.length < revision;',
-      },
-    ],
-  },
 ];
