@@ -4,8 +4,9 @@
  */
 import { assert, present } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
+import type { StateBackend } from '../mvcc/state-backend.ts';
 import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
-import { prefixRange, stateKeys, type StringRange } from '../storage/keyspace.ts';
+import { prefixRange, stateKeys } from '../storage/keyspace.ts';
 
 export interface Member {
   readonly id: bigint;
@@ -23,16 +24,7 @@ export interface MemberAttributes {
 }
 
 /** The state database as this file needs it. */
-export interface MemberBackend {
-  put(key: string, value: Uint8Array): void;
-  /** Reads what is on disk; for the start only. */
-  scan(
-    range: StringRange,
-    limit: number,
-    onEntries: (entries: readonly (readonly [key: string, value: Uint8Array])[]) => void,
-    done: (error: Error | undefined) => void,
-  ): void;
-}
+export type MemberBackend = Pick<StateBackend, 'put' | 'scan'>;
 
 /** Clusters have few members; a slice holds them all. */
 const scanSlice = 256;

@@ -8,9 +8,10 @@
  */
 import { assert, present } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
+import type { StateBackend } from '../mvcc/state-backend.ts';
 import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { CorruptionError } from '../storage/errors.ts';
-import { prefixRange, stateKeys, type StringRange } from '../storage/keyspace.ts';
+import { prefixRange, stateKeys } from '../storage/keyspace.ts';
 import {
   anyGrant,
   decodeLease,
@@ -25,17 +26,7 @@ import {
 const recordsPerSlice = 1000;
 
 /** The state database as this file needs it. */
-export interface LeaseBackend {
-  put(key: string, value: Uint8Array): void;
-  delete(key: string): void;
-  /** Reads what is on disk; for the start only. */
-  scan(
-    range: StringRange,
-    limit: number,
-    onEntries: (entries: readonly (readonly [key: string, value: Uint8Array])[]) => void,
-    done: (error: Error | undefined) => void,
-  ): void;
-}
+export type LeaseBackend = Pick<StateBackend, 'put' | 'delete' | 'scan'>;
 
 /** A change of one key: with a lease, without one, or gone. */
 export interface KeyChange {

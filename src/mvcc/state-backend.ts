@@ -1,4 +1,4 @@
-/** What the store needs of the state database. */
+/** What the parts of the state machine need of the state database. */
 import type { StringRange } from '../storage/keyspace.ts';
 
 export interface StateBackend {

@@ -4,7 +4,7 @@
  * all members that take the same ones begin with equal stores.
  */
 import { latin1 } from '../base/bytes.ts';
-import type { KeyValue } from '../gen/kv.ts';
+import { KeyValue } from '../gen/kv.ts';
 import { keyValueSize, writeKeyValue } from './key-value.ts';
 import { headerSize, writeHeader } from './record.ts';
 import {
@@ -56,14 +56,7 @@ interface Pending {
   readonly tombstone: boolean;
 }
 
-const filler: KeyValue = {
-  key: new Uint8Array(0),
-  createRevision: 0,
-  modRevision: 0,
-  version: 0,
-  value: new Uint8Array(0),
-  lease: 0n,
-};
+const filler = KeyValue.create();
 
 export class StoreImport {
   readonly #put: (key: string, value: Uint8Array) => void;

@@ -7,8 +7,7 @@
 import { assert } from '../base/assert.ts';
 import type { Logger } from '../base/logger.ts';
 import { Applier } from '../apply/applier.ts';
-import type { Member as ClusterMember } from '../cluster/membership.ts';
-import type { Membership } from '../cluster/membership.ts';
+import type { Member as ClusterMember, Membership } from '../cluster/membership.ts';
 import type { Lessor } from '../lease/lessor.ts';
 import type { Store } from '../mvcc/store.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';

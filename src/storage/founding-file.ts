@@ -3,7 +3,7 @@
  * the log and no received state takes it away. What it is for: `cluster/founding.ts`.
  */
 import type { MemberId } from '../raft/index.ts';
-import { idText, sealedText } from './identity.ts';
+import { fieldsOf, idText, sealedText } from './identity.ts';
 
 const formatVersion = 1;
 
@@ -38,16 +38,8 @@ export function encodeFounding(memberId: MemberId, record: FoundingRecord): stri
 
 /** The record; undefined unless the text is whole and of this member. */
 export function decodeFounding(text: string, memberId: MemberId): FoundingRecord | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const fields = value as { life?: unknown; takesPart?: unknown; acquaintances?: unknown };
-  const life = idOf(fields.life);
-  const { takesPart, acquaintances } = fields;
+  const { life: lifeText, takesPart, acquaintances } = fieldsOf(text) ?? {};
+  const life = idOf(lifeText);
   if (life === undefined || typeof takesPart !== 'boolean') return undefined;
   if (typeof acquaintances !== 'string') return undefined;
   const known = acquaintances.split(' ').filter((each) => each !== '');

@@ -31,6 +31,16 @@ export function sealedText(fields: Fields): string {
   return `${JSON.stringify({ ...fields, checksum: checksum(fields) }, undefined, 2)}\n`;
 }
 
+/** The fields that such a file may have, none of them checked; undefined if it has none. */
+export function fieldsOf(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export function encodeIdentity(identity: StoredIdentity): string {
   return sealedText({
     format: directoryFormatVersion,
@@ -45,7 +55,7 @@ export function decodeIdentity(text: string, where: string): StoredIdentity {
   const damaged = (how: string): never => {
     throw new DataDirectoryError('damaged', `${where} is damaged: ${how}`);
   };
-  const fields = parse(text) ?? damaged('it is not what was written');
+  const fields: ParsedFields = fieldsOf(text) ?? damaged('it is not what was written');
   const { format, memberId, clusterId, ready } = fields;
   // The version comes first: a later one may have other fields and another checksum.
   if (typeof format !== 'number' || !Number.isSafeInteger(format)) damaged('it has no version');
@@ -77,13 +87,4 @@ interface ParsedFields {
   readonly memberId?: unknown;
   readonly clusterId?: unknown;
   readonly ready?: unknown;
-}
-
-function parse(text: string): ParsedFields | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as ParsedFields) : undefined;
-  } catch {
-    return undefined;
-  }
 }

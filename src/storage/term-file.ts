@@ -6,7 +6,7 @@ import type { MemberId } from '../raft/index.ts';
 import type { DirectoryStore } from './directory-store.ts';
 import { NewerVersionError } from './errors.ts';
 import { guardedNow } from './guarded-write.ts';
-import { idText, sealedText } from './identity.ts';
+import { fieldsOf, idText, sealedText } from './identity.ts';
 
 const formatVersion = 1;
 /** Terms reserved at a time: with fewer, elections would wait for this file more often. */
@@ -40,14 +40,7 @@ function inFormat(format: number, memberId: MemberId, term: number): string {
  * @throws NewerVersionError if a later version wrote it
  */
 export function decodeTermBound(text: string, memberId: MemberId): number | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { format, term } = value as { readonly format?: unknown; readonly term?: unknown };
+  const { format, term } = fieldsOf(text) ?? {};
   if (typeof term !== 'number' || !Number.isSafeInteger(term) || term < 0) return undefined;
   if (typeof format !== 'number' || text !== inFormat(format, memberId, term)) return undefined;
   if (format > formatVersion) {

@@ -1,16 +1,8 @@
 /** What every engine promises, checked on LevelDB and on its in-memory twin. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { completion, result } from '../../src/base/completion.ts';
 import type { Engine, EngineEntry, EngineView, KeyRange } from '../../src/storage/engine.ts';
-import {
-  completion,
-  del,
-  openLevel,
-  openMemory,
-  put,
-  result,
-  temporaryDirectory,
-  write,
-} from '../support/engines.ts';
+import { del, openLevel, openMemory, put, temporaryDirectory, write } from '../support/engines.ts';
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const text = (value: Uint8Array | undefined): string | undefined =>

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { completion, result } from '../../src/base/completion.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { systemClock } from '../../src/daemon/system-clock.ts';
@@ -14,7 +15,6 @@ import {
 } from '../../src/storage/data-directory.ts';
 import { PutRequest } from '../../src/gen/rpc.ts';
 import { KV } from '../../src/gen/services.ts';
-import { completion, result } from '../support/engines.ts';
 import { GrpcClient } from '../support/grpc.ts';
 import { startQuorate } from '../support/quorate.ts';
 

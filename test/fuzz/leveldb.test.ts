@@ -8,11 +8,12 @@ import { copyFileSync, cpSync, readFileSync, readdirSync, writeFileSync } from '
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { completion } from '../../src/base/completion.ts';
 import { CorruptionError } from '../../src/storage/errors.ts';
 import { scanLog } from '../../src/storage/log-scanner.ts';
 import { checkDatabase } from '../../src/storage/scanner.ts';
 import { checkTable } from '../../src/storage/table-scanner.ts';
-import { completion, openLevel, temporaryDirectory } from '../support/engines.ts';
+import { openLevel, temporaryDirectory } from '../support/engines.ts';
 import { decoded, fuzz, type Verdict } from './fuzz.ts';
 import { edits, mutate, type Edit } from './mutation.ts';
 

@@ -44,8 +44,8 @@ export interface CrashFigures {
   readonly recoveries: number;
 }
 
-/** Of test/storage/power/power-cuts.test.ts, for each scenario. */
-export type PowerFigures = readonly {
+/** Of one scenario of test/storage/power/power-cuts.test.ts. */
+export interface PowerScenarioFigures {
   readonly scenario: string;
   readonly seed: number;
   readonly calls: number;
@@ -54,7 +54,9 @@ export type PowerFigures = readonly {
   readonly starts: number;
   readonly processStarts: number;
   readonly failures: readonly string[];
-}[];
+}
+
+export type PowerFigures = readonly PowerScenarioFigures[];
 
 /** Of test/fuzz, for each decoder. */
 export type FuzzFigures = readonly {

@@ -3,6 +3,7 @@ import { connect } from 'node:http2';
 import { afterEach } from 'vitest';
 import type { AnswerMemory } from '../../src/api/handler.ts';
 import type { ServiceHandlers } from '../../src/api/grpc/service.ts';
+import { KeyValue } from '../../src/gen/kv.ts';
 import { PutRequest, PutResponse } from '../../src/gen/rpc.ts';
 import { KV, Watch } from '../../src/gen/services.ts';
 import { ApiPort, type ApiPortOptions } from './api-port.ts';
@@ -53,14 +54,7 @@ export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T)
   return { promise, resolve };
 }
 
-export const emptyKv = {
-  key: new Uint8Array(0),
-  createRevision: 0,
-  modRevision: 0,
-  version: 0,
-  value: new Uint8Array(0),
-  lease: 0n,
-};
+export const emptyKv: KeyValue = KeyValue.create();
 
 export interface RawAnswer {
   readonly httpStatus: number | undefined;

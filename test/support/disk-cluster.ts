@@ -3,6 +3,7 @@
  * so its clock is the machine's; messages go through memory.
  */
 import { join } from 'node:path';
+import { completion, result } from '../../src/base/completion.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { Clock } from '../../src/base/clock.ts';
 import type { Logger } from '../../src/base/logger.ts';
@@ -14,7 +15,7 @@ import type { Member } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
 import { stateHashOf } from '../../src/server/state.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
-import { completion, realClock, result } from './engines.ts';
+import { realClock } from './engines.ts';
 
 const clusterId = 0xd15cn;
 const pollMs = 5;

@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../src/base/clock.ts';
+import { completion, result } from '../../src/base/completion.ts';
 import { silentLogger } from '../../src/base/logger.ts';
-import type { Completion, Engine, Operation } from '../../src/storage/engine.ts';
+import type { Engine, Operation } from '../../src/storage/engine.ts';
 import { LevelEngine } from '../../src/storage/level-engine.ts';
 import { MemoryEngine } from '../../src/storage/memory-engine.ts';
 
@@ -20,22 +21,6 @@ export const realClock: Clock = {
     setImmediate(callback);
   },
 };
-
-/** Turns a call with a completion into a promise. */
-export function completion(start: (done: Completion) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    start((error) => (error === undefined ? resolve() : reject(error)));
-  });
-}
-
-/** Turns a call with an error-first callback into a promise. */
-export function result<T>(
-  start: (done: (error: Error | undefined, value: T | undefined) => void) => void,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    start((error, value) => (value === undefined ? reject(error ?? new Error()) : resolve(value)));
-  });
-}
 
 export function openLevel(location: string, writeBufferBytes = 1024 * 1024): Promise<LevelEngine> {
   return result((done) => {

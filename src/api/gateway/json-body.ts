@@ -3,7 +3,8 @@ import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { ConnectionMemory } from '../grpc/connection-memory.ts';
 import { PartialMessage, TOO_MANY_INCOMPLETE } from '../grpc/partial-message.ts';
 import { JsonMessageError } from './json-cursor.ts';
-import { isSpace, JsonScanner, JsonSyntaxError } from './json-scanner.ts';
+import { isSpace } from './json-bytes.ts';
+import { JsonScanner, JsonSyntaxError } from './json-scanner.ts';
 import { encodeJson } from './json-to-wire.ts';
 import type { MessageType } from './message-type.ts';
 

@@ -1,6 +1,16 @@
 /** Reads JSON that a {@link JsonScanner} has passed, piece by piece. */
 import { isUtf8 } from 'node:buffer';
-import { isSpace } from './json-scanner.ts';
+import {
+  backslash,
+  closeArray,
+  closeObject,
+  colon,
+  comma,
+  isSpace,
+  openArray,
+  openObject,
+  quote,
+} from './json-bytes.ts';
 
 /** JSON that is not the message that it should be; the words are those of Go's protojson. */
 export class JsonMessageError extends Error {
@@ -11,23 +21,15 @@ export class JsonMessageError extends Error {
 export type ValueKind = 'object' | 'array' | 'string' | 'number' | 'true' | 'false' | 'null';
 
 const kinds: Readonly<Record<number, ValueKind>> = {
-  0x7b: 'object',
-  0x5b: 'array',
-  0x22: 'string',
+  [openObject]: 'object',
+  [openArray]: 'array',
+  [quote]: 'string',
   0x74: 'true',
   0x66: 'false',
   0x6e: 'null',
 };
 
 const lineFeed = 0x0a;
-const quote = 0x22;
-const backslash = 0x5c;
-const comma = 0x2c;
-const colon = 0x3a;
-const openArray = 0x5b;
-const closeArray = 0x5d;
-const openObject = 0x7b;
-const closeObject = 0x7d;
 /** Bytes of a value that a refusal repeats. */
 const shownBytesMax = 100;
 

@@ -3,6 +3,17 @@
  * what it has passed can be read without looking for mistakes. The words of refusals are those of
  * Go's encoding/json, with which etcd's gateway reads.
  */
+import {
+  backslash,
+  closeArray,
+  closeObject,
+  colon,
+  comma,
+  isSpace,
+  openArray,
+  openObject,
+  quote,
+} from './json-bytes.ts';
 
 /** Input that is no JSON. */
 export class JsonSyntaxError extends Error {
@@ -37,14 +48,6 @@ const Place = {
 } as const;
 type Place = (typeof Place)[keyof typeof Place];
 
-const quote = 0x22;
-const backslash = 0x5c;
-const comma = 0x2c;
-const colon = 0x3a;
-const openArray = 0x5b;
-const closeArray = 0x5d;
-const openObject = 0x7b;
-const closeObject = 0x7d;
 const minus = 0x2d;
 const plus = 0x2b;
 const dot = 0x2e;
@@ -54,11 +57,6 @@ const isDigit = (byte: number): boolean => byte >= zero && byte <= 0x39;
 const isExponent = (byte: number): boolean => byte === 0x65 || byte === 0x45;
 const isHex = (byte: number): boolean =>
   isDigit(byte) || (byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66);
-
-/** Space, tab, line feed and carriage return. */
-export function isSpace(byte: number): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-}
 
 /** `"`, `\`, `/`, b, f, n, r, t */
 const escapes = new Set([quote, backslash, 0x2f, 0x62, 0x66, 0x6e, 0x72, 0x74]);

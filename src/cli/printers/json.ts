@@ -21,12 +21,12 @@ import type {
   TxnResponse,
 } from '../../gen/rpc.ts';
 import { ResponseHeader } from '../../gen/rpc.ts';
+import type { SnapshotStatus } from '../../snapshot/status.ts';
 import {
   BasePrinter,
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
-  type SnapshotStatus,
   type WatchView,
 } from './printer.ts';
 

@@ -16,6 +16,7 @@ import type {
   TxnResponse,
   WatchResponse,
 } from '../../gen/rpc.ts';
+import type { SnapshotStatus } from '../../snapshot/status.ts';
 import type { Terminal } from '../terminal.ts';
 
 export interface EndpointHealth {
@@ -34,16 +35,6 @@ export interface EndpointStatus {
 export interface EndpointHash {
   readonly endpoint: string;
   readonly hash: HashKVResponse;
-}
-
-/** What a snapshot file holds. */
-export interface SnapshotStatus {
-  readonly hash: number;
-  readonly revision: number;
-  readonly totalKeys: number;
-  readonly sizeBytes: number;
-  /** Of the storage; empty if the file does not tell. */
-  readonly version: string;
 }
 
 /** The parts of a watch's response that formats show. */

@@ -1,7 +1,8 @@
 /** Lists of members and endpoints as rows: comma-separated in `simple`, framed in `table`. */
 import { formatSize } from '../go-text.ts';
 import type { MemberListResponse } from '../../gen/rpc.ts';
-import type { EndpointHash, EndpointHealth, EndpointStatus, SnapshotStatus } from './printer.ts';
+import type { SnapshotStatus } from '../../snapshot/status.ts';
+import type { EndpointHash, EndpointHealth, EndpointStatus } from './printer.ts';
 
 export interface Rows {
   readonly header: readonly string[];

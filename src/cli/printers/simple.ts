@@ -14,12 +14,12 @@ import type {
   RangeResponse,
   TxnResponse,
 } from '../../gen/rpc.ts';
+import type { SnapshotStatus } from '../../snapshot/status.ts';
 import {
   BasePrinter,
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
-  type SnapshotStatus,
   type WatchView,
 } from './printer.ts';
 import { type Rows, hashRows, memberRows, snapshotRows, statusRows } from './rows.ts';

@@ -1,11 +1,11 @@
 /** Framed tables, of members and endpoints only. */
 import type { MemberListResponse } from '../../gen/rpc.ts';
+import type { SnapshotStatus } from '../../snapshot/status.ts';
 import {
   BasePrinter,
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
-  type SnapshotStatus,
 } from './printer.ts';
 import { type Rows, hashRows, healthRows, memberRows, snapshotRows, statusRows } from './rows.ts';
 

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { SeededRandom, type Random } from '../../../src/base/random.ts';
+import type { PowerScenarioFigures } from '../../proof/figures.ts';
 import { recordFollower } from './follower.ts';
 import { chooseSurvival, imageAfterCut, type Survival, writeImage } from './power-cut.ts';
 import { cannotRecord, recordingMissing } from './recorder.ts';
@@ -81,17 +82,9 @@ const plans: readonly Plan[] = [
   },
 ];
 
-interface Figures {
-  readonly scenario: string;
-  readonly seed: number;
-  readonly calls: number;
-  readonly promised: number;
-  readonly points: number;
-  readonly starts: number;
-  readonly processStarts: number;
+interface Figures extends PowerScenarioFigures {
   readonly kinds: readonly string[];
   readonly seconds: number;
-  readonly failures: readonly string[];
 }
 
 const figures: Figures[] = [];

@@ -1,5 +1,6 @@
 /** A member started in this process on what a power cut left, to be asked what it holds. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { completion, result } from '../../../src/base/completion.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { silentMetrics } from '../../../src/base/metrics.ts';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
@@ -17,7 +18,7 @@ import {
   openDataDirectory,
 } from '../../../src/storage/data-directory.ts';
 import { MemoryNetwork } from '../../../src/transport/memory-transport.ts';
-import { completion, realClock, result } from '../../support/engines.ts';
+import { realClock } from '../../support/engines.ts';
 
 /** Alone, it has nobody to wait for. */
 const heartbeatMs = 2;

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { completion, result } from '../../../src/base/completion.ts';
 import { latin1, utf8 } from '../../../src/base/bytes.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { clusterIdOf, memberIdOf } from '../../../src/cluster/identity.ts';
@@ -14,7 +15,7 @@ import { type DataDirectory, openDataDirectory } from '../../../src/storage/data
 import { isLogMarkKey } from '../../../src/storage/backend-view.ts';
 import type { EngineEntry } from '../../../src/storage/engine.ts';
 import { writeDatabase, type Contents } from '../../support/bbolt.ts';
-import { completion, realClock, result, temporaryDirectory } from '../../support/engines.ts';
+import { realClock, temporaryDirectory } from '../../support/engines.ts';
 
 let temporary: ReturnType<typeof temporaryDirectory>;
 beforeEach(() => {

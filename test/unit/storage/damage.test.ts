@@ -15,11 +15,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { completion, result } from '../../../src/base/completion.ts';
 import type { Entry } from '../../../src/raft/index.ts';
 import { RaftLog } from '../../../src/storage/raft-log.ts';
 import { checkDatabase } from '../../../src/storage/scanner.ts';
 import { scanLog } from '../../../src/storage/log-scanner.ts';
-import { completion, openLevel, result, temporaryDirectory } from '../../support/engines.ts';
+import { openLevel, temporaryDirectory } from '../../support/engines.ts';
 
 let temporary: ReturnType<typeof temporaryDirectory>;
 /** The undamaged database, the copy that is damaged, and the one that LevelDB opens. */

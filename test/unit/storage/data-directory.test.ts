@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { completion, result } from '../../../src/base/completion.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import type { SnapshotMetadata } from '../../../src/raft/index.ts';
 import type { Backend } from '../../../src/storage/backend.ts';
@@ -29,7 +30,7 @@ import { encodeLogMark } from '../../../src/storage/log-state.ts';
 import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
 import { encodeBegin, encodeEnd, encodePairs } from '../../../src/storage/snapshot-chunk.ts';
 import type { StateSink, StateSource } from '../../../src/storage/snapshot-stream.ts';
-import { completion, realClock, result, temporaryDirectory } from '../../support/engines.ts';
+import { realClock, temporaryDirectory } from '../../support/engines.ts';
 
 const identity = { memberId: 0xabcn, clusterId: 0xdefn };
 

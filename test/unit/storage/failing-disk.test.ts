@@ -2,10 +2,11 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { completion, result } from '../../../src/base/completion.ts';
 import { silentLogger, type Logger } from '../../../src/base/logger.ts';
 import { openDataDirectory, type DataDirectory } from '../../../src/storage/data-directory.ts';
 import { DataDirectoryError } from '../../../src/storage/errors.ts';
-import { completion, realClock, result, temporaryDirectory } from '../../support/engines.ts';
+import { realClock, temporaryDirectory } from '../../support/engines.ts';
 
 type Read = 'openSync' | 'readSync' | 'readFileSync' | 'readdirSync' | 'fstatSync';
 

@@ -2,6 +2,7 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { completion, result } from '../../../src/base/completion.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { type DataDirectory, openDataDirectory } from '../../../src/storage/data-directory.ts';
 import {
@@ -9,7 +10,7 @@ import {
   encodeFounding,
   type FoundingRecord,
 } from '../../../src/storage/founding-file.ts';
-import { completion, realClock, result, temporaryDirectory } from '../../support/engines.ts';
+import { realClock, temporaryDirectory } from '../../support/engines.ts';
 
 const record: FoundingRecord = {
   life: 2n ** 64n - 1n,

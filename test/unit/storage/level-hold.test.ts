@@ -1,7 +1,8 @@
 import { onTestFinished, expect, test, vi } from 'vitest';
+import { result } from '../../../src/base/completion.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { LevelEngine } from '../../../src/storage/level-engine.ts';
-import { put, result, temporaryDirectory } from '../../support/engines.ts';
+import { put, temporaryDirectory } from '../../support/engines.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const level = { files: 9, writes: 0 };

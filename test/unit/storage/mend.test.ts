@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { completion, result } from '../../../src/base/completion.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { armFaultPoints, type FaultPoint } from '../../../src/base/fault-point.ts';
 import { fromUtf8 } from '../../../src/base/bytes.ts';
@@ -23,14 +24,7 @@ import { openDataDirectory } from '../../../src/storage/data-directory.ts';
 import { scanLog } from '../../../src/storage/log-scanner.ts';
 import { mendDatabase } from '../../../src/storage/mend.ts';
 import { checkDatabase, type Mend } from '../../../src/storage/scanner.ts';
-import {
-  completion,
-  openLevel,
-  put,
-  realClock,
-  result,
-  temporaryDirectory,
-} from '../../support/engines.ts';
+import { openLevel, put, realClock, temporaryDirectory } from '../../support/engines.ts';
 
 const bufferBytes = 64 * 1024;
 const keys = 50;

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { completion, result } from '../../../src/base/completion.ts';
 import { compacted, unavailable, type Entry, type HardState } from '../../../src/raft/index.ts';
 import { logKeys, numberedKey } from '../../../src/storage/keyspace.ts';
 import { MemoryDisk, MemoryEngine } from '../../../src/storage/memory-engine.ts';
 import { RaftLog, type LogBatch } from '../../../src/storage/raft-log.ts';
 import { emptyConfState } from '../../../src/storage/record.ts';
-import { completion, realClock, result } from '../../support/engines.ts';
+import { realClock } from '../../support/engines.ts';
 
 function entry(index: number, term: number, size = 3): Entry {
   return { index, term, kind: 0, data: Buffer.alloc(size, index % 251) };

@@ -1,6 +1,7 @@
 /** What is kept of a damaged directory, what is set aside, and what is refused before that. */
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { completion, result } from '../../../src/base/completion.ts';
 import { fromLatin1 } from '../../../src/base/bytes.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { openDataDirectory, type DataDirectory } from '../../../src/storage/data-directory.ts';
@@ -13,7 +14,7 @@ import { encodeLogMark } from '../../../src/storage/log-state.ts';
 import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
 import { RecordWriter } from '../../../src/storage/record.ts';
 import { decodeTermBound } from '../../../src/storage/term-file.ts';
-import { completion, put, realClock, result } from '../../support/engines.ts';
+import { put, realClock } from '../../support/engines.ts';
 
 const identity = { memberId: 1n, clusterId: 7n };
 const confState = { voters: [1n, 2n, 3n], votersOutgoing: [], learners: [], learnersNext: [] };
