@@ -24,12 +24,12 @@ import {
   type DataDirectoryOptions,
 } from '../../../src/storage/data-directory.ts';
 import type { Completion } from '../../../src/storage/engine.ts';
-import { DataDirectoryError } from '../../../src/storage/errors.ts';
 import { stateKeys } from '../../../src/storage/keyspace.ts';
 import { encodeLogMark } from '../../../src/storage/log-state.ts';
 import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
 import { encodeBegin, encodeEnd, encodePairs } from '../../../src/storage/snapshot-chunk.ts';
 import type { StateSink, StateSource } from '../../../src/storage/snapshot-stream.ts';
+import { advanceDirectory, closeDirectory, refusalOf } from '../../support/directories.ts';
 import { realClock, temporaryDirectory } from '../../support/engines.ts';
 
 const identity = { memberId: 0xabcn, clusterId: 0xdefn };
@@ -39,31 +39,11 @@ function open(where: Partial<DataDirectoryOptions>): Promise<DataDirectory> {
   return result((done) => openDataDirectory(options, done));
 }
 
-function close(directory: DataDirectory): Promise<void> {
-  return completion((done) => directory.close(done));
-}
-
-async function problem(opening: Promise<unknown>): Promise<string> {
-  const error: unknown = await opening.then(
-    () => new Error('it opened'),
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof DataDirectoryError)) throw error;
-  return `${error.problem}: ${error.message}`;
-}
-
 /** Appends, applies and flushes entries up to `to`. */
 async function advance(directory: DataDirectory, to: number): Promise<void> {
-  const first = directory.raftLog.lastIndex() + 1;
-  const entries = Array.from({ length: to - first + 1 }, (_, i) => {
-    const data = Buffer.from(`entry ${first + i}`);
-    return { index: first + i, term: 2, kind: 0 as const, data };
+  await advanceDirectory(directory, to, (first) => {
+    for (let i = first; i <= to; i++) directory.backend.put(`r${i}`, Buffer.alloc(200, i));
   });
-  const hardState = { term: 2, vote: 1n, commit: to };
-  await completion((done) => directory.raftLog.append({ hardState, entries }, true, done));
-  for (let i = first; i <= to; i++) directory.backend.put(`r${i}`, Buffer.alloc(200, i));
-  directory.backend.applied(to, 2);
-  await completion((done) => directory.backend.flush(done));
 }
 
 async function transfer(source: StateSource, sink: StateSink): Promise<number> {
@@ -141,33 +121,33 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     await completion((done) => directory.backend.compact(done));
     expect(directory.diskBytes.state).toBeGreaterThan(1000);
     expect(directory.diskBytes.log).toBeGreaterThan(100);
-    await close(directory);
+    await closeDirectory(directory);
     directory = await open({ ...place.where, identity: undefined });
     expect(directory.fresh).toBe(false);
     expect(directory.identity).toMatchObject(identity);
     expect(directory.raftLog.initialState().hardState).toEqual({ term: 2, vote: 1n, commit: 5 });
     expect([directory.raftLog.firstIndex(), directory.backend.appliedIndex]).toEqual([4, 5]);
     expect(directory.backend.get('r5')?.length).toBe(200);
-    await close(directory);
+    await closeDirectory(directory);
   });
 
   test('refuses another cluster, another member, and nobody', async () => {
-    expect(await problem(open({ ...place.where, identity: undefined }))).toMatch(
+    expect(await refusalOf(open({ ...place.where, identity: undefined }))).toMatch(
       /^unusable: .*yet/,
     );
-    await close(await open(place.where));
+    await closeDirectory(await open(place.where));
     const other = (ids: object): Promise<string> =>
-      problem(open({ ...place.where, identity: { ...identity, ...ids } }));
+      refusalOf(open({ ...place.where, identity: { ...identity, ...ids } }));
     expect(await other({ clusterId: 1n })).toMatch(/^foreign: .* cluster def, not to 1$/);
     expect(await other({ memberId: 1n })).toMatch(/^foreign: .* member abc, not to 1$/);
-    await close(await open(place.where));
+    await closeDirectory(await open(place.where));
   });
 
   test('refuses to be opened twice', async () => {
     const directory = await open(place.where);
-    expect(await problem(open(place.where))).toMatch(/^inUse: .* in use/);
-    await close(directory);
-    await close(await open(place.where));
+    expect(await refusalOf(open(place.where))).toMatch(/^inUse: .* in use/);
+    await closeDirectory(directory);
+    await closeDirectory(await open(place.where));
   });
 
   test('a snapshot becomes the state of another member', async () => {
@@ -202,12 +182,12 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     expect(place.states()).toEqual(['state-4000-2']);
     await advance(receiver, 4005);
     expect(receiver.raftLog.chainAt(4005)).toBe(sender.raftLog.chainAt(4005));
-    await close(receiver);
+    await closeDirectory(receiver);
     receiver = await open(place.where);
     expect(receiver.backend.get('r4000')?.[0]).toBe(4000 % 256);
     expect(receiver.backend.appliedIndex).toBe(4005);
-    await close(receiver);
-    await close(sender);
+    await closeDirectory(receiver);
+    await closeDirectory(sender);
   });
 
   test('a state that was received but never named is removed', async () => {
@@ -224,12 +204,12 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     const source = sender.openSnapshot();
     const unfinished = source && receiver.receiveSnapshot(source.metadata);
     unfinished?.abort();
-    await close(receiver);
+    await closeDirectory(receiver);
     const reopened = await open(place.where);
     expect(place.states()).toEqual(['state-0-0']);
-    await close(reopened);
+    await closeDirectory(reopened);
     source?.close();
-    await close(sender);
+    await closeDirectory(sender);
   });
 
   test('what a sender notes of its own log is not taken over', async () => {
@@ -253,7 +233,7 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     await completion((done) => sink.write(end, done));
     await completion((done) => sink.finish(done));
     expect(sink.engine.getSync(mark)).toBeUndefined();
-    await close(receiver);
+    await closeDirectory(receiver);
   });
 
   test('closing waits for what is being received and removed', async () => {
@@ -274,10 +254,10 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
       if (count === 0) await completion((done) => sink.write(chunk, done));
       else sink.write(chunk, () => {});
     }
-    await close(receiver);
+    await closeDirectory(receiver);
     expect(place.states()).toEqual(['state-0-0']);
     source.close();
-    await close(sender);
+    await closeDirectory(sender);
   });
 
   test('a replaced state is gone before its directory is given back', async () => {
@@ -292,9 +272,9 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     // Of this name there was one a moment ago; it must not be made again while it is removed.
     const { confState } = receiver.backend;
     expect(receiver.receiveSnapshot({ index: 20, term: 2, confState })).toBeUndefined();
-    await close(receiver);
+    await closeDirectory(receiver);
     expect(place.states()).toEqual(['state-30-2']);
-    await close(sender);
+    await closeDirectory(sender);
   });
 
   test('closing waits until a replaced state that is slow to go is gone', async () => {
@@ -310,9 +290,9 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     old.flush();
     writeMs = 0;
     receiver.removeReplaced();
-    await close(receiver);
+    await closeDirectory(receiver);
     expect(memory.names.filter((name) => name.startsWith('state-'))).toEqual(['state-20-2']);
-    await close(sender);
+    await closeDirectory(sender);
   });
 
   test('closing waits for a state that is being installed', async () => {
@@ -321,12 +301,12 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     const receiver = await open(place.where);
     const metadata = await takeIn(sender, receiver);
     const installing = result<Backend>((done) => receiver.install(metadata, done));
-    await close(receiver);
+    await closeDirectory(receiver);
     const backend = await installing;
     const scan = (done: Completion): void => backend.scan({}, 10, () => {}, done);
     await expect(completion(scan)).rejects.toThrow('the backend is closed');
     expect(place.states()).toEqual(['state-20-2']);
-    await close(sender);
+    await closeDirectory(sender);
   });
 
   test('damage on the way is noticed', async () => {
@@ -379,8 +359,8 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
       expect(await receive([begin, pairs, end], announced)).toBe('CorruptionError');
     }
     expect(await receive([begin, pairs, end])).toBe('received');
-    await close(receiver);
-    await close(sender);
+    await closeDirectory(receiver);
+    await closeDirectory(sender);
   });
 });
 
@@ -399,7 +379,7 @@ describe('a data directory on disk', () => {
 
   test('is closed to other users, also if it was open to them', async () => {
     mkdirSync(path, { recursive: true, mode: 0o755 });
-    await close(await open({ path }));
+    await closeDirectory(await open({ path }));
     expect(statSync(path).mode & 0o777).toBe(0o700);
     expect(readIdentity(path)).toMatchObject(identity);
   });
@@ -408,31 +388,31 @@ describe('a data directory on disk', () => {
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, 'identity.json.new'), '{');
     writeFileSync(join(path, 'term.json.new'), '{');
-    await close(await open({ path }));
+    await closeDirectory(await open({ path }));
     expect(readIdentity(path)).toMatchObject({ ready: true });
   });
 
   test('refuses a directory of something else', async () => {
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, 'holiday.jpg'), '');
-    expect(await problem(open({ path }))).toMatch(/^foreign: .*holiday.jpg/);
+    expect(await refusalOf(open({ path }))).toMatch(/^foreign: .*holiday.jpg/);
     expect(readdirSync(path)).toEqual(['holiday.jpg']);
   });
 
   test('refuses a newer format and a damaged identity, and changes nothing', async () => {
-    await close(await open({ path }));
+    await closeDirectory(await open({ path }));
     const file = join(path, 'identity.json');
     const text = readFileSync(file, 'utf8');
     writeFileSync(file, text.replace('"format": 1', '"format": 2'));
-    expect(await problem(open({ path }))).toMatch(/^newerVersion: .*format 2/);
+    expect(await refusalOf(open({ path }))).toMatch(/^newerVersion: .*format 2/);
     writeFileSync(file, text.replace('abc', 'abd'));
-    expect(await problem(open({ path }))).toMatch(/^damaged: .*checksum/);
+    expect(await refusalOf(open({ path }))).toMatch(/^damaged: .*checksum/);
     writeFileSync(file, text.slice(0, 20));
-    expect(await problem(open({ path }))).toMatch(/^damaged: /);
+    expect(await refusalOf(open({ path }))).toMatch(/^damaged: /);
     rmSync(file);
-    expect(await problem(open({ path }))).toMatch(/^damaged: .*missing/);
+    expect(await refusalOf(open({ path }))).toMatch(/^damaged: .*missing/);
     writeFileSync(file, text);
-    await close(await open({ path }));
+    await closeDirectory(await open({ path }));
   });
 
   test('refuses when the log or the state is gone', async () => {
@@ -440,9 +420,9 @@ describe('a data directory on disk', () => {
       const where = { path: join(path, name) };
       const directory = await open(where);
       await advance(directory, 2);
-      await close(directory);
+      await closeDirectory(directory);
       rmSync(join(where.path, name), { recursive: true });
-      expect(await problem(open(where))).toMatch(/^damaged: .*missing/);
+      expect(await refusalOf(open(where))).toMatch(/^damaged: .*missing/);
       expect(existsSync(join(where.path, name))).toBe(false);
     }
   });
@@ -453,22 +433,22 @@ describe('a data directory on disk', () => {
   ])('refuses an older %s beside the rest', async (name, expected) => {
     let directory = await open({ path });
     await advance(directory, 3);
-    await close(directory);
+    await closeDirectory(directory);
     const kept = join(path, '..', 'kept');
     cpSync(join(path, name), kept, { recursive: true });
     directory = await open({ path });
     await advance(directory, 5);
     await completion((done) => directory.raftLog.compact(4, done));
-    await close(directory);
+    await closeDirectory(directory);
     rmSync(join(path, name), { recursive: true });
     cpSync(kept, join(path, name), { recursive: true });
-    expect(await problem(open({ path }))).toMatch(expected);
+    expect(await refusalOf(open({ path }))).toMatch(expected);
   });
 
   test('a lock database that a crash left unreadable is made anew', async () => {
-    await close(await open({ path }));
+    await closeDirectory(await open({ path }));
     writeFileSync(join(path, 'lock', 'CURRENT'), 'nonsense');
-    await close(await open({ path }));
+    await closeDirectory(await open({ path }));
   });
 
   test('refuses while another process has it open', async () => {
@@ -477,15 +457,15 @@ describe('a data directory on disk', () => {
       const { ClassicLevel } = require(process.argv[1]);
       new ClassicLevel(process.argv[2]).open().then(() => console.log('open'));
       process.stdin.resume();`;
-    await close(await open({ path }));
+    await closeDirectory(await open({ path }));
     const other = spawn(process.execPath, ['-e', script, module, join(path, 'lock')]);
     await once(other.stdout, 'data');
     try {
-      expect(await problem(open({ path }))).toMatch(/^inUse: .* in use by another process$/);
+      expect(await refusalOf(open({ path }))).toMatch(/^inUse: .* in use by another process$/);
     } finally {
       other.kill('SIGKILL');
       await once(other, 'exit');
     }
-    await close(await open({ path }));
+    await closeDirectory(await open({ path }));
   });
 });

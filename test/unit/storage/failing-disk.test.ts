@@ -2,10 +2,10 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { completion, result } from '../../../src/base/completion.ts';
+import { result } from '../../../src/base/completion.ts';
 import { silentLogger, type Logger } from '../../../src/base/logger.ts';
 import { openDataDirectory, type DataDirectory } from '../../../src/storage/data-directory.ts';
-import { DataDirectoryError } from '../../../src/storage/errors.ts';
+import { advanceDirectory, closeDirectory, refusalOf } from '../../support/directories.ts';
 import { realClock, temporaryDirectory } from '../../support/engines.ts';
 
 type Read = 'openSync' | 'readSync' | 'readFileSync' | 'readdirSync' | 'fstatSync';
@@ -64,9 +64,9 @@ beforeEach(async () => {
   for (const to of [10, 20]) {
     const directory = await open();
     await advance(directory, to);
-    await close(directory);
+    await closeDirectory(directory);
   }
-  await close(await open());
+  await closeDirectory(await open());
 });
 
 afterEach(() => {
@@ -81,21 +81,11 @@ function open(logger: Logger = silentLogger): Promise<DataDirectory> {
   );
 }
 
-function close(directory: DataDirectory): Promise<void> {
-  return completion((done) => directory.close(done));
-}
-
-async function advance({ raftLog, backend }: DataDirectory, to: number): Promise<void> {
-  const first = raftLog.lastIndex() + 1;
-  const entries = Array.from({ length: to - first + 1 }, (_, i) => {
-    return { index: first + i, term: 2, kind: 0 as const, data: Buffer.from(`entry ${first + i}`) };
+async function advance(directory: DataDirectory, to: number): Promise<void> {
+  await advanceDirectory(directory, to, () => {
+    const others = { votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+    directory.backend.setConfState({ voters: [1n, 2n, 3n], ...others });
   });
-  const hardState = { term: 2, vote: 1n, commit: to };
-  await completion((done) => raftLog.append({ hardState, entries }, true, done));
-  const others = { votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
-  backend.setConfState({ voters: [1n, 2n, 3n], ...others });
-  backend.applied(to, 2);
-  await completion((done) => backend.flush(done));
 }
 
 /** All files but LevelDB's own diary, and their times: what a start may not touch. */
@@ -105,15 +95,6 @@ function listing(): unknown {
     .filter((name) => !name.startsWith('lock/') && !/LOG(\.old)?$/.test(name))
     .sort()
     .map((name) => [name, name === 'lock' ? 0 : fs.statSync(join(path, name)).mtimeMs]);
-}
-
-async function problem(opening: Promise<unknown>): Promise<string> {
-  const error: unknown = await opening.then(
-    () => new Error('it opened'),
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof DataDirectoryError)) throw error;
-  return `${error.problem}: ${error.message}`;
 }
 
 function fail(call: Read | 'rm', where: RegExp, times: number): void {
@@ -139,7 +120,7 @@ describe('a read that fails', () => {
     const directory = await open();
     expect(failing.times).toBe(0);
     expect(directory.raftLog.repairTerm).toBeUndefined();
-    await close(directory);
+    await closeDirectory(directory);
   });
 
   test.each(reads)(
@@ -147,7 +128,7 @@ describe('a read that fails', () => {
     async (_n, call, where) => {
       const before = listing();
       fail(call, where, Infinity);
-      const words = await problem(open());
+      const words = await refusalOf(open());
       failing.times = 0;
       expect(words).toMatch(/^unusable: .*EIO: i\/o error/);
       expect(where.test(/^unusable: .*?(\/[^ :]*) cannot be read/.exec(words)?.[1] ?? '')).toBe(
@@ -155,7 +136,7 @@ describe('a read that fails', () => {
       );
       if (!where.test('state-0-0/000001.ldb')) expect(listing()).toEqual(before);
       expect(fs.readdirSync(path).filter((name) => name.startsWith('damaged-'))).toEqual([]);
-      await close(await open());
+      await closeDirectory(await open());
     },
   );
 });
@@ -170,7 +151,7 @@ test('what was set aside and cannot be removed is told of, and the member goes o
     warn: (fields, message) => void warnings.push([message, fields]),
     child: () => logger,
   };
-  await close(await open(logger));
+  await closeDirectory(await open(logger));
   expect(warnings).toEqual([
     [
       'removing what was damaged failed',
@@ -178,6 +159,6 @@ test('what was set aside and cannot be removed is told of, and the member goes o
     ],
   ]);
   expect(fs.existsSync(left)).toBe(true);
-  await close(await open());
+  await closeDirectory(await open());
   expect(fs.existsSync(left)).toBe(false);
 });

@@ -1,12 +1,12 @@
 /** What is kept of a damaged directory, what is set aside, and what is refused before that. */
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { completion, result } from '../../../src/base/completion.ts';
+import { result } from '../../../src/base/completion.ts';
 import { fromLatin1 } from '../../../src/base/bytes.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { openDataDirectory, type DataDirectory } from '../../../src/storage/data-directory.ts';
 import type { DataDirectoryOptions } from '../../../src/storage/directory-options.ts';
-import { CorruptionError, DataDirectoryError } from '../../../src/storage/errors.ts';
+import { CorruptionError } from '../../../src/storage/errors.ts';
 import { encodeFlushRecord } from '../../../src/storage/flush-record.ts';
 import { sealedText } from '../../../src/storage/identity.ts';
 import { logKeys, stateKeys } from '../../../src/storage/keyspace.ts';
@@ -14,6 +14,7 @@ import { encodeLogMark } from '../../../src/storage/log-state.ts';
 import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
 import { RecordWriter } from '../../../src/storage/record.ts';
 import { decodeTermBound } from '../../../src/storage/term-file.ts';
+import { advanceDirectory, closeDirectory, refusalOf } from '../../support/directories.ts';
 import { put, realClock } from '../../support/engines.ts';
 
 const identity = { memberId: 1n, clusterId: 7n };
@@ -33,32 +34,12 @@ function open(
   );
 }
 
-function close(directory: DataDirectory): Promise<void> {
-  return completion((done) => directory.close(done));
-}
-
-async function refusal(opening: Promise<DataDirectory>): Promise<string> {
-  const error: unknown = await opening.then(
-    () => new Error('it opened'),
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof DataDirectoryError)) throw error;
-  return `${error.problem}: ${error.message}`;
-}
-
 /** Appends, applies and flushes entries up to `to`. */
 async function advance(directory: DataDirectory, to: number): Promise<void> {
-  const { raftLog, backend } = directory;
-  const first = raftLog.lastIndex() + 1;
-  const entries = Array.from({ length: to - first + 1 }, (_, i) => {
-    return { index: first + i, term: 2, kind: 0 as const, data: Buffer.from(`entry ${first + i}`) };
+  await advanceDirectory(directory, to, () => {
+    directory.backend.put('r', Buffer.from(`${to}`));
+    directory.backend.setConfState({ ...confState, autoLeave: false });
   });
-  const hardState = { term: 2, vote: 1n, commit: to };
-  await completion((done) => raftLog.append({ hardState, entries }, true, done));
-  backend.put('r', Buffer.from(`${to}`));
-  backend.setConfState({ ...confState, autoLeave: false });
-  backend.applied(to, 2);
-  await completion((done) => backend.flush(done));
 }
 
 /** A member that has applied ten entries, and is down. */
@@ -66,7 +47,7 @@ async function lived(): Promise<MemoryDirectory> {
   const memory = new MemoryDirectory();
   const directory = await open(memory);
   await advance(directory, 10);
-  await close(directory);
+  await closeDirectory(directory);
   return memory;
 }
 
@@ -104,7 +85,7 @@ describe('where there are several states', () => {
     expect(directory.raftLog.anchor).toMatchObject({ index: 10, term: 2 });
     expect(directory.backend.get('r')?.toString()).toBe('10');
     expect(damagedNames(memory)).toEqual(['damaged-log-1', 'damaged-state-90-9-1']);
-    await close(directory);
+    await closeDirectory(directory);
   });
 
   test('the newer one is kept if both were this member’s', async () => {
@@ -114,7 +95,7 @@ describe('where there are several states', () => {
     const directory = await open(memory);
     expect(directory.raftLog.anchor).toEqual({ index: 90, term: 9, chain: 5 });
     expect(damagedNames(memory)).toEqual(['damaged-log-1', 'damaged-state-0-0-1']);
-    await close(directory);
+    await closeDirectory(directory);
   });
 
   test('the older one is kept if the newer one is damaged', async () => {
@@ -125,7 +106,7 @@ describe('where there are several states', () => {
     const directory = await open(memory);
     expect(directory.raftLog.anchor.index).toBe(10);
     expect(damagedNames(memory)).toEqual(['damaged-log-1', 'damaged-state-90-9-1']);
-    await close(directory);
+    await closeDirectory(directory);
   });
 
   test('none is removed before it is known that the log is no older one', async () => {
@@ -133,14 +114,14 @@ describe('where there are several states', () => {
     const old = new Map(memory.disk('log').tree.entries());
     const directory = await open(memory);
     await advance(directory, 20);
-    await close(directory);
+    await closeDirectory(directory);
     addState(memory, 'state-90-9', 90, true);
     memory.removeDisk('log');
     const pairs = [...old].map(([key, value]) => put(key, value));
     memory.disk('log').add(pairs, true);
     const repaired = await open(memory);
     expect(repaired.raftLog.anchor.index).toBe(90);
-    await close(repaired);
+    await closeDirectory(repaired);
   });
 
   test('an empty one that an earlier repair made is not kept', async () => {
@@ -150,7 +131,7 @@ describe('where there are several states', () => {
     const directory = await open(memory);
     expect(damagedNames(memory)).toEqual(['damaged-log-1', 'damaged-state-0-0-1']);
     expect(memory.names.filter((name) => name.startsWith('state-'))).toHaveLength(1);
-    await close(directory);
+    await closeDirectory(directory);
   });
 });
 
@@ -160,7 +141,7 @@ test('a state whose values are damaged is not kept if the log is damaged too', a
   const directory = await open(memory, { stateDamage: new CorruptionError('a value') });
   expect(directory.fresh).toBe(true);
   expect(damagedNames(memory)).toEqual(['damaged-log-1', 'damaged-state-0-0-1']);
-  await close(directory);
+  await closeDirectory(directory);
 });
 
 describe('the term of the log', () => {
@@ -169,14 +150,14 @@ describe('the term of the log', () => {
     memory.termBound = undefined;
     const directory = await open(memory, { stateDamage: new CorruptionError('a value') });
     expect(directory.raftLog.hardState.term).toBe(3);
-    await close(directory);
+    await closeDirectory(directory);
   });
 
   test('bounds nothing if no state shows that the log is no older one', async () => {
     const memory = await lived();
     rot(memory, 'state-0-0', stateKeys.flush);
     memory.termBound = undefined;
-    expect(await refusal(open(memory))).toMatch(/in which terms this one has voted/);
+    expect(await refusalOf(open(memory))).toMatch(/in which terms this one has voted/);
   });
 });
 
@@ -187,7 +168,7 @@ test('a refusal that is certain comes before anything is set aside', async () =>
   const founders = (): never => {
     throw new Error('the flags are of another cluster');
   };
-  expect(await refusal(open(memory, { founders }))).toMatch(/nothing tells who they are/);
+  expect(await refusalOf(open(memory, { founders }))).toMatch(/nothing tells who they are/);
   expect(memory.names).toEqual(names);
 });
 
@@ -196,7 +177,7 @@ describe('what a newer version wrote is refused and left alone', () => {
 
   async function refused(memory: MemoryDirectory, expected: RegExp): Promise<void> {
     const before = memory.names.map((name) => [name, [...memory.disk(name).tree.entries()]]);
-    expect(await refusal(open(memory))).toMatch(expected);
+    expect(await refusalOf(open(memory))).toMatch(expected);
     expect(memory.names.map((name) => [name, [...memory.disk(name).tree.entries()]])).toEqual(
       before,
     );
@@ -251,7 +232,7 @@ describe('what a newer version wrote is refused and left alone', () => {
       });
       const directory = await open(memory);
       expect(damagedNames(memory)).toEqual(['damaged-log-1']);
-      await close(directory);
+      await closeDirectory(directory);
     },
   );
 
