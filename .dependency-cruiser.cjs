@@ -6,7 +6,7 @@ const layers = [
   ['base', 'gen'],
   ['raft', 'bbolt'],
   ['storage'],
-  ['mvcc', 'lease', 'auth', 'cluster'],
+  ['mvcc', 'lease', 'auth', 'cluster', 'alarm'],
   ['apply', 'transport', 'schema'],
   ['server'],
   ['api'],

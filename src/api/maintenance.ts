@@ -1,21 +1,33 @@
 /**
- * The parts of the Maintenance service that need no later version (etcd: api/v3rpc/maintenance.go).
+ * The Maintenance service (etcd: api/v3rpc/maintenance.go).
  */
 import { createHash } from 'node:crypto';
 import { concatBytes } from '../base/bytes.ts';
 import { EtcdError, etcdErrors, StatusCode, StatusError } from '../base/errors.ts';
+import { type Alarm, raisedByHand } from '../alarm/alarm-store.ts';
 import {
   AlarmAction,
+  type AlarmMember,
   type AlarmRequest,
   type AlarmResponse,
+  AlarmType,
+  type DefragmentRequest,
+  type DefragmentResponse,
+  type DowngradeRequest,
+  type DowngradeResponse,
   type HashKVRequest,
   type HashKVResponse,
+  type HashRequest,
+  type HashResponse,
+  type MoveLeaderRequest,
+  type MoveLeaderResponse,
   type SnapshotRequest,
   SnapshotResponse,
   type StatusRequest,
   type StatusResponse,
 } from '../gen/rpc.ts';
 import type { CallContext } from './handler.ts';
+import { downgrade, type DowngradeBackend } from './downgrade.ts';
 import { header, type HeaderSource } from './header.ts';
 
 export interface RevisionHash {
@@ -34,7 +46,7 @@ export interface DatabaseFile {
   close(): void;
 }
 
-export interface MaintenanceBackend {
+export interface MaintenanceBackend extends DowngradeBackend {
   readonly headerSource: HeaderSource;
   /** 0n if there is none. */
   readonly leader: bigint;
@@ -49,6 +61,14 @@ export interface MaintenanceBackend {
   /** The version of etcd whose behaviour this server has, and that of its storage. */
   readonly version: string;
   readonly storageVersion: string;
+  /** Those of one kind, or all. */
+  alarms(kind?: AlarmType): readonly Alarm[];
+  /** See `server/leader-move.ts`. */
+  moveLeader(target: bigint): Promise<void>;
+  /** Resolves when the space of deleted values was given back. */
+  defragment(): Promise<void>;
+  /** Over this member's state, as of all entries it has applied, until `signal` is aborted. */
+  hashOfState(signal: AbortSignal): Promise<number>;
   /** @throws EtcdError `compacted` or `futureRevision` */
   hashByRevision(revision: number): Promise<RevisionHash>;
   /** This member's state, as of all entries it has applied, until `signal` is aborted. */
@@ -61,11 +81,11 @@ const sizeBytesMin = 1;
 /** What one message of a snapshot holds of the file, as in etcd. */
 const snapshotBlobBytes = 32 * 1024;
 /** Each keeps a view open, which keeps the disk from giving back what was overwritten since. */
-const snapshotsAtOnceLimit = 4;
+const viewsAtOnceLimit = 4;
 
 export class MaintenanceService {
   readonly #backend: MaintenanceBackend;
-  #openSnapshots = 0;
+  #openViews = 0;
 
   constructor(backend: MaintenanceBackend) {
     this.#backend = backend;
@@ -81,29 +101,77 @@ export class MaintenanceService {
       raftIndex: backend.committedIndex,
       raftTerm: backend.term,
       raftAppliedIndex: backend.appliedIndex,
-      errors: backend.leader === 0n ? [etcdErrors.noLeader[1]] : [],
+      errors: [
+        ...(backend.leader === 0n ? [etcdErrors.noLeader[1]] : []),
+        ...this.#alarms().map(alarmText),
+      ],
       dbSizeInUse: backend.sizeInUseBytes,
       isLearner: backend.isLearner,
       storageVersion: backend.storageVersion,
       dbSizeQuota: backend.quotaBytes,
-      downgradeInfo: { enabled: false, targetVersion: '' },
+      downgradeInfo: { ...backend.downgradeInfo },
     });
   }
 
   /**
-   * Lists alarms. Nothing raises any here, so there are none; raising and disarming them is not
-   * served. etcdctl 3.5 and later asks for the list in `endpoint health`.
+   * Lists, raises or clears alarms. Clearing one that is not there is no error. Who lists them sees
+   * all that were raised before; etcdctl does in `endpoint health`.
    */
-  alarm({ action }: AlarmRequest): Promise<AlarmResponse> {
-    if (action !== AlarmAction.get) {
-      return Promise.reject(
-        new StatusError(
-          StatusCode.unimplemented,
-          'unknown method Alarm for service etcdserverpb.Maintenance',
-        ),
-      );
+  async alarm({ action, memberId, alarm }: AlarmRequest): Promise<AlarmResponse> {
+    const { headerSource } = this.#backend;
+    if (action === AlarmAction.get) {
+      await this.#backend.linearizableRead();
+      return { header: header(headerSource), alarms: [...this.#alarms(alarm)] };
     }
-    return Promise.resolve({ header: header(this.#backend.headerSource), alarms: [] });
+    const value = { action, memberId, alarm, quotaBytes: raisedByHand };
+    const { response } = await this.#backend.request({ case: 'alarm', value });
+    return { header: header(headerSource), alarms: (response as AlarmResponse).alarms };
+  }
+
+  #alarms(kind?: AlarmType): readonly AlarmMember[] {
+    return this.#backend.alarms(kind).map(({ memberId, kind: alarm }) => ({ memberId, alarm }));
+  }
+
+  /** Answers when it is done, without a header, as in etcd; the member serves meanwhile. */
+  async defragment(_request: DefragmentRequest): Promise<DefragmentResponse> {
+    await this.#backend.defragment().catch((error: unknown) => {
+      throw interrupted(error, 'defragmentation');
+    });
+    return { header: undefined };
+  }
+
+  /** Without a header, as in etcd. */
+  async moveLeader({ targetId }: MoveLeaderRequest): Promise<MoveLeaderResponse> {
+    await this.#backend.moveLeader(targetId);
+    return { header: undefined };
+  }
+
+  async downgrade(request: DowngradeRequest): Promise<DowngradeResponse> {
+    const version = await downgrade(this.#backend, request);
+    return { header: header(this.#backend.headerSource), version };
+  }
+
+  /**
+   * The hash of the whole state, which may differ between members of the same revision.
+   * @throws EtcdError `tooManyRequests` while so many views are open already
+   */
+  hash(_request: HashRequest, { signal }: Pick<CallContext, 'signal'>): Promise<HashResponse> {
+    return this.#withView(async () => {
+      const hash = await this.#backend.hashOfState(signal);
+      return { header: header(this.#backend.headerSource), hash };
+    });
+  }
+
+  async #withView<Result>(run: () => Promise<Result>): Promise<Result> {
+    if (this.#openViews >= viewsAtOnceLimit) throw new EtcdError('tooManyRequests');
+    this.#openViews += 1;
+    try {
+      return await run();
+    } catch (error) {
+      throw interrupted(error, 'hash');
+    } finally {
+      this.#openViews -= 1;
+    }
   }
 
   async hashKv(request: HashKVRequest): Promise<HashKVResponse> {
@@ -126,17 +194,17 @@ export class MaintenanceService {
     _request: SnapshotRequest,
     { signal }: Pick<CallContext, 'signal'>,
   ): AsyncGenerator<SnapshotResponse, void, undefined> {
-    if (this.#openSnapshots >= snapshotsAtOnceLimit) throw new EtcdError('tooManyRequests');
-    this.#openSnapshots += 1;
+    if (this.#openViews >= viewsAtOnceLimit) throw new EtcdError('tooManyRequests');
+    this.#openViews += 1;
     let file: DatabaseFile | undefined;
     try {
       file = await this.#backend.openDatabase(signal);
       yield* this.#sendFile(file, signal);
     } catch (error) {
-      throw interrupted(error);
+      throw interrupted(error, 'snapshot');
     } finally {
       file?.close();
-      this.#openSnapshots -= 1;
+      this.#openViews -= 1;
     }
   }
 
@@ -178,9 +246,20 @@ async function* inBlobs(
 }
 
 /** Reading fails while the member stops, or when a snapshot from the leader replaces its state. */
-function interrupted(error: unknown): unknown {
+function interrupted(error: unknown, what: string): unknown {
   const isOwn = error instanceof StatusError || !(error instanceof Error);
   if (isOwn || error.name !== 'Error') return error;
-  const message = `etcdserver: the snapshot was interrupted: ${error.message}`;
+  const message = `etcdserver: the ${what} was interrupted: ${error.message}`;
   return new StatusError(StatusCode.unavailable, message);
+}
+
+const alarmNames: Readonly<Record<number, string>> = {
+  [AlarmType.nospace]: 'NOSPACE',
+  [AlarmType.corrupt]: 'CORRUPT',
+};
+
+/** An alarm in the words of Go's text format, which etcdctl looks for the name in. */
+export function alarmText({ memberId, alarm }: AlarmMember): string {
+  const member = memberId === 0n ? '' : `memberID:${memberId} `;
+  return `${member}alarm:${alarmNames[alarm] ?? alarm} `;
 }

@@ -5,9 +5,12 @@
  */
 import { assert } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
+import type { AlarmStore } from '../alarm/alarm-store.ts';
 import type { LoggedLeaseCheckpoints, LoggedLeaseRevoke } from '../gen/raft-internal.ts';
+import type { Downgrade } from '../cluster/downgrade.ts';
 import type { Membership } from '../cluster/membership.ts';
 import type {
+  AlarmResponse,
   CompactionRequest,
   CompactionResponse,
   DeleteRangeRequest,
@@ -21,6 +24,7 @@ import type {
   TxnResponse,
 } from '../gen/rpc.ts';
 import type { Lessor } from '../lease/lessor.ts';
+import { applyAlarm, refusalUnderAlarms } from './alarms.ts';
 import { revisionHeader } from './range.ts';
 import type { RangeReader, WriteTransaction } from './reader.ts';
 import { decodeCommand, type Command } from './request.ts';
@@ -51,6 +55,8 @@ export interface ReplicatedState {
   readonly store: StateStore;
   readonly membership: Membership;
   readonly lessor: Lessor;
+  readonly alarms: AlarmStore;
+  readonly downgrade: Downgrade;
 }
 
 export type Response =
@@ -59,7 +65,8 @@ export type Response =
   | TxnResponse
   | CompactionResponse
   | LeaseGrantResponse
-  | LeaseRevokeResponse;
+  | LeaseRevokeResponse
+  | AlarmResponse;
 
 /** What came of one request; `response` is absent for commands of our own. */
 export interface Outcome {
@@ -104,11 +111,21 @@ export class Applier {
 
   #outcome(id: bigint, command: Command): Outcome {
     try {
+      this.#checkAlarms(command);
       return this.#execute(id, command);
     } catch (error) {
       if (error instanceof EtcdError) return { error };
       throw error;
     }
+  }
+
+  /** @throws EtcdError `corrupt` or `noSpace` */
+  #checkAlarms(command: Command): void {
+    const refusal = refusalUnderAlarms(this.#state.alarms, command);
+    if (refusal === undefined) return;
+    // Who lets leases expire counts those under way, and has to try again.
+    if (command.case === 'leaseRevoke') this.#lessor.refused(command.value.id, command.value.grant);
+    throw new EtcdError(refusal);
   }
 
   #execute(id: bigint, command: Command): Outcome {
@@ -128,6 +145,13 @@ export class Applier {
       case 'leaseCheckpoint':
         this.#leaseCheckpoint(command.value);
         return {};
+      case 'alarm':
+        return { response: applyAlarm(this.#state.alarms, command.value, this.#store.revision) };
+      case 'downgradeInfoSet': {
+        const { enabled, ver } = command.value;
+        this.#state.downgrade.set({ enabled, targetVersion: ver });
+        return {};
+      }
       case 'clusterMemberAttrSet': {
         const { memberId, memberAttributes } = command.value;
         assert(memberAttributes !== undefined, 'a member announces itself without attributes');

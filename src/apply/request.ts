@@ -5,7 +5,9 @@
 import { AssertionFailure, present } from '../base/assert.ts';
 import {
   ClusterMemberAttrSetRequest,
+  DowngradeInfoSetRequest,
   InternalRaftRequest,
+  LoggedAlarm,
   LoggedLeaseCheckpoints,
   LoggedLeaseRevoke,
 } from '../gen/raft-internal.ts';
@@ -25,6 +27,8 @@ export type Command =
   | { readonly case: 'leaseGrant'; readonly value: LeaseGrantRequest }
   | { readonly case: 'leaseRevoke'; readonly value: LoggedLeaseRevoke }
   | { readonly case: 'leaseCheckpoint'; readonly value: LoggedLeaseCheckpoints }
+  | { readonly case: 'alarm'; readonly value: LoggedAlarm }
+  | { readonly case: 'downgradeInfoSet'; readonly value: DowngradeInfoSetRequest }
   | {
       readonly case: 'clusterMemberAttrSet';
       readonly value: ClusterMemberAttrSetRequest;
@@ -54,6 +58,10 @@ function encodeValue(command: Command): Uint8Array {
       return LoggedLeaseRevoke.encode(command.value);
     case 'leaseCheckpoint':
       return LoggedLeaseCheckpoints.encode(command.value);
+    case 'alarm':
+      return LoggedAlarm.encode(command.value);
+    case 'downgradeInfoSet':
+      return DowngradeInfoSetRequest.encode(command.value);
     case 'clusterMemberAttrSet':
       return ClusterMemberAttrSetRequest.encode(command.value);
   }
@@ -91,6 +99,10 @@ export function decodeCommand(data: Uint8Array): {
       return { id, command: { case: kind, value: LoggedLeaseRevoke.decode(value) } };
     case 'leaseCheckpoint':
       return { id, command: { case: kind, value: LoggedLeaseCheckpoints.decode(value) } };
+    case 'alarm':
+      return { id, command: { case: kind, value: LoggedAlarm.decode(value) } };
+    case 'downgradeInfoSet':
+      return { id, command: { case: kind, value: DowngradeInfoSetRequest.decode(value) } };
     case 'clusterMemberAttrSet':
       return {
         id,

@@ -103,6 +103,16 @@ export function parseInt64(text: string, base: 10 | 16): Parsed<bigint> {
   return value > int64Max || value < int64Min ? failed('value out of range') : { value };
 }
 
+/** As Go's strconv.ParseUint with 64 bits: no sign is allowed. */
+export function parseUint64(text: string, base: 10 | 16): Parsed<bigint> {
+  const failed = (reason: string): { error: string } => ({
+    error: `strconv.ParseUint: parsing ${quote(text)}: ${reason}`,
+  });
+  if (!(base === 10 ? /^\d+$/ : /^[\da-fA-F]+$/).test(text)) return failed('invalid syntax');
+  const value = BigInt(base === 10 ? text : `0x${text}`);
+  return value > BigInt.asUintN(64, -1n) ? failed('value out of range') : { value };
+}
+
 /** Go's %016x of a signed number: the sign takes one of the places. */
 export function paddedHex(id: bigint): string {
   return id < 0n ? `-${(-id).toString(16).padStart(15, '0')}` : id.toString(16).padStart(16, '0');
@@ -148,9 +158,10 @@ function halfToEven(value: number): number {
 
 /** A size in powers of 1000, as etcdctl writes it: `20 kB`, `2.1 GB`. */
 export function formatSize(bytes: number): string {
-  if (bytes < 10) return `${bytes} B`;
+  // Go has unsigned sizes: that of no quota, which is -1, is the largest of all.
+  let size = bytes < 0 ? bytes + 2 ** 64 : bytes;
+  if (size < 10) return `${size} B`;
   let unit = 0;
-  let size = bytes;
   while (size >= 1000 && unit < sizeUnits.length - 1) {
     size /= 1000;
     unit++;

@@ -1,13 +1,17 @@
 /** The whole program: its commands, and one run of one of them. */
 import { parseCommandLine } from './command-line.ts';
 import type { CommandDefinition } from './command.ts';
+import { alarmCommand } from './commands/alarm.ts';
 import { compactionCommand } from './commands/compaction.ts';
 import { completionCommand } from './commands/completion.ts';
+import { defragCommand } from './commands/defrag.ts';
 import { delCommand } from './commands/del.ts';
+import { downgradeCommand } from './commands/downgrade.ts';
 import { endpointCommand } from './commands/endpoint.ts';
 import { getCommand } from './commands/get.ts';
 import { leaseCommand } from './commands/lease.ts';
 import { memberCommand } from './commands/member.ts';
+import { moveLeaderCommand } from './commands/move-leader.ts';
 import { putCommand } from './commands/put.ts';
 import { snapshotCommand } from './commands/snapshot.ts';
 import { txnCommand } from './commands/txn.ts';
@@ -44,6 +48,10 @@ export const program: CommandDefinition = {
     compactionCommand,
     memberCommand,
     endpointCommand,
+    moveLeaderCommand,
+    alarmCommand,
+    defragCommand,
+    downgradeCommand,
     snapshotCommand,
     versionCommand,
     completionCommand,

@@ -1,9 +1,18 @@
 /** The client: what a user holds. */
 import type { KeyValue } from '../gen/kv.ts';
 import {
+  AlarmAction,
+  AlarmRequest,
+  type AlarmResponse,
+  type AlarmType,
   CompactionRequest,
   type CompactionResponse,
+  DefragmentRequest,
+  type DefragmentResponse,
   type DeleteRangeResponse,
+  type DowngradeAction,
+  DowngradeRequest,
+  type DowngradeResponse,
   HashKVRequest,
   type HashKVResponse,
   LeaseGrantRequest,
@@ -17,6 +26,8 @@ import {
   type LeaseTimeToLiveResponse,
   MemberListRequest,
   type MemberListResponse,
+  MoveLeaderRequest,
+  type MoveLeaderResponse,
   type PutResponse,
   type RangeResponse,
   type SnapshotResponse,
@@ -60,9 +71,9 @@ export interface GetOptions extends CallOptions {
  * client is closed; and with the reason of `signal` if that is aborted. Whether a write that failed
  * with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED has been applied is unknown.
  *
- * Reads (range, timeToLive, leases, memberList, status, hashKV) and renewals are tried again while
- * members are unavailable. Writes (put, delete, txn, compact, grant, revoke) are never sent twice,
- * unless the first try cannot have been seen.
+ * Reads (range, timeToLive, leases, memberList, status, hashKV, alarms) and renewals are tried
+ * again while members are unavailable. All else (put, delete, txn, compact, grant, revoke, disarm)
+ * is never sent twice, unless the first try cannot have been seen.
  */
 export class Client implements AsyncDisposable {
   readonly endpoints: readonly string[];
@@ -239,6 +250,44 @@ export class Client implements AsyncDisposable {
   ): Promise<HashKVResponse> {
     const message = HashKVRequest.create(request);
     return this.#caller.unaryAt(endpoint, Maintenance.methods.hashKv, message, options);
+  }
+
+  /** The alarms that are raised. */
+  async alarms(options?: CallOptions): Promise<AlarmResponse> {
+    const message = AlarmRequest.create({ action: AlarmAction.get });
+    return this.#caller.unary(Maintenance.methods.alarm, message, 'repeatable', options);
+  }
+
+  /** Clears one alarm. One that is not raised is left out of the answer. */
+  async disarm(memberId: bigint, alarm: AlarmType, options?: CallOptions): Promise<AlarmResponse> {
+    const message = AlarmRequest.create({ action: AlarmAction.deactivate, memberId, alarm });
+    return this.#caller.unary(Maintenance.methods.alarm, message, 'once', options);
+  }
+
+  /** Has the member at `endpoint` give the space of deleted values back to its file system. */
+  async defragment(endpoint: string, options?: CallOptions): Promise<DefragmentResponse> {
+    const message = DefragmentRequest.create();
+    return this.#caller.unaryAt(endpoint, Maintenance.methods.defragment, message, options);
+  }
+
+  /** Has the member at `endpoint`, which must be the leader, hand over to another one. */
+  async moveLeader(
+    endpoint: string,
+    targetId: bigint,
+    options?: CallOptions,
+  ): Promise<MoveLeaderResponse> {
+    const message = MoveLeaderRequest.create({ targetId });
+    return this.#caller.unaryAt(endpoint, Maintenance.methods.moveLeader, message, options);
+  }
+
+  /** Checks, begins or cancels a downgrade of the cluster to a version such as `3.5`. */
+  async downgrade(
+    action: DowngradeAction,
+    version: string,
+    options?: CallOptions,
+  ): Promise<DowngradeResponse> {
+    const message = DowngradeRequest.create({ action, version });
+    return this.#caller.unary(Maintenance.methods.downgrade, message, 'once', options);
   }
 
   /**

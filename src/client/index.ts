@@ -18,13 +18,19 @@ export type { WatchBatch, WatchOptions, Watcher } from './watcher.ts';
 export { StatusCode } from '../base/errors.ts';
 export { Event, EventType, KeyValue } from '../gen/kv.ts';
 export {
+  AlarmMember,
+  AlarmResponse,
+  AlarmType,
   CompactionRequest,
   CompactionResponse,
   Compare,
   CompareResult,
   CompareTarget,
+  DefragmentResponse,
   DeleteRangeRequest,
   DeleteRangeResponse,
+  DowngradeAction,
+  DowngradeResponse,
   FilterType,
   HashKVRequest,
   HashKVResponse,
@@ -37,6 +43,7 @@ export {
   Member,
   MemberListRequest,
   MemberListResponse,
+  MoveLeaderResponse,
   PutRequest,
   PutResponse,
   RangeRequest,

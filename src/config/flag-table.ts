@@ -82,6 +82,12 @@ const member = section('Member', {
       'Size of the data that raises the NOSPACE alarm; 0 means 2 GiB, less than 0 no limit.',
     ],
     [
+      'quota-auto-disarm',
+      'boolean',
+      'true',
+      'Whether that alarm clears by itself when space is free again. Not in etcd.',
+    ],
+    [
       'backend-batch-interval',
       'duration',
       '100ms',

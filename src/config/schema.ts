@@ -45,6 +45,8 @@ export interface Config {
   readonly maxConcurrentStreams: number;
   /** Bytes of data that raise the NOSPACE alarm; undefined means no limit. */
   readonly quotaBackendBytes: number | undefined;
+  /** Whether the alarm clears by itself when space is free again. */
+  readonly quotaAutoDisarm: boolean;
   readonly backendBatchIntervalMs: number;
   readonly unsafeNoFsync: boolean;
 

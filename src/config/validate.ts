@@ -225,6 +225,7 @@ function build(
     maxTxnOps: values.number('max-txn-ops'),
     maxConcurrentStreams: values.number('max-concurrent-streams'),
     quotaBackendBytes: quotaBytes(values),
+    quotaAutoDisarm: values.boolean('quota-auto-disarm'),
     backendBatchIntervalMs: values.number('backend-batch-interval') || 100,
     unsafeNoFsync: values.boolean('unsafe-no-fsync'),
     grpcKeepaliveMinTimeMs: values.number('grpc-keepalive-min-time'),

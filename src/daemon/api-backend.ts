@@ -1,8 +1,7 @@
 /** What the API's services need of a member, from the member's parts. */
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
-import { ETCD_VERSION, STORAGE_VERSION } from '../base/versions.ts';
-import type { ServerHealth } from '../api/http/health.ts';
+import type { AlarmName, ServerHealth } from '../api/http/health.ts';
 import type { ClusterBackend } from '../api/cluster.ts';
 import type { HeaderSource } from '../api/header.ts';
 import type { KvBackend } from '../api/kv.ts';
@@ -10,19 +9,26 @@ import type { LeaseBackend } from '../api/lease.ts';
 import type { MaintenanceBackend } from '../api/maintenance.ts';
 import type { WatchBackend } from '../api/watch.ts';
 import type { Config } from '../config/schema.ts';
+import { AlarmType } from '../gen/rpc.ts';
 import { noMember } from '../raft/index.ts';
-import { DatabaseSnapshot } from '../schema/database-snapshot.ts';
 import type { Member } from '../server/member.ts';
-import type { BackendView } from '../storage/backend-view.ts';
-
-/** What Status reports where no quota is configured (etcd: DefaultQuotaBytes). */
-const defaultQuotaBytes = 2 * 1024 * 1024 * 1024;
+import { maintenanceBackend } from './maintenance-backend.ts';
 
 export type ApiBackend = KvBackend &
   LeaseBackend &
   MaintenanceBackend &
   ClusterBackend &
   WatchBackend;
+
+type MaintenanceParts = ReturnType<typeof maintenanceBackend>;
+
+/** Both in one object. */
+function mixed<First extends object, Second extends object>(
+  first: First,
+  second: Second,
+): First & Second {
+  return Object.defineProperties(first, Object.getOwnPropertyDescriptors(second)) as First & Second;
+}
 
 export interface ApiBackendOptions {
   readonly member: Member;
@@ -45,7 +51,7 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
       return server.term;
     },
   };
-  return {
+  const own: Omit<ApiBackend, keyof MaintenanceParts> = {
     clock,
     random,
     headerSource,
@@ -71,65 +77,44 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
     get isLearner() {
       return member.isLearner;
     },
-    get sizeBytes() {
-      return member.store.logicalSizeBytes;
-    },
-    get sizeInUseBytes() {
-      return member.store.logicalSizeBytes;
-    },
     txnOperationsLimit: config.maxTxnOps,
     requestLimitBytes: config.maxRequestBytes,
-    quotaBytes: config.quotaBackendBytes ?? defaultQuotaBytes,
-    version: ETCD_VERSION,
-    storageVersion: STORAGE_VERSION,
     progressIntervalMs: config.watchProgressNotifyIntervalMs,
     fragmentBytes: config.maxRequestBytes,
-    request: (command) => server.request(command),
+    request: (command) => member.upkeep.quota.request(command),
     linearizableRead: () => server.linearizableRead(),
     whenCompacted: (revision) =>
       new Promise((resolve) => {
         member.compaction.whenCompacted(revision, resolve);
       }),
-    hashByRevision: (revision) =>
-      new Promise((resolve, reject) => {
-        member.store.hashByRevision(revision, (error, hash) => {
-          if (hash === undefined) {
-            reject(error ?? new Error('no hash'));
-            return;
-          }
-          const { compactedRevision, hashRevision, currentRevision } = hash;
-          resolve({
-            hash: hash.hash,
-            compactRevision: compactedRevision,
-            hashRevision,
-            revision: currentRevision,
-          });
-        });
-      }),
-    openDatabase: async (signal) => {
-      const view = await new Promise<BackendView>((resolve, reject) => {
-        member.openStateView((error, opened) => {
-          if (opened === undefined) reject(error ?? new Error('no view'));
-          else resolve(opened);
-        });
-      });
-      return DatabaseSnapshot.of(view, signal);
-    },
     members: () => member.membership.list(),
     openWatchStream: (streamOptions) => member.watchable.openStream(streamOptions),
     onLeaderLost: (listener) => server.onLeaderLost(listener),
   };
+  // Not a spread: properties that are looked up must stay so.
+  return mixed(own, maintenanceBackend(member, config, clock));
 }
 
 /** What the health endpoints ask. */
 export function serverHealth(member: Member): ServerHealth {
   const { server } = member;
   return {
-    alarms: () => [],
+    alarms: () => member.alarms.list().map(({ kind }) => alarmName(kind)),
     hasLeader: () => server.leader !== noMember,
     isLearner: () => member.isLearner,
     repairing: () => member.repairing,
     read: (serializable) => (serializable ? Promise.resolve() : server.linearizableRead()),
     requestTimeoutMs: server.requestTimeoutMs,
   };
+}
+
+function alarmName(kind: AlarmType): AlarmName {
+  switch (kind) {
+    case AlarmType.nospace:
+      return 'NOSPACE';
+    case AlarmType.corrupt:
+      return 'CORRUPT';
+    default:
+      return 'UNKNOWN';
+  }
 }

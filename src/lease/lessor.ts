@@ -40,6 +40,8 @@ export interface LeaseListener {
   granted(lease: Lease): void;
   checkpointed(lease: Lease): void;
   revoked(lease: Lease): void;
+  /** A logged revocation was not carried out: the lease is still there. */
+  revocationRefused(lease: Lease): void;
 }
 
 interface StoredLease extends Lease {
@@ -145,6 +147,12 @@ export class Lessor {
     this.#digest.remove(lease.digest);
     this.#backend.delete(leaseKey(id));
     this.#listener?.revoked(lease);
+  }
+
+  /** A revocation of this lease was not carried out. */
+  refused(id: bigint, grant: bigint): void {
+    const lease = this.#find(id, grant);
+    if (lease !== undefined) this.#listener?.revocationRefused(lease);
   }
 
   /** Notes what is left of a lease; 0: all of it, it was renewed. One that is gone is ignored. */

@@ -3,13 +3,15 @@
  * Kinds of state that this server does not have yet leave their bucket empty; whoever adds one adds
  * its records here and in `import.ts`.
  */
+import { decodeAlarm } from '../alarm/alarm-store.ts';
 import { assert } from '../base/assert.ts';
-import { utf8 } from '../base/bytes.ts';
+import { compareBytes, emptyBytes, utf8 } from '../base/bytes.ts';
 import { CLUSTER_VERSION, STORAGE_VERSION } from '../base/versions.ts';
-import type { DatabaseWriter } from '../bbolt/writer.ts';
+import { decodeDowngrade, downgradeKey } from '../cluster/downgrade.ts';
 import { idToString } from '../cluster/identity.ts';
 import { decodeMember, type Member } from '../cluster/membership.ts';
 import { Lease } from '../gen/lease.ts';
+import { AlarmMember } from '../gen/rpc.ts';
 import { decodeLease } from '../lease/lease.ts';
 import { isTombstone, keyValueOf } from '../mvcc/record.ts';
 import { mainOf, subOf } from '../mvcc/revision.ts';
@@ -26,6 +28,13 @@ import {
   metaKeys,
 } from './buckets.ts';
 
+/** Whom the pairs are given to, bucket by bucket; keys ascend within each. */
+export interface BucketWriter {
+  beginBucket(name: Uint8Array): void;
+  put(key: Uint8Array, value: Uint8Array): void;
+  endBucket(): void;
+}
+
 type Pair = readonly [key: Uint8Array, value: Uint8Array];
 
 /** Pairs of a bucket in key order, a batch at a time. */
@@ -38,11 +47,11 @@ const entriesPerBatch = 500;
 const contents: Readonly<
   Record<keyof typeof buckets, (view: BackendView) => Pairs | Promise<Pairs>>
 > = {
-  alarm: (view) => nothing(view, stateKeys.alarm),
+  alarm: alarmPairs,
   auth: (view) => nothing(view, stateKeys.auth),
   authRoles: (view) => nothing(view, stateKeys.authRole),
   authUsers: (view) => nothing(view, stateKeys.authUser),
-  cluster: () => [clusterPairs()],
+  cluster: (view) => [clusterPairs(view)],
   key: keyPairs,
   lease: leasePairs,
   members: memberPairs,
@@ -57,7 +66,7 @@ const contents: Readonly<
  */
 export async function* exportState(
   view: BackendView,
-  writer: DatabaseWriter,
+  writer: BucketWriter,
 ): AsyncGenerator<void, void, undefined> {
   for (const name of Object.keys(buckets) as (keyof typeof buckets)[]) {
     writer.beginBucket(utf8(buckets[name]));
@@ -75,6 +84,18 @@ async function nothing(view: BackendView, prefix: string): Promise<Pairs> {
     assert(false, `records that begin with ${prefix} have no bucket`);
   }
   return [];
+}
+
+async function* alarmPairs(view: BackendView): AsyncGenerator<readonly Pair[], void, undefined> {
+  const keys: Uint8Array[] = [];
+  for await (const entries of entriesOf(view, stateKeys.alarm)) {
+    for (const [, record] of entries) {
+      const { memberId, kind } = decodeAlarm(record);
+      keys.push(AlarmMember.encode({ memberId, alarm: kind }));
+    }
+  }
+  // Their numbers are packed there, so their order is another one.
+  yield keys.sort(compareBytes).map((key) => [key, emptyBytes] as const);
 }
 
 async function* keyPairs(view: BackendView): AsyncGenerator<readonly Pair[], void, undefined> {
@@ -120,8 +141,13 @@ function memberJson({ id, name, peerUrls, clientUrls, isLearner }: Member): stri
   return `{"id":${id},${JSON.stringify(rest).slice(1)}`;
 }
 
-function clusterPairs(): readonly Pair[] {
-  const downgrade = { 'target-version': '', enabled: false };
+function clusterPairs(view: BackendView): readonly Pair[] {
+  const stored = view.get(downgradeKey);
+  const info = stored === undefined ? undefined : decodeDowngrade(stored);
+  const downgrade = {
+    'target-version': info?.targetVersion ?? '',
+    enabled: info?.enabled ?? false,
+  };
   return [
     [utf8(clusterKeys.version), utf8(CLUSTER_VERSION)],
     [utf8(clusterKeys.downgrade), utf8(JSON.stringify(downgrade))],

@@ -1,14 +1,16 @@
 /**
  * etcd's database as the state that a new cluster begins with. Kinds of state that this server does
- * not have yet are refused instead of being lost; whoever adds one takes it over here. Members,
- * their alarms and the cluster's version are those of the old cluster and stay behind, as in etcd.
+ * not have yet are refused instead of being lost; whoever adds one takes it over here. Members and
+ * the cluster's version are those of the old cluster and stay behind; alarms come along as in etcd.
  */
-import { latin1 } from '../base/bytes.ts';
+import { type Alarm, alarmKey, encodeAlarm, raisedByHand } from '../alarm/alarm-store.ts';
+import { compareBytes, latin1 } from '../base/bytes.ts';
 import { InvalidDatabaseError } from '../bbolt/format.ts';
 import type { DatabaseReader } from '../bbolt/reader.ts';
 import { Membership, type Member } from '../cluster/membership.ts';
 import { KeyValue } from '../gen/kv.ts';
 import { Lease } from '../gen/lease.ts';
+import { AlarmMember, AlarmType } from '../gen/rpc.ts';
 import { encodeLease, leaseKey, leaseTtlMaxSeconds, noLease } from '../lease/lease.ts';
 import { neverCompacted } from '../mvcc/revision.ts';
 import { StoreImport, type ImportedStore } from '../mvcc/store-import.ts';
@@ -44,6 +46,7 @@ export function* importState(
   }
   checkSupported(reader);
   yield* memberPairs(options.members);
+  yield* alarmPairs(reader);
   const leases = new Set<bigint>();
   yield* leasePairs(reader, leases);
   return yield* storePairs(reader, options.revisionBump, leases);
@@ -78,6 +81,34 @@ function memberPairs(members: readonly Member[]): readonly StatePair[] {
   };
   Membership.load(backend, (_error, membership) => membership?.found(members));
   return pairs;
+}
+
+/**
+ * Whether there is too little space is for the quota of the new cluster to say: its leader clears
+ * such an alarm when the state fits. Other alarms stay until a client clears them.
+ */
+function* alarmPairs(reader: DatabaseReader): Generator<StatePair> {
+  for (const [key] of reader.pairs(buckets.alarm)) {
+    const { memberId, alarm: kind } = alarmOf(key);
+    const isSpace = kind === AlarmType.nospace;
+    const quotaBytes = isSpace ? Number.MAX_SAFE_INTEGER : raisedByHand;
+    const alarm: Alarm = { memberId, kind, quotaBytes };
+    yield [alarmKey(memberId, kind), encodeAlarm(alarm)];
+  }
+}
+
+function alarmOf(key: Uint8Array): AlarmMember {
+  let alarm: AlarmMember;
+  try {
+    alarm = AlarmMember.decode(key);
+  } catch (error) {
+    throw new InvalidDatabaseError(`an alarm cannot be decoded: ${(error as Error).message}`);
+  }
+  // Another encoding of the same alarm would be a second one.
+  const isSound =
+    alarm.alarm !== AlarmType.none && compareBytes(AlarmMember.encode(alarm), key) === 0;
+  if (!isSound) throw new InvalidDatabaseError(`${hexOf(key)} is no alarm`);
+  return alarm;
 }
 
 /** With all that was left of them at the newest checkpoint. */

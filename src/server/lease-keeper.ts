@@ -37,6 +37,8 @@ export interface LeaseKeeperOptions {
   readonly checkpointIntervalMs: number;
   /** Calls back once it is certain that what this member decided before the call still held. */
   readonly confirm: (done: (refusal: EtcdErrorName | undefined) => void) => void;
+  /** False while the state takes no revocations. */
+  readonly mayRevoke: () => boolean;
   /** Appends to the log if this member leads in `term`; false if not, or if it cannot now. */
   readonly propose: (term: number, commands: readonly Command[]) => boolean;
 }
@@ -153,6 +155,15 @@ export class LeaseKeeper implements LeaseListener {
     if (kept.revoking && this.#revoking === 0) this.#expire();
   }
 
+  /** @see LeaseListener */
+  revocationRefused(lease: Lease): void {
+    const kept = this.#kept.get(lease.id);
+    if (kept?.revoking !== true) return;
+    kept.revoking = false;
+    this.#revoking--;
+    this.#queue.update(kept);
+  }
+
   #keep(lease: Lease, forMs: number): void {
     const kept: KeptLease = {
       lease,
@@ -226,7 +237,7 @@ export class LeaseKeeper implements LeaseListener {
   }
 
   #expire(): void {
-    if (this.#confirming || this.#revoking > 0) return;
+    if (this.#confirming || this.#revoking > 0 || !this.#options.mayRevoke()) return;
     if (!this.#queue.hasExpired(this.#options.clock.monotonicMs())) return;
     this.#confirming = true;
     const term = this.#term;

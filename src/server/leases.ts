@@ -45,6 +45,8 @@ export interface LeasesOptions {
   readonly term: () => number;
   /** See Server.confirmLeader. */
   readonly confirm: (done: ReadDone) => void;
+  /** See LeaseKeeperOptions. */
+  readonly mayRevoke: () => boolean;
   /** See RaftDriver.proposeInTerm. */
   readonly propose: (term: number, datas: readonly Uint8Array[]) => boolean;
   readonly sendNote: (to: MemberId, note: LeaseNote) => boolean;
@@ -86,6 +88,7 @@ export class Leases {
       electionMs,
       checkpointIntervalMs: options.leaseCheckpointIntervalMs ?? defaultCheckpointIntervalMs,
       confirm: options.confirm,
+      mayRevoke: options.mayRevoke,
       propose: (term, commands) => options.propose(term, commands.map(this.#encode)),
     });
     this.restored();

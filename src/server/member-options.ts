@@ -6,6 +6,7 @@ import type { Random } from '../base/random.ts';
 import type { Entry, MemberId, RawNode } from '../raft/index.ts';
 import type { DataDirectory } from '../storage/data-directory.ts';
 import type { Transport } from '../transport/transport.ts';
+import type { AutoCompactionMode } from './auto-compaction.ts';
 import type { RaftLimits } from './raft-options.ts';
 
 /**
@@ -40,6 +41,12 @@ export interface MemberOptions {
   readonly compactionRestMs: number;
   /** Time from one note in the log of what a long lease has left to the next; etcd's if absent. */
   readonly leaseCheckpointIntervalMs?: number;
+  /** Size of the state above which writes are refused; no limit if absent. */
+  readonly quotaBackendBytes?: number | undefined;
+  /** Whether the alarm of a quota clears when space is free again; true if absent. */
+  readonly quotaAutoDisarm?: boolean;
+  /** How history is compacted without being asked; not if absent. */
+  readonly autoCompaction?: AutoCompactionMode;
   /** Memory for values. */
   readonly cacheBytes?: number;
   readonly limits?: RaftLimits;

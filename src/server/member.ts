@@ -5,9 +5,12 @@
  * This file is where the driver's outputs meet the rest; the decisions are made elsewhere.
  */
 import { assert } from '../base/assert.ts';
+import type { AlarmStore } from '../alarm/alarm-store.ts';
 import type { Logger } from '../base/logger.ts';
 import { Applier } from '../apply/applier.ts';
+import type { Downgrade } from '../cluster/downgrade.ts';
 import type { Member as ClusterMember, Membership } from '../cluster/membership.ts';
+import { AlarmType } from '../gen/rpc.ts';
 import type { Lessor } from '../lease/lessor.ts';
 import type { Store } from '../mvcc/store.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
@@ -25,22 +28,19 @@ import {
 import type { BackendView } from '../storage/backend-view.ts';
 import type { SnapshotSource } from '../transport/transport.ts';
 import { CompactionRunner } from './compaction-runner.ts';
+import { Defragmentation } from './defragmentation.ts';
 import { Founder } from './founder.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
-import {
-  createServerMetrics,
-  exportStateFacts,
-  type ServerMetrics,
-  type StateFacts,
-} from './metrics.ts';
+import { createServerMetrics, exportStateFacts, type ServerMetrics } from './metrics.ts';
 import type { MemberOptions } from './member-options.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
 import { raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
-import { loadState, type State, stateHashOf } from './state.ts';
+import { loadState, type State, stateFactsOf } from './state.ts';
 import { bestSuccessor } from './successor.ts';
+import { Upkeep } from './upkeep.ts';
 
 export type { MemberObserver, MemberOptions } from './member-options.ts';
 
@@ -56,6 +56,7 @@ export class Member {
   readonly id: MemberId;
   readonly server: Server;
   readonly leases: Leases;
+  readonly upkeep: Upkeep;
   readonly watchable: WatchableStore;
   readonly #options: MemberOptions;
   readonly #logger: Logger;
@@ -66,6 +67,7 @@ export class Member {
   readonly #logCompaction: LogCompaction;
   readonly #repairWatch: RepairWatch;
   readonly #founder: Founder;
+  readonly #defragmentation: Defragmentation;
   #state: State;
   #compaction: CompactionRunner;
   #stopping = false;
@@ -116,6 +118,7 @@ export class Member {
         this.#metrics.tickDelay(delayMs);
         this.server.tick();
         this.leases.tick();
+        this.upkeep.quota.tick();
       },
     });
     this.server = new Server({
@@ -137,9 +140,11 @@ export class Member {
       leader: () => this.#driver.leader,
       term: () => this.#driver.term,
       confirm: (done) => this.server.confirmLeader(done),
+      mayRevoke: () => !this.#state.alarms.has(AlarmType.corrupt),
       propose: (term, datas) => this.#driver.proposeInTerm(term, datas),
       sendNote: (to, note) => options.transport.sendNote(to, note),
     });
+    this.upkeep = new Upkeep(options, this.server, this.#driver, () => this.#state);
     this.#repairWatch = new RepairWatch({
       ...options,
       repairTerm: () => raftLog.repairTerm,
@@ -158,8 +163,9 @@ export class Member {
       takePart: () => this.#driver.takePart(),
       failed: (error) => this.#fail(error),
     });
+    this.#defragmentation = new Defragmentation(options, () => directory.backend);
     this.#watchBackend();
-    exportStateFacts(options.metrics, () => this.#facts());
+    exportStateFacts(options.metrics, () => stateFactsOf(this));
   }
 
   /** The state that requests are answered from. Another object after a snapshot was installed. */
@@ -173,6 +179,14 @@ export class Member {
 
   get lessor(): Lessor {
     return this.#state.lessor;
+  }
+
+  get alarms(): AlarmStore {
+    return this.#state.alarms;
+  }
+
+  get downgrade(): Downgrade {
+    return this.#state.downgrade;
   }
 
   get compaction(): CompactionRunner {
@@ -201,6 +215,11 @@ export class Member {
   /** A view of the state that all entries applied so far have made (`Backend.currentView`). */
   openStateView(done: (error: Error | undefined, view: BackendView | undefined) => void): void {
     this.#options.directory.backend.currentView(done);
+  }
+
+  /** See {@link Defragmentation}. */
+  defragment(done: (error: Error | undefined) => void): void {
+    this.#defragmentation.run(done);
   }
 
   /** Hands leadership to `to` if this member leads and the other keeps up. */
@@ -244,6 +263,7 @@ export class Member {
     transport.setPeers(this.#others());
     this.#driver.start(this.takesPart);
     this.#repairWatch.start();
+    this.upkeep.start();
     this.#founder.start();
   }
 
@@ -257,6 +277,7 @@ export class Member {
     this.#handOver(() => {
       this.server.stop();
       this.leases.stop();
+      this.upkeep.stop();
       this.#compaction.stop();
       this.#repairWatch.stop();
       this.#founder.stop();
@@ -265,20 +286,6 @@ export class Member {
         this.#options.directory.close(done);
       });
     });
-  }
-
-  #facts(): StateFacts {
-    const { store } = this.#state;
-    return {
-      revision: store.revision,
-      compactedRevision: store.compactedRevision,
-      keyCount: store.keyCount,
-      sizeBytes: store.logicalSizeBytes,
-      stateHash: stateHashOf(this.#state),
-      watchers: this.watchable.watcherCount,
-      slowWatchers: this.watchable.slowWatcherCount,
-      watchStreams: this.watchable.streamCount,
-    };
   }
 
   #host(): DriverHost {
@@ -364,6 +371,7 @@ export class Member {
     this.#metrics.progress(this.#driver.committedIndex, index);
     this.#options.observer?.applied(index);
     this.leases.applied(term);
+    this.upkeep.quota.applied(term);
     this.server.appliedUpTo(index);
   }
 
@@ -464,6 +472,7 @@ export class Member {
     this.#founder.stop();
     this.server.stop();
     this.leases.stop();
+    this.upkeep.stop();
     this.#onFailure?.(error);
     this.#onFailure = undefined;
   }

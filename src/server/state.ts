@@ -1,20 +1,53 @@
 /** The state machine's parts as loaded from one state database. */
 import type { Clock } from '../base/clock.ts';
+import { leaseBytes } from '../apply/cost.ts';
+import { AlarmStore } from '../alarm/alarm-store.ts';
+import { Downgrade } from '../cluster/downgrade.ts';
 import { type Member, Membership } from '../cluster/membership.ts';
 import { Lessor } from '../lease/lessor.ts';
 import { joinedHash } from '../mvcc/state-digest.ts';
 import { Store } from '../mvcc/store.ts';
+import type { WatchableStore } from '../mvcc/watchable-store.ts';
 import type { Backend } from '../storage/backend.ts';
+import type { StateFacts } from './metrics.ts';
 
 export interface State {
   readonly store: Store;
   readonly membership: Membership;
   readonly lessor: Lessor;
+  readonly alarms: AlarmStore;
+  readonly downgrade: Downgrade;
 }
 
 /** Hash of all that entries change. */
-export function stateHashOf({ store, membership, lessor }: State): bigint {
-  return joinedHash([store.stateHash, membership.stateHash, lessor.stateHash]);
+export function stateHashOf(state: State): bigint {
+  const { store, membership, lessor, alarms, downgrade } = state;
+  return joinedHash(
+    [store, membership, lessor, alarms, downgrade].map(({ stateHash }) => stateHash),
+  );
+}
+
+/**
+ * Bytes that the quota counts, equal on members with the same state: what compaction has left of
+ * the history of keys, and leases.
+ */
+export function stateSizeBytes({ store, lessor }: State): number {
+  return store.logicalSizeBytes + lessor.size * leaseBytes;
+}
+
+/** What metrics tell of a member's state. */
+export function stateFactsOf(member: State & { readonly watchable: WatchableStore }): StateFacts {
+  const { store, watchable } = member;
+  return {
+    revision: store.revision,
+    compactedRevision: store.compactedRevision,
+    keyCount: store.keyCount,
+    sizeBytes: stateSizeBytes(member),
+    stateHash: stateHashOf(member),
+    watchers: watchable.watcherCount,
+    slowWatchers: watchable.slowWatcherCount,
+    watchStreams: watchable.streamCount,
+  };
 }
 
 /**
@@ -71,9 +104,26 @@ export function loadState(
         }
         Lessor.load(backend, store.takeLeasedKeys(), (leaseError, lessor) => {
           if (lessor === undefined) done(leaseError, undefined);
-          else done(undefined, { store, membership, lessor });
+          else loadRest(backend, { store, membership, lessor }, done);
         });
       },
     );
+  });
+}
+
+function loadRest(
+  backend: Backend,
+  loaded: Omit<State, 'alarms' | 'downgrade'>,
+  done: (error: Error | undefined, state: State | undefined) => void,
+): void {
+  AlarmStore.load(backend, (alarmError, alarms) => {
+    if (alarms === undefined) {
+      done(alarmError, undefined);
+      return;
+    }
+    Downgrade.load(backend, (downgradeError, downgrade) => {
+      if (downgrade === undefined) done(downgradeError, undefined);
+      else done(undefined, { ...loaded, alarms, downgrade });
+    });
   });
 }

@@ -28,7 +28,7 @@ export const differences: readonly Difference[] = [
     reason: 'Of a negative revision etcd hashes no keys at all; Quorate hashes the present ones.',
   },
   {
-    line: /^maintenance > status > 1 Status dbSizeInUse: etcd "\*", ours undefined/,
+    line: /^maintenance > (status|alarms: .*) > \d+ Status dbSizeInUse: etcd "\*", ours undefined/,
     etcd: /./,
     reason:
       'Quorate counts the bytes of keys and values: an empty store has none, a bbolt file has.',

@@ -12,11 +12,6 @@ export const pending: readonly string[] = [
   'MemberRemove',
   'MemberUpdate',
   'MemberPromote',
-  'Alarm',
-  'Hash',
-  'Defragment',
-  'MoveLeader',
-  'Downgrade',
 ];
 
 const unimplemented = 12;

@@ -44,6 +44,7 @@ const harmless = new Set<string>([
   'etcdserver: mvcc: required revision is a future revision',
   'etcdserver: duplicate key given in txn request',
   'etcdserver: key not found',
+  'etcdserver: mvcc: database space exceeded',
 ]);
 
 export interface Workload {

@@ -8,6 +8,9 @@
 import { type Chance, streamOf } from './chance.ts';
 import { drawFaults, type PlannedFault } from './fault-plan.ts';
 
+/** What a change costs in a quota beside its value, about. */
+const changeBytes = 130;
+
 export interface ServerSettings {
   readonly heartbeatMs: number;
   readonly electionMs: number;
@@ -25,6 +28,8 @@ export interface ServerSettings {
   readonly pendingLimitBytes: number;
   /** Time from one note of what a lease has left to the next: short, as the leases are. */
   readonly leaseCheckpointIntervalMs: number;
+  /** So little in some runs that the state is full now and then; undefined: no limit. */
+  readonly quotaBackendBytes: number | undefined;
   /** Small enough that logs travel in pieces and that leaders refuse proposals. */
   readonly limits: {
     readonly appendSizeLimitBytes: number;
@@ -119,7 +124,7 @@ export function drawPlan(seed: number): Plan {
   const leases = streamOf(seed, 'leases');
   const members = chance.pick([1, 3, 3, 3, 3, 3, 5, 5]);
   const heartbeatMs = chance.pick([50, 100]);
-  const server: ServerSettings = {
+  const server: Omit<ServerSettings, 'quotaBackendBytes'> = {
     heartbeatMs,
     electionMs: heartbeatMs * (5 + chance.below(6)),
     preVote: chance.chance(0.8),
@@ -143,10 +148,9 @@ export function drawPlan(seed: number): Plan {
   };
   const keys = chance.pick([2, 5, 12, 30]);
   const chaosMs = chance.between(9_000, 15_000);
-  return {
+  const plan = {
     seed,
     members,
-    server,
     watch,
     network: drawNetwork(chance),
     disk: {
@@ -171,6 +175,14 @@ export function drawPlan(seed: number): Plan {
     }),
     chaosMs,
   };
+  const quotaBackendBytes = drawQuota(streamOf(seed, 'quota'), plan.valueBytes);
+  return { ...plan, server: { ...server, quotaBackendBytes } };
+}
+
+/** Room for so few changes that clients' compactions come to matter. */
+function drawQuota(chance: Chance, valueBytes: number): number | undefined {
+  const changes = chance.octaves(8, 64);
+  return chance.chance(0.4) ? Math.ceil(changes * (valueBytes + changeBytes)) : undefined;
 }
 
 function drawNetwork(chance: Chance): NetworkSettings {

@@ -3,7 +3,9 @@
  * for a quorum, which must make progress, and for all, who must come to the same state.
  */
 import { armFaultPoints, type FaultPoint } from '../../src/base/fault-point.ts';
-import { stateHashOf } from '../../src/server/state.ts';
+import type { Member } from '../../src/server/member.ts';
+import { clearsAtBytes } from '../../src/server/quota.ts';
+import { stateHashOf, stateSizeBytes } from '../../src/server/state.ts';
 import { checkHistory } from '../check/index.ts';
 import type { History } from '../check/history.ts';
 import { Client, type Workload } from './client.ts';
@@ -138,6 +140,7 @@ class Run {
     if (!this.#broken) await this.#quorumHeals();
     if (!this.#broken) await this.#allHeal();
     if (!this.#broken) await this.#leasesEnd();
+    if (!this.#broken) await this.#alarmsEnd();
   }
 
   async #pass(untilMs: number): Promise<void> {
@@ -212,6 +215,20 @@ class Run {
         return this.#cluster.wanted.every(({ running }) => running?.lessor.size === 0);
       },
       () => 'leases that nobody renews did not run out',
+    );
+  }
+
+  /** Nobody clears alarms by hand: those without a reason must be gone. */
+  async #alarmsEnd(): Promise<void> {
+    const isNeedless = (member: Member): boolean =>
+      member.alarms.list().some(({ quotaBytes }) => {
+        return stateSizeBytes(member) <= clearsAtBytes(quotaBytes);
+      });
+    await this.#until(
+      'alarm-progress',
+      () =>
+        !this.#cluster.wanted.some(({ running }) => running === undefined || isNeedless(running)),
+      () => 'an alarm for a lack of space that is over did not clear',
     );
   }
 

@@ -7,7 +7,7 @@ import type { Clock, Timer } from '../../src/base/clock.ts';
 import { silentMetrics } from '../../src/base/metrics.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { Member as ClusterMember } from '../../src/cluster/membership.ts';
-import type { Member } from '../../src/server/member.ts';
+import type { Member, MemberOptions } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
 import { MemoryDirectory } from '../../src/storage/memory-directory.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
@@ -60,6 +60,8 @@ export interface VirtualClusterOptions {
   readonly snapshotCount?: number;
   readonly catchUpEntries?: number;
   readonly leaseCheckpointIntervalMs?: number;
+  /** More options of each member. */
+  readonly member?: Pick<MemberOptions, 'quotaBackendBytes' | 'quotaAutoDisarm' | 'autoCompaction'>;
   /** Members may refuse to start: {@link VirtualMember.refusal} tells why. */
   readonly refusals?: boolean;
 }
@@ -120,6 +122,7 @@ export class VirtualMember {
           requestLimitBytes: 1_572_864,
           compactionRestMs: 10,
           cacheBytes: 1024 * 1024,
+          ...options.member,
           ...(options.leaseCheckpointIntervalMs === undefined
             ? {}
             : { leaseCheckpointIntervalMs: options.leaseCheckpointIntervalMs }),

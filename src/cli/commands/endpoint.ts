@@ -11,7 +11,10 @@ import type { EndpointHash, EndpointHealth, EndpointStatus } from '../printers/p
 import type { Session } from '../session.ts';
 
 /** The endpoints of the command line or, with --cluster, those that all members advertise. */
-async function endpointsOf({ flags }: CommandLine, session: Session): Promise<readonly string[]> {
+export async function endpointsOf(
+  { flags }: CommandLine,
+  session: Session,
+): Promise<readonly string[]> {
   await session.settings();
   if (!flags.boolean('cluster')) return endpointsFrom(flags);
   const client = await session.client();

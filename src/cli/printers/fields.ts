@@ -2,6 +2,7 @@
 import { paddedHex, quote } from '../go-text.ts';
 import { EventType, type KeyValue } from '../../gen/kv.ts';
 import type {
+  AlarmResponse,
   DeleteRangeResponse,
   LeaseGrantResponse,
   LeaseKeepAliveResponse,
@@ -15,6 +16,7 @@ import type {
   TxnResponse,
 } from '../../gen/rpc.ts';
 import type { SnapshotStatus } from '../../snapshot/status.ts';
+import { alarmName } from './alarm-name.ts';
 import {
   BasePrinter,
   type EndpointHash,
@@ -149,6 +151,15 @@ export class FieldsPrinter extends BasePrinter {
     this.#field('Keys', status.totalKeys);
     this.#field('Size', status.sizeBytes);
     this.#field('Version', status.version);
+  }
+
+  override alarms({ header, alarms }: AlarmResponse): void {
+    this.#header(header);
+    for (const { memberId, alarm } of alarms) {
+      this.#field('MemberID', this.#id(memberId));
+      this.#field('AlarmType', alarmName(alarm));
+      this.terminal.line();
+    }
   }
 
   #field(name: string, value: string | number | bigint | boolean): void {

@@ -5,7 +5,9 @@
 import { buffer } from '../../base/bytes.ts';
 import type { Event, KeyValue } from '../../gen/kv.ts';
 import type {
+  AlarmResponse,
   DeleteRangeResponse,
+  DowngradeResponse,
   HashKVResponse,
   LeaseGrantResponse,
   LeaseKeepAliveResponse,
@@ -14,6 +16,7 @@ import type {
   LeaseTimeToLiveResponse,
   Member,
   MemberListResponse,
+  MoveLeaderResponse,
   PutResponse,
   RangeResponse,
   ResponseOp,
@@ -24,6 +27,7 @@ import { ResponseHeader } from '../../gen/rpc.ts';
 import type { SnapshotStatus } from '../../snapshot/status.ts';
 import {
   BasePrinter,
+  type DowngradeStep,
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
@@ -290,6 +294,19 @@ export class JsonPrinter extends BasePrinter {
   override snapshotStatus(status: SnapshotStatus): void {
     const { hash, revision, totalKeys: totalKey, sizeBytes: totalSize, version } = status;
     this.#line({ hash, revision, totalKey, totalSize, version });
+  }
+
+  override alarms({ header, alarms }: AlarmResponse): void {
+    const items = alarms.map(({ memberId: memberID, alarm }) => omitEmpty({ memberID, alarm }));
+    this.#line(omitEmpty({ header: headerJson(header), alarms: items }));
+  }
+
+  override moveLeader(_leader: bigint, _target: bigint, { header }: MoveLeaderResponse): void {
+    this.#line(omitEmpty({ header: headerJson(header) }));
+  }
+
+  override downgrade(_what: DowngradeStep, { header, version }: DowngradeResponse): void {
+    this.#line(omitEmpty({ header: headerJson(header), version }));
   }
 
   #line(value: Json): void {

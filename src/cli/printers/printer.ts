@@ -1,7 +1,9 @@
 /** What every output format can be asked to print. */
 import { ExitCode, ExitError } from '../exit.ts';
 import type {
+  AlarmResponse,
   DeleteRangeResponse,
+  DowngradeResponse,
   HashKVResponse,
   LeaseGrantResponse,
   LeaseKeepAliveResponse,
@@ -9,6 +11,7 @@ import type {
   LeaseRevokeResponse,
   LeaseTimeToLiveResponse,
   MemberListResponse,
+  MoveLeaderResponse,
   PutResponse,
   RangeResponse,
   ResponseOp,
@@ -37,6 +40,8 @@ export interface EndpointHash {
   readonly hash: HashKVResponse;
 }
 
+export type DowngradeStep = 'validate' | 'enable' | 'cancel';
+
 /** The parts of a watch's response that formats show. */
 export type WatchView = Pick<
   WatchResponse,
@@ -63,6 +68,9 @@ export interface Printer {
   endpointStatus(list: readonly EndpointStatus[]): void;
   endpointHash(list: readonly EndpointHash[]): void;
   snapshotStatus(status: SnapshotStatus): void;
+  alarms(response: AlarmResponse): void;
+  moveLeader(leader: bigint, target: bigint, response: MoveLeaderResponse): void;
+  downgrade(what: DowngradeStep, response: DowngradeResponse): void;
 }
 
 export interface PrinterOptions {
@@ -138,6 +146,18 @@ export abstract class BasePrinter implements Printer {
   }
 
   snapshotStatus(_status: SnapshotStatus): void {
+    this.#refuse();
+  }
+
+  alarms(_response: AlarmResponse): void {
+    this.#refuse();
+  }
+
+  moveLeader(_leader: bigint, _target: bigint, _response: MoveLeaderResponse): void {
+    this.#refuse();
+  }
+
+  downgrade(_what: DowngradeStep, _response: DowngradeResponse): void {
     this.#refuse();
   }
 

@@ -1,5 +1,6 @@
 /** The messages as they are on the wire, without anything between them. */
 import {
+  AlarmResponse,
   DeleteRangeResponse,
   MemberListResponse,
   PutResponse,
@@ -31,6 +32,10 @@ export class ProtobufPrinter extends BasePrinter {
   override watch({ header, events, compactRevision, canceled, created }: WatchView): void {
     const view = { header, events, compactRevision, canceled, created };
     this.terminal.bytes(WatchResponse.encode(WatchResponse.create(view)));
+  }
+
+  override alarms(response: AlarmResponse): void {
+    this.terminal.bytes(AlarmResponse.encode(response));
   }
 
   override memberList(response: MemberListResponse): void {

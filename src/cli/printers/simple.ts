@@ -3,7 +3,9 @@ import { utf8 } from '../../base/bytes.ts';
 import { hexText, paddedHex } from '../go-text.ts';
 import { EventType, type KeyValue } from '../../gen/kv.ts';
 import type {
+  AlarmResponse,
   DeleteRangeResponse,
+  DowngradeResponse,
   LeaseGrantResponse,
   LeaseKeepAliveResponse,
   LeaseLeasesResponse,
@@ -17,11 +19,13 @@ import type {
 import type { SnapshotStatus } from '../../snapshot/status.ts';
 import {
   BasePrinter,
+  type DowngradeStep,
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
   type WatchView,
 } from './printer.ts';
+import { alarmName } from './alarm-name.ts';
 import { type Rows, hashRows, memberRows, snapshotRows, statusRows } from './rows.ts';
 
 const newline = Uint8Array.of(10);
@@ -121,6 +125,23 @@ export class SimplePrinter extends BasePrinter {
 
   override snapshotStatus(status: SnapshotStatus): void {
     this.#rows(snapshotRows(status));
+  }
+
+  /** As Go prints them, with a space at the end. */
+  override alarms({ alarms }: AlarmResponse): void {
+    for (const { memberId, alarm } of alarms) {
+      const member = memberId === 0n ? '' : `memberID:${memberId} `;
+      this.terminal.line(`${member}alarm:${alarmName(alarm)} `);
+    }
+  }
+
+  override moveLeader(leader: bigint, target: bigint): void {
+    const [from, to] = [leader.toString(16), target.toString(16)];
+    this.terminal.line(`Leadership transferred from ${from} to ${to}`);
+  }
+
+  override downgrade(what: DowngradeStep, { version }: DowngradeResponse): void {
+    this.terminal.line(`Downgrade ${what} success, cluster version ${version}`);
   }
 
   #rows({ rows }: Rows): void {

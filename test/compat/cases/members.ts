@@ -1,7 +1,7 @@
 /** Cluster and Maintenance on a cluster of one. */
 import type { Member } from '../../../src/gen/rpc.ts';
 import { Cluster, Maintenance } from '../../../src/gen/services.ts';
-import { del, opPut, put, range, txn } from '../messages.ts';
+import { del, opPut, opRange, put, range, txn } from '../messages.ts';
 import type { Case, Group } from '../pair.ts';
 import type { Session } from '../session.ts';
 
@@ -179,8 +179,28 @@ const hashCases: Case[] = [
   }),
 ];
 
+/** One case only: nothing can be written to bring two stores to one revision. */
+const quotaCases: Case[] = [
+  script('a quota in which there is room for nothing', async (s) => {
+    const refused = (): Promise<unknown> => s.put(put({ key: 'refused' }));
+    await refused();
+    await refused();
+    await s.txn(txn({ success: [opPut({ key: 'refused' })] }));
+    await s.txn(txn({ failure: [opPut({ key: 'refused' })] }));
+    await s.txn(txn({ success: [opRange({ key: 'refused' })] }));
+    await s.txn(txn({}));
+    await s.grant(90n, 600);
+    await s.revoke(90n);
+    await s.range(range({ key: 'refused' }));
+    await s.del(del({ key: 'refused' }));
+    await s.compact(1);
+    await s.compact(1);
+  }),
+];
+
 export const memberGroups: readonly Group[] = [
   { name: 'cluster', cases: memberCases },
   { name: 'maintenance', cases: maintenanceCases },
   { name: 'hash', cases: hashCases },
+  { name: 'quota', flags: ['--quota-backend-bytes=1'], cases: quotaCases },
 ];

@@ -163,6 +163,20 @@ const others: readonly GatewayCase[] = [
     ],
   },
   {
+    name: 'maintenance',
+    requests: () => [
+      { path: '/v3/maintenance/defragment', body: {} },
+      { path: '/v3/maintenance/transfer-leadership', body: { targetID: '404' } },
+      { path: '/v3/maintenance/alarm', body: { action: 'ACTIVATE', memberID: 9, alarm: 1 } },
+      { path: '/v3/maintenance/alarm', body: { alarm: 'NOSPACE' } },
+      { path: '/v3/maintenance/alarm', body: { alarm: 'CORRUPT' } },
+      {
+        path: '/v3/maintenance/alarm',
+        body: { action: 'DEACTIVATE', memberID: '9', alarm: 'NOSPACE' },
+      },
+    ],
+  },
+  {
     name: 'paths and methods',
     requests: () => [
       { path: '/v3/nothing', body: {} },

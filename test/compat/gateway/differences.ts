@@ -34,7 +34,7 @@ export const gatewayDifferences: readonly GatewayDifference[] = [
     reason: 'These fields of Status came with 3.6.',
   },
   {
-    line: /^members and status > 4 .*header/,
+    line: /^(members and status > 4|maintenance > [3-6]) .*header/,
     etcd: old,
     reason: 'The header of an Alarm answer is filled in since 3.5.',
   },

@@ -9,6 +9,7 @@ export interface Hunted {
   readonly caughtBy: string;
   /** The first rule that was broken; undefined if none was. */
   readonly rule: string | undefined;
+  /** What was broken, in one line: the places in a stack trace are those of the build. */
   readonly text: string;
   /** The seed that noticed, or the last one that did not. */
   readonly seed: number;
@@ -45,7 +46,7 @@ export async function hunt(bug: PlantedBug, worker: string, range: SeedRange): P
     title,
     caughtBy,
     rule: caught?.rule,
-    text: caught?.text ?? '',
+    text: caught?.text.split('\n')[0] ?? '',
     seed,
     seeds,
   };

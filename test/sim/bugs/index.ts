@@ -1,5 +1,6 @@
 /** All planted bugs, and the classic mistakes that cannot be made yet. */
 import type { LaterBug, PlantedBug } from './bug.ts';
+import { alarmBugs } from './alarms.ts';
 import { consensusBugs } from './consensus.ts';
 import { foundingBugs } from './founding.ts';
 import { leaseBugs } from './leases.ts';
@@ -16,6 +17,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...watchBugs,
   ...foundingBugs,
   ...leaseBugs,
+  ...alarmBugs,
 ];
 
 export const laterBugs: readonly LaterBug[] = [

@@ -54,7 +54,7 @@ function wanted(): readonly PlantedBug[] {
 function lineOf({ id, mistake, rule, text, seed, seeds }: Hunted): string {
   const name = `${String(mistake).padStart(9)}  ${id.padEnd(32)}`;
   if (rule === undefined) return `${name} NOT CAUGHT within ${seeds} seeds`;
-  return `${name} ${rule} at seed ${seed}, after ${seeds}: ${text.split('\n')[0]?.slice(0, 120)}`;
+  return `${name} ${rule} at seed ${seed}, after ${seeds}: ${text.slice(0, 120)}`;
 }
 
 async function huntAll(bugs: readonly PlantedBug[]): Promise<Hunted[]> {

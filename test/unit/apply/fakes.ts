@@ -1,5 +1,7 @@
 /** The state that entries change, without a member around it. */
+import { AlarmStore } from '../../../src/alarm/alarm-store.ts';
 import type { ReplicatedState } from '../../../src/apply/applier.ts';
+import { Downgrade } from '../../../src/cluster/downgrade.ts';
 import { Membership } from '../../../src/cluster/membership.ts';
 import { Lessor } from '../../../src/lease/lessor.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
@@ -9,11 +11,15 @@ import { MapBackend } from '../mvcc/fakes.ts';
 export function stateOf(store: Store, backend = new MapBackend()): ReplicatedState {
   let membership: Membership | undefined;
   let lessor: Lessor | undefined;
+  let alarms: AlarmStore | undefined;
+  let downgrade: Downgrade | undefined;
   Membership.load(backend, (_error, loaded) => (membership = loaded));
   Lessor.load(backend, store.takeLeasedKeys(), (error, loaded) => {
     if (error !== undefined) throw error;
     lessor = loaded;
   });
-  if (membership === undefined || lessor === undefined) throw new Error('it does not load at once');
-  return { store, membership, lessor };
+  AlarmStore.load(backend, (_error, loaded) => (alarms = loaded));
+  Downgrade.load(backend, (_error, loaded) => (downgrade = loaded));
+  if (!membership || !lessor || !alarms || !downgrade) throw new Error('it does not load at once');
+  return { store, membership, lessor, alarms, downgrade };
 }

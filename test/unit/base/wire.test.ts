@@ -68,6 +68,8 @@ function randomValue(field: protobuf.Field, depth: number): { ours: unknown; the
       return one(chance(0.5));
     case 'uint32':
       return one(Number(random.bits64() >> 32n));
+    case 'int32':
+      return one(Number(BigInt.asIntN(32, random.bits64())));
     case 'int64':
     case 'uint64': {
       const safe = field.options?.['jstype'] === 'JS_NUMBER';

@@ -5,6 +5,9 @@ import type { Printer, PrinterOptions } from '../../../src/cli/printers/printer.
 import { Terminal } from '../../../src/cli/terminal.ts';
 import { EventType, KeyValue } from '../../../src/gen/kv.ts';
 import {
+  AlarmResponse,
+  AlarmType,
+  DowngradeResponse,
   HashKVResponse,
   Member,
   MemberListResponse,
@@ -265,4 +268,62 @@ describe('endpoints', () => {
       '"hash":42,"compact_revision":-1,"hash_revision":7}}]\n',
     );
   });
+});
+
+describe('alarms', () => {
+  const alarms = [
+    { memberId: 7_383_792_418_829_112_009n, alarm: AlarmType.nospace },
+    { memberId: 0n, alarm: AlarmType.corrupt },
+  ];
+  const print = (printer: Printer): void =>
+    printer.alarms(AlarmResponse.create({ header, alarms }));
+
+  test('simple, as Go prints them', async () => {
+    expect(await printed('simple', print)).toBe(
+      'memberID:7383792418829112009 alarm:NOSPACE \nalarm:CORRUPT \n',
+    );
+  });
+
+  test('json', async () => {
+    const printedHeader =
+      '{"cluster_id":15875391935852295137,"member_id":7383792418829112009,' +
+      '"revision":7,"raft_term":2}';
+    expect(await printed('json', print)).toBe(
+      `{"header":${printedHeader},"alarms":[{"memberID":7383792418829112009,"alarm":1},` +
+        '{"alarm":2}]}\n',
+    );
+    const none = await printed('json', (printer) => printer.alarms(AlarmResponse.create()));
+    expect(none).toBe('{}\n');
+  });
+
+  test('fields', async () => {
+    const text = await printed('fields', print);
+    expect(text.split('\n').slice(4)).toEqual([
+      '"MemberID" : 7383792418829112009',
+      '"AlarmType" : NOSPACE',
+      '',
+      '"MemberID" : 0',
+      '"AlarmType" : CORRUPT',
+      '',
+      '',
+    ]);
+  });
+
+  test('not in a table', async () => {
+    await expect(printed('table', print)).rejects.toThrow('table not supported as output format');
+  });
+});
+
+test('a downgrade', async () => {
+  const response = DowngradeResponse.create({ header, version: '3.6' });
+  const print = (printer: Printer): void => printer.downgrade('validate', response);
+  expect(await printed('simple', print)).toBe('Downgrade validate success, cluster version 3.6\n');
+  expect(await printed('json', print)).toMatch(/^\{"header":\{.*\},"version":"3\.6"\}\n$/);
+});
+
+test('a leader that was moved', async () => {
+  const print = (printer: Printer): void =>
+    printer.moveLeader(0xabcn, 0xdefn, { header: undefined });
+  expect(await printed('simple', print)).toBe('Leadership transferred from abc to def\n');
+  expect(await printed('json', print)).toBe('{}\n');
 });

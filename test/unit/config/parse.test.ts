@@ -64,6 +64,7 @@ describe('defaults', () => {
       maxTxnOps: 128,
       maxConcurrentStreams: 4_294_967_295,
       quotaBackendBytes: 2 * 1024 ** 3,
+      quotaAutoDisarm: true,
       backendBatchIntervalMs: 100,
       unsafeNoFsync: false,
       grpcKeepaliveMinTimeMs: 5_000,
@@ -146,6 +147,7 @@ describe('command line', () => {
     expect(started(['--quota-backend-bytes=0']).quotaBackendBytes).toBe(2 ** 31);
     expect(started(['--quota-backend-bytes=-1']).quotaBackendBytes).toBeUndefined();
     expect(started(['--quota-backend-bytes=5']).quotaBackendBytes).toBe(5);
+    expect(started(['--quota-auto-disarm=false']).quotaAutoDisarm).toBe(false);
   });
 
   test('progress is notified ten times a second at most', () => {

@@ -1,6 +1,7 @@
 /** A state as a database of etcd, and such a database as a state. */
 import { describe, expect, test } from 'vitest';
-import { fromUtf8, latin1, utf8 } from '../../../src/base/bytes.ts';
+import { fromLatin1, fromUtf8, latin1, utf8 } from '../../../src/base/bytes.ts';
+import { crc32c } from '../../../src/base/crc32c.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { memorySource } from '../../../src/bbolt/file-source.ts';
 import { present } from '../../../src/base/assert.ts';
@@ -17,6 +18,16 @@ import { importState, UnsupportedStateError } from '../../../src/schema/import.t
 import type { BackendView } from '../../../src/storage/backend-view.ts';
 import { MemoryEngine } from '../../../src/storage/memory-engine.ts';
 import { stateKeys } from '../../../src/storage/keyspace.ts';
+import {
+  type Alarm,
+  alarmKey,
+  AlarmStore,
+  encodeAlarm,
+  raisedByHand,
+} from '../../../src/alarm/alarm-store.ts';
+import { hashOfState } from '../../../src/schema/database-hash.ts';
+import { downgradeKey } from '../../../src/cluster/downgrade.ts';
+import { AlarmType } from '../../../src/gen/rpc.ts';
 import { contentsOf, writeDatabase, type Contents } from '../../support/bbolt.ts';
 import { ManualClock, MapBackend, openStore } from '../mvcc/fakes.ts';
 
@@ -252,9 +263,53 @@ describe('the database of a state', () => {
     ]);
   });
 
+  test('has the alarms, which a new cluster takes over', async () => {
+    const { backend } = historyOf(2, 5);
+    const alarms: readonly Alarm[] = [
+      { memberId: 300n, kind: AlarmType.nospace, quotaBytes: 1000 },
+      { memberId: 1n, kind: AlarmType.corrupt, quotaBytes: raisedByHand },
+    ];
+    for (const each of alarms) backend.put(alarmKey(each.memberId, each.kind), encodeAlarm(each));
+    backend.put(downgradeKey, utf8('{"version":1,"enabled":true,"targetVersion":"3.5.0"}'));
+    const file = await exported(backend);
+    const { alarm, cluster } = contentsOf(new DatabaseReader(memorySource(file)));
+    expect(alarm).toEqual([
+      ['\x08\x01\x10\x02', ''],
+      ['\x08\xac\x02\x10\x01', ''],
+    ]);
+    expect(cluster?.[1]).toEqual(['downgrade', '{"target-version":"3.5.0","enabled":true}']);
+    // Of space, the quota of the new cluster decides.
+    const quotaBytes = Number.MAX_SAFE_INTEGER;
+    const expected = alarms.map((each) =>
+      each.kind === AlarmType.nospace ? { ...each, quotaBytes } : each,
+    );
+    let loaded: AlarmStore | undefined;
+    AlarmStore.load(imported(file), (_error, store) => (loaded = store));
+    expect(loaded?.list()).toEqual(expected.reverse());
+  });
+
+  test('has the hash that etcd gives it, whatever the index is', async () => {
+    const { backend } = historyOf(4, 40);
+    const reader = new DatabaseReader(memorySource(await exported(backend)));
+    let expected = 0;
+    for (const [bucket, pairs] of Object.entries(contentsOf(reader))) {
+      expected = crc32c(fromLatin1(bucket), expected);
+      for (const [key, value] of pairs) {
+        const isIgnored = ['consistent_index', 'term', 'storageVersion'].includes(key);
+        if (bucket === 'meta' && isIgnored) continue;
+        expected = crc32c(fromLatin1(key + value), expected);
+      }
+    }
+    const { signal } = new AbortController();
+    const view = viewOf(backend);
+    expect(await hashOfState(view, signal)).toBe(expected);
+    const later = { ...view, metadata: { ...view.metadata, index: view.metadata.index + 1 } };
+    expect(await hashOfState(later, signal)).toBe(expected);
+  });
+
   test('is not made where a kind of record would be lost', async () => {
-    const { alarm, authUser, authRole, auth, removedMember } = stateKeys;
-    for (const prefix of [alarm, authUser, authRole, auth, removedMember]) {
+    const { authUser, authRole, auth, removedMember } = stateKeys;
+    for (const prefix of [authUser, authRole, auth, removedMember]) {
       const { backend } = historyOf(2, 5);
       backend.put(`${prefix}1`, utf8('record'));
       await expect(exported(backend)).rejects.toThrow(`begin with ${prefix} have no bucket`);
@@ -292,6 +347,16 @@ describe('a database from elsewhere', () => {
     }
     return undefined;
   };
+
+  test.each([
+    ['\x08\x05', '0x0805 is no alarm'],
+    ['\x10\x01\x08\x05', '0x10010805 is no alarm'],
+    ['\xff', 'an alarm cannot be decoded: '],
+  ])('with an alarm %j, which is none, is refused', (key, reason) => {
+    const refusal = refusalOf({ alarm: [[key, '']] });
+    expect(refusal).toBeInstanceOf(InvalidDatabaseError);
+    expect((refusal as Error).message).toContain(reason);
+  });
 
   test('with a revision that holds nothing, as etcdutl makes it, is taken', () => {
     // etcdutl snapshot restore --bump-revision writes an empty value.

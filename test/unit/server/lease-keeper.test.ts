@@ -19,6 +19,7 @@ let rounds: ReadDone[];
 /** What was appended and not applied yet. */
 let log: { term: number; command: Command }[];
 let takes: boolean;
+let mayRevoke: boolean;
 let grants = 0n;
 const counts = { granted: 0, revoked: 0, renewed: 0, expired: 0 };
 
@@ -27,6 +28,7 @@ beforeEach(() => {
   rounds = [];
   log = [];
   takes = true;
+  mayRevoke = true;
   Object.assign(counts, { granted: 0, revoked: 0, renewed: 0, expired: 0 });
   Lessor.load(new MapBackend(), new Map(), (_error, loaded) => {
     if (loaded !== undefined) lessor = loaded;
@@ -42,6 +44,7 @@ beforeEach(() => {
     electionMs,
     checkpointIntervalMs,
     confirm: (done) => rounds.push(done),
+    mayRevoke: () => mayRevoke,
     propose: (proposedTerm, commands) => {
       if (takes) log.push(...commands.map((command) => ({ term: proposedTerm, command })));
       return takes;
@@ -118,6 +121,26 @@ describe('what runs out', () => {
     expect(revocations()).toHaveLength(1);
     apply();
     expect([...lessor.all()].map(({ id }) => id)).toEqual([1n]);
+    expect(counts).toMatchObject({ revoked: 1, expired: 1 });
+  });
+
+  test('waits while the state takes no revocations, and goes when it does again', () => {
+    grant(1n, 5);
+    pass(5_000);
+    confirm();
+    expect(revocations()).toEqual([[term, 1n]]);
+    // It came to the log behind an alarm.
+    log.length = 0;
+    mayRevoke = false;
+    lessor.refused(1n, grants);
+    pass(1_000);
+    expect(rounds).toEqual([]);
+    mayRevoke = true;
+    pass(100);
+    confirm();
+    expect(revocations()).toEqual([[term, 1n]]);
+    apply();
+    expect(lessor.size).toBe(0);
     expect(counts).toMatchObject({ revoked: 1, expired: 1 });
   });
 

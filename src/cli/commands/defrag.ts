@@ -1,0 +1,38 @@
+/** `defrag`: has members give the space of deleted values back at once. */
+import type { CommandDefinition, CommandLine } from '../command.ts';
+import { ExitCode, ExitError } from '../exit.ts';
+import { failureText } from '../failure.ts';
+import { off } from '../flags.ts';
+import type { Session } from '../session.ts';
+import { endpointsOf } from './endpoint.ts';
+
+/** One member after the other, so that at most one is busy with it. */
+async function run(line: CommandLine, session: Session): Promise<void> {
+  let failed = false;
+  for (const endpoint of await endpointsOf(line, session)) {
+    try {
+      const client = await session.client([endpoint]);
+      await client.defragment(endpoint);
+      session.terminal.line(`Finished defragmenting etcd member[${endpoint}]`);
+    } catch (error) {
+      failed = true;
+      const text = failureText(error);
+      session.terminal.warn(`Failed to defragment etcd member[${endpoint}] (${text})`);
+    }
+  }
+  if (failed) throw new ExitError(ExitCode.error, '');
+}
+
+export const defragCommand: CommandDefinition = {
+  name: 'defrag',
+  usage: '[options]',
+  summary: 'Give the space of deleted values back to the file system',
+  description:
+    'Quorate does that by itself over time, and serves while it does; etcd does neither. What\n' +
+    'is to be given back has to be deleted and compacted before.',
+  examples: [{ line: 'defrag --cluster', tells: 'on every member, one after the other' }],
+  flags: [
+    { ...off, name: 'cluster', help: 'ask all members, not only those that --endpoints names' },
+  ],
+  run,
+};
