@@ -19,11 +19,12 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 /** Ends the command with this code and `Error: message`; an empty message is not told. */
 export class ExitError extends Error {
   override readonly name = 'ExitError';
-  readonly code: ExitCode;
+  /** One of {@link ExitCode}, or that of a program that was run. */
+  readonly code: number;
   /** What to do about it; printed before the line of the error, which scripts look for last. */
   readonly hint: string | undefined;
 
-  constructor(code: ExitCode, message: string, hint?: string) {
+  constructor(code: number, message: string, hint?: string) {
     super(message);
     this.code = code;
     this.hint = hint;

@@ -7,9 +7,11 @@ import { completionCommand } from './commands/completion.ts';
 import { defragCommand } from './commands/defrag.ts';
 import { delCommand } from './commands/del.ts';
 import { downgradeCommand } from './commands/downgrade.ts';
+import { electCommand } from './commands/elect.ts';
 import { endpointCommand } from './commands/endpoint.ts';
 import { getCommand } from './commands/get.ts';
 import { leaseCommand } from './commands/lease.ts';
+import { lockCommand } from './commands/lock.ts';
 import { memberCommand } from './commands/member.ts';
 import { moveLeaderCommand } from './commands/move-leader.ts';
 import { putCommand } from './commands/put.ts';
@@ -45,6 +47,8 @@ export const program: CommandDefinition = {
     txnCommand,
     watchCommand,
     leaseCommand,
+    lockCommand,
+    electCommand,
     compactionCommand,
     memberCommand,
     endpointCommand,
@@ -59,7 +63,7 @@ export const program: CommandDefinition = {
 };
 
 /** Tells why a command failed: first what helps, last the line that scripts look for. */
-function tellFailure(error: unknown, terminal: Terminal, endpoints: readonly string[]): ExitCode {
+function tellFailure(error: unknown, terminal: Terminal, endpoints: readonly string[]): number {
   if (error instanceof ExitError) {
     if (error.hint !== undefined) terminal.warn(error.hint);
     if (error.message !== '') terminal.warn(`Error: ${error.message}`);
@@ -74,9 +78,9 @@ function tellFailure(error: unknown, terminal: Terminal, endpoints: readonly str
 }
 
 /** Runs a command line; resolves to the exit code once all output is out. */
-export async function run(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
+export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
   let session: Session | undefined;
-  let code: ExitCode = ExitCode.success;
+  let code: number = ExitCode.success;
   try {
     const line = parseCommandLine(program, words);
     const command = line.path.at(-1);

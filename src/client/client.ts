@@ -40,6 +40,15 @@ import { Caller } from './caller.ts';
 import type { ClientError } from './errors.ts';
 import { BackgroundLease, type HeldLease, keepAlive, keepAliveOnce } from './lease.ts';
 import { type CallOptions, type ClientOptions, settingsOf } from './options.ts';
+import {
+  type HeldLock,
+  type Leadership,
+  leaderOf,
+  type ObservedLeader,
+  observe,
+  own,
+} from './ownership.ts';
+import { PlaceCalls, type PlaceOptions } from './place.ts';
 import { type Bytes, bytesOf } from './range-end.ts';
 import { rangeStream } from './range-stream.ts';
 import {
@@ -81,6 +90,7 @@ export class Client implements AsyncDisposable {
   readonly #requestTimeoutMs: number;
   readonly #options: ClientOptions;
   readonly #pinned = new Set<Client>();
+  readonly #places: PlaceCalls;
 
   /**
    * @throws RangeError for an endpoint or number that is not understood, TypeError for options that
@@ -92,6 +102,7 @@ export class Client implements AsyncDisposable {
     this.#options = options;
     this.#requestTimeoutMs = settings.requestTimeoutMs;
     this.#caller = new Caller(settings);
+    this.#places = new PlaceCalls(this.#caller, (request, call) => this.watch(request, call));
   }
 
   /** Key values of a range, at one revision. */
@@ -226,6 +237,47 @@ export class Client implements AsyncDisposable {
    */
   watch(request: WatchOptions, options: CallOptions = {}): Watcher {
     return new StreamWatcher(this.#caller, request, options, this.#requestTimeoutMs);
+  }
+
+  /**
+   * Waits for the lock of a name, as long as it takes, and holds it until it is unlocked or its
+   * lease is lost. It is the same lock as that of the Lock service and of `etcdctl lock`.
+   */
+  lock(name: Bytes, options: PlaceOptions = {}): Promise<HeldLock> {
+    return this.#own(name, '', options);
+  }
+
+  /**
+   * Waits until it leads the election of a name, as long as that takes; `value` is what observers
+   * are told of it.
+   */
+  campaign(name: Bytes, value: Bytes, options: PlaceOptions = {}): Promise<Leadership> {
+    return this.#own(name, value, options);
+  }
+
+  #own(name: Bytes, value: Bytes, options: PlaceOptions): Promise<HeldLock & Leadership> {
+    const grant = (ttlSeconds: number, call: CallOptions): Promise<HeldLease> =>
+      this.lease(ttlSeconds, call);
+    return own(this.#places, grant, name, value, options);
+  }
+
+  /** Key and value of who leads the election of a name, undefined if nobody does. */
+  async leader(name: Bytes, options?: CallOptions): Promise<KeyValue | undefined> {
+    return (await leaderOf(this.#places, name, options)).kv;
+  }
+
+  /**
+   * Tells who leads the election of a name, and every change of that or of the leader's value. Some
+   * may be left out between two leaders, never the last.
+   *
+   * @param options `timeoutMs`: of each request, and how long a watch may be without a member that
+   * serves it
+   */
+  observe(
+    name: Bytes,
+    options: CallOptions = {},
+  ): AsyncGenerator<ObservedLeader, undefined, undefined> {
+    return observe(this.#places, name, options);
   }
 
   async memberList(

@@ -2,6 +2,8 @@
 export { Client, type GetOptions } from './client.ts';
 export { ClientError, CompactedError } from './errors.ts';
 export type { HeldLease } from './lease.ts';
+export type { HeldLock, Leadership, ObservedLeader } from './ownership.ts';
+export type { PlaceOptions } from './place.ts';
 export type { CallOptions, ClientOptions, TlsOptions } from './options.ts';
 export { type Bytes, fromKeyEnd, prefixEnd, prefixRange } from './range-end.ts';
 export {

@@ -5,6 +5,7 @@
 import { completion, result } from '../base/completion.ts';
 import { CLUSTER_VERSION, ETCD_VERSION, STORAGE_VERSION } from '../base/versions.ts';
 import { ClusterService } from '../api/cluster.ts';
+import { ElectionService } from '../api/election.ts';
 import { Gateway } from '../api/gateway/gateway.ts';
 import { GrpcAdapter } from '../api/grpc/adapter.ts';
 import { HealthService } from '../api/health.ts';
@@ -13,11 +14,12 @@ import { HealthEndpoints } from '../api/http/health.ts';
 import { HttpRouter } from '../api/http/router.ts';
 import { KvService } from '../api/kv.ts';
 import { LeaseService } from '../api/lease.ts';
+import { LockService } from '../api/lock.ts';
 import { MaintenanceService } from '../api/maintenance.ts';
 import { WatchService } from '../api/watch.ts';
 import { idToString } from '../cluster/identity.ts';
 import type { Config } from '../config/schema.ts';
-import { Cluster, Health, KV, Lease, Maintenance, Watch } from '../gen/services.ts';
+import { Cluster, Election, Health, KV, Lease, Lock, Maintenance, Watch } from '../gen/services.ts';
 import type { Member as ServerMember } from '../server/member.ts';
 import { openMember } from '../server/open-member.ts';
 import { readIdentity } from '../storage/data-directory.ts';
@@ -188,6 +190,8 @@ function clientApi(
   adapter.add(Watch, new WatchService(backend));
   adapter.add(Maintenance, new MaintenanceService(backend));
   adapter.add(Cluster, new ClusterService(backend));
+  adapter.add(Lock, new LockService(backend));
+  adapter.add(Election, new ElectionService(backend));
   adapter.add(Health, health);
   const gateway = new Gateway(adapter, clock);
   const port = new ClientPort({

@@ -96,6 +96,11 @@ export interface StateObservation {
 
 export interface History {
   readonly operations: readonly Operation[];
+  /**
+   * What services did for their clients, to keys of which `operations` know nothing. Only revisions
+   * tell when: the search for a linearization, which does without them, leaves it out.
+   */
+  readonly ofServices?: readonly Operation[];
   readonly watches: readonly WatchLog[];
   readonly states: readonly StateObservation[];
   /**

@@ -24,7 +24,8 @@ export function checkHistory(
   history: History,
   options: Pick<SearchOptions, 'stepsLimit'> = {},
 ): readonly Violation[] {
-  const replayed = replay(history);
+  const { operations, ofServices = [] } = history;
+  const replayed = replay({ ...history, operations: [...operations, ...ofServices] });
   const { placed } = replayed;
   return limited([
     ...replayed.violations,

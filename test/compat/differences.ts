@@ -34,6 +34,17 @@ export const differences: readonly Difference[] = [
       'Quorate counts the bytes of keys and values: an empty store has none, a bbolt file has.',
   },
   {
+    line: /^lock > the lease ends before the turn comes > 6 Lock /,
+    etcd: /^3\.4\./,
+    reason: 'Since 3.5 a lock whose lease is over is refused and not given (issue 11456).',
+  },
+  {
+    line: /^election > the lease ends before the turn comes > 6 Campaign /,
+    etcd: /./,
+    reason:
+      'etcd lets a candidate lead whose lease is over and whose key is gone: two leaders at once.',
+  },
+  {
     line: /^range > (unknown order|negative order) > /,
     etcd: minor34,
     reason: '3.6 refuses an unknown sort order; 3.4 answers as if there were none.',

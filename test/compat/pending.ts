@@ -6,8 +6,6 @@
  */
 export const pending: readonly string[] = [
   'etcdserverpb.Auth',
-  'v3lockpb.Lock',
-  'v3electionpb.Election',
   'MemberAdd',
   'MemberRemove',
   'MemberUpdate',

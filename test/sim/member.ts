@@ -6,6 +6,7 @@ import { silentLogger, type Logger } from '../../src/base/logger.ts';
 import { silentMetrics } from '../../src/base/metrics.ts';
 import { KvService } from '../../src/api/kv.ts';
 import { LeaseService } from '../../src/api/lease.ts';
+import { LockService } from '../../src/api/lock.ts';
 import { WatchService } from '../../src/api/watch.ts';
 import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
@@ -40,6 +41,7 @@ export interface Life {
   readonly kv: KvService;
   readonly watch: WatchService;
   readonly lease: LeaseService;
+  readonly lock: LockService;
   /** Clients are let in; not while it gets back what its disk has lost, or takes no part yet. */
   serving: boolean;
 }
@@ -217,6 +219,7 @@ export class SimMember {
       kv: new KvService(backend),
       watch: new WatchService(backend),
       lease: new LeaseService(backend),
+      lock: new LockService(backend),
       serving: false,
     };
     this.#life = life;

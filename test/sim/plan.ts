@@ -95,6 +95,14 @@ export interface LeaseHolderPlan {
   readonly timeoutMs: number;
 }
 
+export interface LockHolderPlan {
+  readonly name: string;
+  readonly ttlSeconds: number;
+  /** Mean time for which it holds the lock. */
+  readonly holdMs: number;
+  readonly timeoutMs: number;
+}
+
 export interface Plan {
   readonly seed: number;
   readonly members: number;
@@ -114,6 +122,7 @@ export interface Plan {
   readonly clients: readonly ClientPlan[];
   readonly watchers: readonly WatcherPlan[];
   readonly leaseHolders: readonly LeaseHolderPlan[];
+  readonly lockHolders: readonly LockHolderPlan[];
   readonly faults: readonly PlannedFault[];
   /** Least length of the first phase; it goes on until enough has happened. */
   readonly chaosMs: number;
@@ -168,6 +177,7 @@ export function drawPlan(seed: number): Plan {
     clients: drawClients(chance, members),
     watchers: drawWatchers(chance, members, keys),
     leaseHolders: drawLeaseHolders(leases),
+    lockHolders: drawLockHolders(streamOf(seed, 'locks')),
     faults: drawFaults(streamOf(seed, 'faults'), {
       members,
       chaosMs,
@@ -243,6 +253,18 @@ function drawLeaseHolders(chance: Chance): LeaseHolderPlan[] {
       timeoutMs: chance.pick([1_000, 3_000, 8_000]),
     };
   });
+}
+
+function drawLockHolders(chance: Chance): LockHolderPlan[] {
+  if (chance.chance(0.5)) return [];
+  const holdMs = chance.pick([20, 100, 500]);
+  return Array.from({ length: 2 + chance.below(4) }, (_, i) => ({
+    name: `o${i + 1}`,
+    // Some leases end while their holders wait, others long after they were forgotten.
+    ttlSeconds: chance.pick([1, 1, 2, 4]),
+    holdMs,
+    timeoutMs: chance.pick([1_000, 3_000, 8_000]),
+  }));
 }
 
 /** Keys of the workload in byte order. */

@@ -33,7 +33,7 @@ export async function shrink(
     );
     return true;
   };
-  for (const part of ['faults', 'watchers', 'leaseHolders', 'clients'] as const) {
+  for (const part of ['faults', 'watchers', 'leaseHolders', 'lockHolders', 'clients'] as const) {
     await removeParts(() => smallest, part, attempt);
   }
   const calm = { ...smallest.network, drop: 0, duplicate: 0, reorder: 0, breakSnapshot: 0 };
@@ -46,7 +46,7 @@ export async function shrink(
 /** Delta debugging: takes away halves, then quarters, down to single ones. */
 async function removeParts(
   current: () => Plan,
-  part: 'faults' | 'watchers' | 'leaseHolders' | 'clients',
+  part: 'faults' | 'watchers' | 'leaseHolders' | 'lockHolders' | 'clients',
   attempt: (candidate: Plan) => Promise<boolean>,
 ): Promise<void> {
   let size = Math.ceil(current()[part].length / 2);

@@ -7,7 +7,7 @@ import type { Member } from '../../src/server/member.ts';
 import { clearsAtBytes } from '../../src/server/quota.ts';
 import { stateHashOf, stateSizeBytes } from '../../src/server/state.ts';
 import { checkHistory } from '../check/index.ts';
-import type { History } from '../check/history.ts';
+import type { Call, History, Operation } from '../check/history.ts';
 import { Client, type Workload } from './client.ts';
 import { type Breach, Cluster } from './cluster.ts';
 import { streamOf } from './chance.ts';
@@ -16,6 +16,8 @@ import type { Fault, FaultKind } from './fault-plan.ts';
 import type { Plan } from './plan.ts';
 import { LeaseHolder } from './lease-holder.ts';
 import { LeaseLedger } from './lease-ledger.ts';
+import { LockHolder } from './lock-holder.ts';
+import { LockLedger } from './lock-ledger.ts';
 import { Port } from './port.ts';
 import { Recorder } from './recorder.ts';
 import { Scheduler } from './scheduler.ts';
@@ -56,6 +58,7 @@ export interface RunReport {
   readonly answered: number;
   readonly renewals: number;
   readonly expiredLeases: number;
+  readonly locks: number;
   readonly watchRecords: number;
   readonly elections: number;
   readonly statesCompared: number;
@@ -83,7 +86,8 @@ class Run {
   readonly #clients: Client[];
   readonly #watchers: Watcher[];
   readonly #ledger: LeaseLedger;
-  readonly #holders: LeaseHolder[];
+  readonly #holders: (LeaseHolder | LockHolder)[];
+  readonly #locks = new LockLedger();
   #bursts = 0;
 
   constructor(plan: Plan, options: RunOptions) {
@@ -108,9 +112,10 @@ class Run {
       (rule, text) => this.#cluster.broken(rule, text),
     );
     this.#cluster.oracle.onApplied = (entry) => this.#ledger.applied(entry);
-    this.#holders = plan.leaseHolders.map(
-      (each) => new LeaseHolder(each, this.#workload, this.#ledger),
-    );
+    this.#holders = [
+      ...plan.leaseHolders.map((each) => new LeaseHolder(each, this.#workload, this.#ledger)),
+      ...plan.lockHolders.map((each) => new LockHolder(each, this.#workload, this.#locks)),
+    ];
   }
 
   async run(): Promise<RunReport> {
@@ -282,6 +287,16 @@ class Run {
     }
   }
 
+  /** What services did for their clients, as what may have happened at any time. */
+  #operationsOf(calls: readonly Call[]): Operation[] {
+    const first = this.#recorder.operations.length;
+    const rest = { startMs: 0, endMs: this.#scheduler.nowMs };
+    const outcome = { kind: 'unknown', reason: 'done for a client of a service' } as const;
+    return calls.map((call, i) => {
+      return { id: first + i, client: `service ${i}`, member: '', call, ...rest, outcome };
+    });
+  }
+
   #report(complete: boolean): RunReport {
     const { oracle, breaches, network } = this.#cluster;
     this.#recorder.endAll();
@@ -295,16 +310,22 @@ class Run {
         hash: stateHashOf(running).toString(16),
       });
     }
+    const { events, ofServices } = truthOf(oracle.entries);
     const history: History = {
       operations,
+      ofServices: this.#operationsOf(ofServices),
       watches,
       states: this.#recorder.states,
-      events: truthOf(oracle.entries),
+      events,
     };
     const found: Breach[] = [...breaches];
     if (complete || breaches.length > 0) {
       for (const { rule, text } of checkHistory(history)) {
         found.push({ rule, text, atMs: this.#scheduler.nowMs });
+      }
+      const text = this.#locks.breach(events);
+      if (text !== undefined) {
+        found.push({ rule: 'lock-owner', text, atMs: this.#scheduler.nowMs });
       }
     }
     return {
@@ -318,6 +339,7 @@ class Run {
       answered,
       renewals: this.#ledger.renewals,
       expiredLeases: this.#ledger.expired,
+      locks: this.#locks.locks,
       watchRecords: watches.reduce((sum, { records }) => sum + records.length, 0),
       elections: oracle.elections,
       statesCompared: oracle.statesCompared,

@@ -17,6 +17,7 @@ export interface Summary {
   readonly answered: number;
   readonly renewals: number;
   readonly expiredLeases: number;
+  readonly locks: number;
   readonly watchRecords: number;
   readonly elections: number;
   readonly statesCompared: number;
@@ -41,6 +42,7 @@ export interface Total {
   answered: number;
   renewals: number;
   expiredLeases: number;
+  locks: number;
   watchRecords: number;
   elections: number;
   statesCompared: number;
@@ -59,6 +61,7 @@ const noFigures = {
   answered: 0,
   renewals: 0,
   expiredLeases: 0,
+  locks: 0,
   watchRecords: 0,
   elections: 0,
   statesCompared: 0,

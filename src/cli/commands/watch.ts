@@ -11,45 +11,29 @@ import { failureText } from '../failure.ts';
 import { type FlagDefinition, off } from '../flags.ts';
 import { quote, splitWords } from '../go-text.ts';
 import type { Printer } from '../printers/printer.ts';
+import { runProgram } from '../run-program.ts';
 import type { Session } from '../session.ts';
 import type { Environment } from '../terminal.ts';
 import { type WatchTarget, keysFrom, watchTarget } from '../watch-grammar.ts';
 
 /** Runs a command for an event; it learns of it from its environment. */
-async function runCommand(
+async function runForEvent(
   command: readonly string[],
   revision: number,
   event: Event,
   environment: Environment,
 ): Promise<void> {
-  const { spawn } = await import('node:child_process');
-  const [program = '', ...args] = command;
   const type = event.type === EventType.delete ? 'DELETE' : 'PUT';
-  const child = spawn(program, args, {
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: {
-      ...environment,
-      ETCD_WATCH_REVISION: String(revision),
-      ETCD_WATCH_EVENT_TYPE: quote(type),
-      ETCD_WATCH_KEY: quote(event.kv?.key ?? ''),
-      ETCD_WATCH_VALUE: quote(event.kv?.value ?? ''),
-    },
+  const ended = await runProgram(command, {
+    ...environment,
+    ETCD_WATCH_REVISION: String(revision),
+    ETCD_WATCH_EVENT_TYPE: quote(type),
+    ETCD_WATCH_KEY: quote(event.kv?.key ?? ''),
+    ETCD_WATCH_VALUE: quote(event.kv?.value ?? ''),
   });
-  const problem = await new Promise<string | undefined>((resolve) => {
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      const isMissing = error.code === 'ENOENT';
-      resolve(
-        isMissing ? `exec: ${quote(program)}: executable file not found in $PATH` : error.message,
-      );
-    });
-    child.once('exit', (code, signal) => {
-      if (signal !== null) resolve(`signal: ${signal}`);
-      else resolve(code === 0 ? undefined : `exit status ${code ?? 0}`);
-    });
-  });
-  if (problem === undefined) return;
+  if (ended === undefined) return;
   const words = command.map((word) => quote(word)).join(' ');
-  throw new ExitError(ExitCode.error, '', `command [${words}] error (${problem})`);
+  throw new ExitError(ExitCode.error, '', `command [${words}] error (${ended.problem})`);
 }
 
 class WatchRun {
@@ -93,7 +77,7 @@ class WatchRun {
     await terminal.flush();
     if (command.length === 0) return;
     for (const event of events) {
-      await runCommand(command, header.revision, event, terminal.environment);
+      await runForEvent(command, header.revision, event, terminal.environment);
     }
   }
 

@@ -283,13 +283,22 @@ const streams: readonly GatewayCase[] = [
   },
 ];
 
-export const cases: readonly GatewayCase[] = [...kv, ...malformed, ...others];
-export const streamCases: readonly GatewayCase[] = streams;
+/** What a leader of an election says of itself, told to those who observe it. */
+const observed: GatewayCase = {
+  name: 'an observed election',
+  lines: 1,
+  requests: (key) => [{ path: '/v3/election/observe', body: { name: base64(key) } }],
+};
 
-/** Written before the streams, which show it. */
+export const cases: readonly GatewayCase[] = [...kv, ...malformed, ...others];
+export const streamCases: readonly GatewayCase[] = [...streams, observed];
+
+/** Done before the streams, which show it. */
 export const history = (key: string): readonly GatewayRequest[] => [
   put(key),
   put(key, { value: base64('w') }),
   { path: '/v3/kv/deleterange', body: { key: base64(key) } },
   put(`${key}2`),
+  { path: '/v3/lease/grant', body: { TTL: '60', ID: '43' } },
+  { path: '/v3/election/campaign', body: { name: base64(key), lease: '43', value: 'YQ==' } },
 ];

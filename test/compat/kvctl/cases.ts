@@ -113,6 +113,41 @@ export const writes: readonly CommandCase[] = cases([
   'move-leader 0',
 ]);
 
+/** The name of the locks and elections below. */
+const name = 'lk';
+
+/** Done one after the other at the end: their keys have names that servers choose. */
+export const owners: readonly CommandCase[] = cases([
+  [`lock ${name}`, { untilLines: 2 }],
+  [`lock ${name} -w json`, { untilLines: 1 }],
+  [`lock ${name} -w fields`, { untilLines: 12 }],
+  [`lock --ttl 20 ${name}`, { untilLines: 2 }],
+  [`lock ${name} --ttl=-3`, { untilLines: 2 }],
+  `lock ${name} true`,
+  `lock ${name} -- false`,
+  `lock ${name} echo here it is`,
+  `lock ${name} -- no-such-program -x`,
+  [['lock', name, '--', 'sh', '-c', 'exit 7']],
+  [['lock', name, '--', 'sh', '-c', 'kill -9 $$']],
+  [['lock', name, '--', 'sh', '-c', 'kill $$']],
+  [['lock', name, '--', 'sh', '-c', 'cat; echo $ETCD_LOCK_KEY; echo $ETCD_LOCK_REV; echo no >&2']],
+  [['lock', '', '--', 'sh', '-c', 'echo $ETCD_LOCK_KEY']],
+  [
+    ['lock', name, '--', 'sh', '-c', 'echo $ETCD_LOCK_KEY $ETCD_LOCK_REV'],
+    { environment: { ETCD_LOCK_KEY: 'mine', ETCD_LOCK_REV: 'too' } },
+  ],
+  `get ${name}/ --prefix -w fields`,
+  [`elect ${name} me`, { untilLines: 2 }],
+  [`elect ${name} me -w json`, { untilLines: 1 }],
+  [`elect ${name} me -w fields`, { untilLines: 12 }],
+  [['elect', name, '', '-w', 'fields'], { untilLines: 12 }],
+  `get ${name}/ --prefix -w fields`,
+  `put ${name}/1 somebody`,
+  [`elect -l ${name}`, { untilLines: 2 }],
+  [`elect ${name} --listen -w json`, { untilLines: 1 }],
+  [`elect ${name} --listen -w fields`, { untilLines: 10 }],
+]);
+
 /** Done in any order, several at a time, after {@link writes}. */
 export const reads: readonly CommandCase[] = cases([
   'get greeting',
@@ -328,6 +363,16 @@ export const refusals: readonly CommandCase[] = cases([
   ['watch -i', { input: 'watch a b --\n' }],
   ['watch -i', { input: 'watch\n', environment: { ETCDCTL_WATCH_RANGE_END: 'x' } }],
   'completion',
+  'lock',
+  'lock a --ttl x',
+  'lock a true -x',
+  'lock a --ttl',
+  'elect',
+  'elect a',
+  'elect a b c',
+  'elect a b c -l',
+  'elect a b -l',
+  'elect a --listen=maybe',
   'snapshot save',
   'snapshot save a b',
   'snapshot save /does/not/exist/a',

@@ -115,4 +115,10 @@ export const commandDifferences: readonly CommandDifference[] = [
     etcdctl: minor34,
     reason: 'Shells are arguments and not commands since 3.5.',
   },
+  {
+    command: /^lock lk -- sh -c ("exit 7"|"kill )/,
+    in: ['code'],
+    etcdctl: minor34,
+    reason: 'lock ends with the code of the program that it ran since 3.5 (PR 12829).',
+  },
 ];

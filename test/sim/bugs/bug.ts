@@ -26,7 +26,7 @@ export interface LaterBug {
   readonly mistake: number;
   readonly title: string;
   /** What the server must have first. */
-  readonly comesWith: 'locks' | 'membership changes';
+  readonly comesWith: 'membership changes';
 }
 
 /** @throws if a patch does not fit, with the bug's id */

@@ -4,6 +4,7 @@ import { alarmBugs } from './alarms.ts';
 import { consensusBugs } from './consensus.ts';
 import { foundingBugs } from './founding.ts';
 import { leaseBugs } from './leases.ts';
+import { lockBugs } from './locks.ts';
 import { readBugs } from './reads.ts';
 import { stateBugs } from './state.ts';
 import { storageBugs } from './storage.ts';
@@ -18,6 +19,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...foundingBugs,
   ...leaseBugs,
   ...alarmBugs,
+  ...lockBugs,
 ];
 
 export const laterBugs: readonly LaterBug[] = [
@@ -30,11 +32,6 @@ export const laterBugs: readonly LaterBug[] = [
     mistake: 3,
     title: 'a campaign with a committed change of membership that is not applied',
     comesWith: 'membership changes',
-  },
-  {
-    mistake: 12,
-    title: 'a lock is given out after its lease has died',
-    comesWith: 'locks',
   },
   {
     mistake: 16,

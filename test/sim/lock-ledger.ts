@@ -1,0 +1,67 @@
+/**
+ * Who was told to hold the lock, held against the log: at the revision of the answer the answered
+ * key must be the oldest of those that there are. So no two have it at a time whose keys, the proof
+ * of it, are there.
+ */
+import { latin1 } from '../../src/base/bytes.ts';
+import { type Event, EventType } from '../../src/gen/kv.ts';
+
+/** Before the keys of all other clients, whose ranges have no end. */
+export const lockName = 'a';
+export const lockPrefix = `${lockName}/`;
+
+interface Answered {
+  readonly key: string;
+  readonly revision: number;
+}
+
+export class LockLedger {
+  readonly #answers: Answered[] = [];
+
+  /** A client was told that it holds the lock, by an answer of this revision. */
+  answered(key: string, revision: number): void {
+    this.#answers.push({ key, revision });
+  }
+
+  get locks(): number {
+    return this.#answers.length;
+  }
+
+  /**
+   * What is wrong with the first answer that is.
+   *
+   * @param events all that happened, in order
+   */
+  breach(events: readonly Event[]): string | undefined {
+    const oldest = oldestKeys(events);
+    for (const { key, revision } of this.#answers) {
+      const owner = oldest.findLast((each) => each.revision <= revision);
+      if (owner?.key === key) continue;
+      return `${key} has the lock at revision ${revision}, where ${owner?.key ?? 'none'} is oldest`;
+    }
+    return undefined;
+  }
+}
+
+interface Oldest {
+  /** From this revision on. */
+  readonly revision: number;
+  readonly key: string | undefined;
+}
+
+/** The oldest key of the lock's after each change of one of them. */
+function oldestKeys(events: readonly Event[]): readonly Oldest[] {
+  // Keys keep the order in which they were created.
+  const present = new Set<string>();
+  const oldest: Oldest[] = [];
+  for (const { type, kv } of events) {
+    if (kv === undefined) continue;
+    const key = latin1(kv.key);
+    if (!key.startsWith(lockPrefix)) continue;
+    if (type === EventType.delete) present.delete(key);
+    else present.add(key);
+    const [first] = present;
+    oldest.push({ revision: kv.modRevision, key: first });
+  }
+  return oldest;
+}

@@ -1,0 +1,391 @@
+/** Locks and elections of whole members in virtual time, through lost leases and leaders. */
+import { beforeEach, describe, expect, test } from 'vitest';
+import { ElectionService } from '../../../src/api/election.ts';
+import { LockService } from '../../../src/api/lock.ts';
+import { latin1, utf8 } from '../../../src/base/bytes.ts';
+import { EtcdError, StatusCode, StatusError } from '../../../src/base/errors.ts';
+import type { LeaderKey, LeaderResponse } from '../../../src/gen/election.ts';
+import type { LockResponse } from '../../../src/gen/lock.ts';
+import { CompactionRequest } from '../../../src/gen/rpc.ts';
+import { backendOf, call } from '../../support/virtual-api.ts';
+import { VirtualCluster, type VirtualMember } from '../../support/virtual-cluster.ts';
+
+let cluster: VirtualCluster;
+
+async function start(seed: number): Promise<void> {
+  cluster = new VirtualCluster({ seed });
+  await cluster.until(() =>
+    cluster.members.every((each) => (each.running?.server.leader ?? 0n) > 0n),
+  );
+}
+
+const member = (i: number): VirtualMember => cluster.members[i % 3] as VirtualMember;
+const running = (i: number): NonNullable<VirtualMember['running']> => {
+  const found = member(i).running;
+  if (found === undefined) throw new Error('the member is down');
+  return found;
+};
+const locks = (i: number): LockService => new LockService(backendOf(cluster, member(i)));
+const elections = (i: number): ElectionService =>
+  new ElectionService(backendOf(cluster, member(i)));
+
+/** Waits in virtual time. */
+async function wait<T>(promise: Promise<T>): Promise<T> {
+  let settled = false;
+  const end = (): void => {
+    settled = true;
+  };
+  promise.then(end, end);
+  await cluster.until(() => settled);
+  return promise;
+}
+
+const grant = (id: bigint, ttl = 600): Promise<unknown> =>
+  wait(running(0).server.request({ case: 'leaseGrant', value: { id, ttl } }));
+const revoke = (id: bigint): Promise<unknown> =>
+  wait(running(0).server.request({ case: 'leaseRevoke', value: { id, grant: 0n } }));
+
+interface Waiting<Answer> {
+  readonly answer: Promise<Answer>;
+  readonly giveUp: () => void;
+  /** The answer's, or the refusal's words. */
+  outcome: Answer | string | undefined;
+}
+
+function begun<Answer>(make: (context: ReturnType<typeof call>['context']) => Promise<Answer>) {
+  const { context, abort } = call();
+  const answer = make(context);
+  const waiting: Waiting<Answer> = { answer, giveUp: abort, outcome: undefined };
+  answer.then(
+    (value) => (waiting.outcome = value),
+    (error: unknown) => {
+      expect(error).toBeInstanceOf(StatusError);
+      expect((error as StatusError).code).toBe(StatusCode.unknown);
+      waiting.outcome = (error as StatusError).message;
+    },
+  );
+  return waiting;
+}
+
+const lock = (i: number, name: string, lease: bigint): Waiting<LockResponse> =>
+  begun((context) => locks(i).lock({ name: utf8(name), lease }, context));
+
+const unlock = (i: number, key: string): Promise<unknown> =>
+  wait(locks(i).unlock({ key: utf8(key) }));
+
+/** Keys below a name, the oldest first. */
+function keysOf(name: string, i = 0): string[] {
+  const query = { key: `${name}/`, end: `${name}0`, revision: 0, limit: 0, countOnly: false };
+  const { kvs } = running(i).store.range(query);
+  return kvs.toSorted((a, b) => a.createRevision - b.createRevision).map(({ key }) => latin1(key));
+}
+
+const held = (waiting: Waiting<LockResponse>): string =>
+  typeof waiting.outcome === 'object' ? latin1(waiting.outcome.key) : String(waiting.outcome);
+
+describe('a lock', () => {
+  beforeEach(() => start(1));
+
+  test('goes to those who wait in the order of their coming, whatever their keys', async () => {
+    const waiting: Waiting<LockResponse>[] = [];
+    for (const [i, lease] of [0x9n, 0x50n, 0x1n, 0x30n].entries()) {
+      await grant(lease);
+      waiting.push(lock(i, 'l', lease));
+      await cluster.pass(50);
+    }
+    for (const [i, lease] of ['9', '50', '1', '30'].entries()) {
+      expect(waiting.map(held).slice(i)).toEqual([
+        `l/${lease}`,
+        ...Array.from({ length: 3 - i }, () => 'undefined'),
+      ]);
+      await unlock(i + 1, `l/${lease}`);
+      await cluster.pass(50);
+    }
+    expect(keysOf('l')).toEqual([]);
+  });
+
+  test('goes on when the lease of its holder runs out', async () => {
+    await grant(1n, 2);
+    await grant(2n);
+    await wait(lock(0, 'l', 1n).answer);
+    const second = lock(1, 'l', 2n);
+    await cluster.pass(1_500);
+    expect(held(second)).toBe('undefined');
+    await cluster.until(() => held(second) === 'l/2', 2_000);
+    expect(running(1).lessor.has(1n)).toBe(false);
+  });
+
+  test('is refused at once to one whose lease ends while it waits', async () => {
+    for (const lease of [1n, 2n, 3n]) await grant(lease);
+    await wait(lock(0, 'l', 1n).answer);
+    const second = lock(1, 'l', 2n);
+    const third = lock(2, 'l', 3n);
+    await cluster.pass(50);
+    await revoke(2n);
+    await cluster.pass(50);
+    expect(held(second)).toBe('mutex: session is expired');
+    await unlock(0, 'l/1');
+    await cluster.until(() => held(third) === 'l/3');
+  });
+
+  test('is refused if the key is another one by now, of the same lease', async () => {
+    for (const lease of [1n, 2n]) await grant(lease);
+    await wait(lock(0, 'l', 1n).answer);
+    const second = lock(1, 'l', 2n);
+    await cluster.pass(50);
+    await unlock(0, 'l/2');
+    const again = lock(0, 'l', 2n);
+    await unlock(0, 'l/1');
+    await cluster.pass(50);
+    expect(held(second)).toBe('mutex: session is expired');
+    expect(held(again)).toBe('l/2');
+    expect(keysOf('l')).toEqual(['l/2']);
+  });
+
+  test('is not waited for by one that gives up, who leaves nothing behind', async () => {
+    for (const lease of [1n, 2n, 3n]) await grant(lease);
+    await wait(lock(0, 'l', 1n).answer);
+    const second = lock(1, 'l', 2n);
+    const third = lock(2, 'l', 3n);
+    await cluster.pass(50);
+    second.giveUp();
+    await cluster.pass(50);
+    expect(keysOf('l')).toEqual(['l/1', 'l/3']);
+    expect(running(1).watchable.watcherCount).toBe(0);
+    await unlock(0, 'l/1');
+    await cluster.until(() => held(third) === 'l/3');
+  });
+
+  test('is still held after its holder was asked for it again and gave that up', async () => {
+    await grant(1n);
+    await wait(lock(0, 'l', 1n).answer);
+    const again = lock(1, 'l', 1n);
+    again.giveUp();
+    await cluster.pass(50);
+    expect(keysOf('l')).toEqual(['l/1']);
+  });
+
+  test('takes back the key of a wait that fails, and tells why without a code', async () => {
+    for (const lease of [1n, 2n]) await grant(lease);
+    await wait(lock(0, 'l', 1n).answer);
+    const backend = Object.defineProperty(backendOf(cluster, member(1)), 'linearizableRead', {
+      value: () => Promise.reject(new EtcdError('timeout')),
+    });
+    const second = begun((context) =>
+      new LockService(backend).lock({ name: utf8('l'), lease: 2n }, context),
+    );
+    await cluster.pass(50);
+    await unlock(0, 'l/1');
+    await cluster.until(() => second.outcome !== undefined);
+    expect(held(second)).toBe('etcdserver: request timed out');
+    expect(keysOf('l', 1)).toEqual([]);
+  });
+
+  test('is refused if its key goes before the leader has confirmed that it is there', async () => {
+    for (const lease of [1n, 2n]) await grant(lease);
+    await wait(lock(0, 'l', 1n).answer);
+    const { server } = running(1);
+    const backend = Object.defineProperty(backendOf(cluster, member(1)), 'linearizableRead', {
+      value: async () => {
+        await server.request({ case: 'leaseRevoke', value: { id: 2n, grant: 0n } });
+        await server.linearizableRead();
+      },
+    });
+    const second = begun((context) =>
+      new LockService(backend).lock({ name: utf8('l'), lease: 2n }, context),
+    );
+    await cluster.pass(50);
+    await unlock(0, 'l/1');
+    await cluster.until(() => second.outcome !== undefined);
+    expect(held(second)).toBe('mutex: session is expired');
+  });
+
+  test('is waited for through a compaction of all that its wait began with', async () => {
+    for (const lease of [1n, 2n]) await grant(lease);
+    await wait(lock(0, 'l', 1n).answer);
+    const second = lock(1, 'l', 2n);
+    await cluster.pass(50);
+    const { revision } = running(0).store;
+    const value = CompactionRequest.create({ revision });
+    await wait(running(0).server.request({ case: 'compaction', value }));
+    await unlock(0, 'l/1');
+    await cluster.until(() => held(second) === 'l/2');
+  });
+
+  test('finds who is ahead among more keys than are looked at in one turn', async () => {
+    for (const lease of [1n, 2n]) await grant(lease);
+    await wait(lock(0, 'l', 1n).answer);
+    for (let i = 0; i < 2_500; i++) {
+      const value = { key: utf8(`l/x${i}`), value: utf8(''), lease: 0n };
+      const rest = { prevKv: false, ignoreValue: false, ignoreLease: false };
+      void running(0).server.request({ case: 'put', value: { ...value, ...rest } });
+      if (i % 500 === 0) await cluster.pass(100);
+    }
+    await cluster.pass(500);
+    const second = lock(1, 'l', 2n);
+    await cluster.pass(100);
+    expect(held(second)).toBe('undefined');
+    await unlock(0, 'l/1');
+    await cluster.pass(100);
+    expect(held(second)).toBe('undefined');
+    await unlock(0, 'l/x2499');
+    await cluster.pass(100);
+    expect(held(second)).toBe('undefined');
+  });
+});
+
+describe('an election', () => {
+  beforeEach(() => start(2));
+
+  const campaign = (i: number, lease: bigint, value: string) =>
+    begun(async (context) => {
+      const request = { name: utf8('e'), lease, value: utf8(value) };
+      const { leader } = await elections(i).campaign(request, context);
+      return leader as LeaderKey;
+    });
+
+  test('tells observers on every member of every leader and its last word', async () => {
+    const seen = cluster.members.map((): string[] => []);
+    const calls = cluster.members.map(() => call());
+    const observers = cluster.members.map(async (_, i) => {
+      const { context } = calls[i] as (typeof calls)[0];
+      const told: AsyncIterable<LeaderResponse> = elections(i).observe(
+        { name: utf8('e') },
+        context,
+      );
+      for await (const { kv, header } of told) {
+        seen[i]?.push(`${latin1(kv?.key ?? utf8(''))}=${latin1(kv?.value ?? utf8(''))}`);
+        expect(header?.revision).toBeGreaterThanOrEqual(kv?.modRevision ?? 0);
+      }
+    });
+    await cluster.pass(50);
+    for (const lease of [7n, 3n]) await grant(lease);
+    const first = campaign(0, 7n, 'a');
+    await wait(first.answer);
+    const second = campaign(1, 3n, 'b');
+    await cluster.pass(50);
+    const leader = await first.answer;
+    await wait(elections(2).proclaim({ leader, value: utf8('c') }));
+    await cluster.pass(50);
+    await wait(elections(1).resign({ leader }));
+    await cluster.until(() => second.outcome !== undefined);
+    await cluster.pass(50);
+    for (const told of seen) expect(told).toEqual(['e/7=a', 'e/7=c', 'e/3=b']);
+    for (const { abort } of calls) abort();
+    await wait(Promise.all(observers));
+    for (let i = 0; i < 3; i++) expect(running(i).watchable.streamCount).toBe(0);
+  });
+
+  test('is lost by a candidate whose lease ends, and it does not lead', async () => {
+    for (const lease of [1n, 2n]) await grant(lease);
+    await wait(campaign(0, 1n, 'a').answer);
+    const second = campaign(1, 2n, 'b');
+    await cluster.pass(50);
+    await revoke(2n);
+    await cluster.pass(50);
+    expect(second.outcome).toBe('election: not leader');
+  });
+
+  test('forgets a candidate that gives up, and keeps a leader that asks again', async () => {
+    for (const lease of [1n, 2n]) await grant(lease);
+    await wait(campaign(0, 1n, 'a').answer);
+    const second = campaign(1, 2n, 'b');
+    await cluster.pass(50);
+    second.giveUp();
+    await cluster.pass(50);
+    expect(keysOf('e')).toEqual(['e/1']);
+    const again = await wait(campaign(2, 1n, 'z').answer);
+    const { kv } = await wait(elections(1).leader({ name: utf8('e') }));
+    expect([latin1(kv?.value ?? utf8('')), kv?.createRevision]).toEqual(['z', again.rev]);
+  });
+});
+
+interface Holding {
+  readonly key: string;
+  /** What others would compare. */
+  readonly token: number;
+  /** Of the answer. */
+  readonly revision: number;
+}
+
+describe('the owner', () => {
+  /** A client that wants the lock again and again, and sometimes forgets to renew its lease. */
+  async function contend(id: number, holdings: Holding[], rounds: number): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      const { random } = cluster;
+      const lease = BigInt((9 - id) * 100 + round);
+      const at = random.below(3);
+      const { server } = running(at);
+      try {
+        await server.request({ case: 'leaseGrant', value: { id: lease, ttl: 2 } });
+        const renewing = { goesOn: random.below(2) === 0 };
+        const renew = async (): Promise<void> => {
+          while (renewing.goesOn) {
+            await running(at)
+              .leases.renew(lease)
+              .catch(() => 0);
+            await after(700);
+          }
+        };
+        void renew();
+        const { key, header } = await locks(at).lock({ name: utf8('l'), lease }, call().context);
+        const revision = header?.revision ?? 0;
+        const query = { key: latin1(key), end: undefined, revision, limit: 0, countOnly: false };
+        const kv = running(at).store.range(query).kvs[0];
+        holdings.push({ key: latin1(key), token: kv?.createRevision ?? 0, revision });
+        await after(random.below(3_000));
+        renewing.goesOn = false;
+        await locks(random.below(3)).unlock({ key });
+      } catch (error) {
+        if (!(error instanceof StatusError)) throw error;
+        await after(100);
+      }
+    }
+  }
+
+  const after = (ms: number): Promise<void> =>
+    new Promise((resolve) => {
+      cluster.clock.after(ms, resolve);
+    });
+
+  test.each([1, 2, 3, 4])(
+    'is one at a time, while leases run out and leaders change (seed %i)',
+    { timeout: 60_000 },
+    async (seed) => {
+      await start(seed * 31);
+      const holdings: Holding[] = [];
+      const clients = Promise.all([0, 1, 2, 3].map((id) => contend(id, holdings, 8)));
+      const ended = { isSo: false };
+      void clients.then(() => {
+        ended.isSo = true;
+      });
+      let depositions = 0;
+      while (!ended.isSo) {
+        const old = cluster.leader;
+        if (old !== undefined) {
+          const others = cluster.members.filter((each) => each !== old).map((each) => each.id);
+          cluster.network.partition([old.id], others);
+          depositions++;
+        }
+        await cluster.pass(3_000);
+        cluster.network.heal();
+        await cluster.pass(2_000);
+      }
+      await clients;
+      await cluster.pass(3_000);
+      expect(depositions).toBeGreaterThan(2);
+      expect(holdings.length).toBeGreaterThan(8);
+      const { store } = running(0);
+      const tokens = new Set<number>();
+      for (const { key, token, revision } of holdings) {
+        const query = { key: 'l/', end: 'l0', revision, limit: 0, countOnly: false };
+        const [oldest] = store
+          .range(query)
+          .kvs.toSorted((a, b) => a.createRevision - b.createRevision);
+        expect([latin1(oldest?.key ?? utf8('')), oldest?.createRevision]).toEqual([key, token]);
+        expect(tokens.has(token)).toBe(false);
+        tokens.add(token);
+      }
+    },
+  );
+});
