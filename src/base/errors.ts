@@ -49,6 +49,20 @@ export const etcdErrors = {
   leaseTtlTooLarge: [outOfRange, 'etcdserver: too large lease TTL'],
   leaseNotFound: [notFound, 'etcdserver: requested lease not found'],
   memberNotFound: [notFound, 'etcdserver: member not found'],
+  memberIdExists: [failedPrecondition, 'etcdserver: member ID already exist'],
+  peerUrlExists: [failedPrecondition, 'etcdserver: Peer URLs already exists'],
+  badMemberUrls: [invalidArgument, 'etcdserver: given member URLs are invalid'],
+  memberNotLearner: [failedPrecondition, 'etcdserver: can only promote a learner member'],
+  learnerNotReady: [
+    failedPrecondition,
+    'etcdserver: can only promote a learner member which is in sync with leader',
+  ],
+  tooManyLearners: [failedPrecondition, 'etcdserver: too many learner members in cluster'],
+  /** Its code is Unknown as shipped, for the reason given at `tooManyRequests`. */
+  notEnoughStarted: [
+    unknown,
+    'etcdserver: re-configuration failed due to not enough started members',
+  ],
   notLeader: [failedPrecondition, 'etcdserver: not leader'],
   learnerUnsupported: [failedPrecondition, 'etcdserver: rpc not supported for learner'],
   badLeaderTransferee: [failedPrecondition, 'etcdserver: bad leader transferee'],

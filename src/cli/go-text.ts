@@ -90,6 +90,7 @@ export function scanQuoted(input: string): { value: string; rest: string } | und
 
 const int64Max = 2n ** 63n - 1n;
 const int64Min = -(2n ** 63n);
+const uint64Max = 2n ** 64n - 1n;
 
 /** Go's strconv.ParseInt of 64 bits; an error comes in its words. */
 export function parseInt64(text: string, base: 10 | 16): Parsed<bigint> {
@@ -103,14 +104,14 @@ export function parseInt64(text: string, base: 10 | 16): Parsed<bigint> {
   return value > int64Max || value < int64Min ? failed('value out of range') : { value };
 }
 
-/** As Go's strconv.ParseUint with 64 bits: no sign is allowed. */
+/** Go's strconv.ParseUint of 64 bits, which allows no sign; an error comes in its words. */
 export function parseUint64(text: string, base: 10 | 16): Parsed<bigint> {
   const failed = (reason: string): { error: string } => ({
     error: `strconv.ParseUint: parsing ${quote(text)}: ${reason}`,
   });
   if (!(base === 10 ? /^\d+$/ : /^[\da-fA-F]+$/).test(text)) return failed('invalid syntax');
   const value = BigInt(base === 10 ? text : `0x${text}`);
-  return value > BigInt.asUintN(64, -1n) ? failed('value out of range') : { value };
+  return value > uint64Max ? failed('value out of range') : { value };
 }
 
 /** Go's %016x of a signed number: the sign takes one of the places. */

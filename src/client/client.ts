@@ -24,8 +24,16 @@ import {
   type LeaseRevokeResponse,
   LeaseTimeToLiveRequest,
   type LeaseTimeToLiveResponse,
+  MemberAddRequest,
+  type MemberAddResponse,
   MemberListRequest,
   type MemberListResponse,
+  MemberPromoteRequest,
+  type MemberPromoteResponse,
+  MemberRemoveRequest,
+  type MemberRemoveResponse,
+  MemberUpdateRequest,
+  type MemberUpdateResponse,
   MoveLeaderRequest,
   type MoveLeaderResponse,
   type PutResponse,
@@ -81,8 +89,8 @@ export interface GetOptions extends CallOptions {
  * with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED has been applied is unknown.
  *
  * Reads (range, timeToLive, leases, memberList, status, hashKV, alarms) and renewals are tried
- * again while members are unavailable. All else (put, delete, txn, compact, grant, revoke, disarm)
- * is never sent twice, unless the first try cannot have been seen.
+ * again while members are unavailable. All else (put, delete, txn, compact, grant, revoke, disarm,
+ * changes of members) is never sent twice, unless the first try cannot have been seen.
  */
 export class Client implements AsyncDisposable {
   readonly endpoints: readonly string[];
@@ -286,6 +294,36 @@ export class Client implements AsyncDisposable {
   ): Promise<MemberListResponse> {
     const message = MemberListRequest.create(request);
     return this.#caller.unary(Cluster.methods.memberList, message, 'repeatable', options);
+  }
+
+  /** Adds a member that is then to be started; a learner has no vote until it is promoted. */
+  async memberAdd(
+    request: Partial<MemberAddRequest>,
+    options?: CallOptions,
+  ): Promise<MemberAddResponse> {
+    const message = MemberAddRequest.create(request);
+    return this.#caller.unary(Cluster.methods.memberAdd, message, 'once', options);
+  }
+
+  /** Removes a member for ever. */
+  async memberRemove(id: bigint, options?: CallOptions): Promise<MemberRemoveResponse> {
+    const message = MemberRemoveRequest.create({ id });
+    return this.#caller.unary(Cluster.methods.memberRemove, message, 'once', options);
+  }
+
+  /** Tells the others under which URLs a member is reached by now. */
+  async memberUpdate(
+    request: Partial<MemberUpdateRequest>,
+    options?: CallOptions,
+  ): Promise<MemberUpdateResponse> {
+    const message = MemberUpdateRequest.create(request);
+    return this.#caller.unary(Cluster.methods.memberUpdate, message, 'once', options);
+  }
+
+  /** Gives a learner that has caught up a vote. */
+  async memberPromote(id: bigint, options?: CallOptions): Promise<MemberPromoteResponse> {
+    const message = MemberPromoteRequest.create({ id });
+    return this.#caller.unary(Cluster.methods.memberPromote, message, 'once', options);
   }
 
   /** The state of the member at `endpoint`, which need not be one of the client's. */

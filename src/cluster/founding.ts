@@ -15,6 +15,9 @@
  * - late: by a majority of all members, itself not counted, each of which takes part. So comes in
  *   who was not there at the founding.
  *
+ * A member that was added to a cluster that works does not found. It takes part late, once its life
+ * was noted by a majority of the voters that had been started by then, each of which takes part.
+ *
  * One who hears that another life of its own was noted, or that its announcement (`announce.ts`),
  * which only follows when it takes part, has been agreed on, is refused: it stops, in etcd's words.
  *
@@ -29,6 +32,8 @@
  *   is heard first. Else more members than a cluster can miss were never up, or lost their disk;
  *   those who took part with the emptied one refuse it or are early no more, if they are heard. If
  *   not, nobody who is left can tell this from a founding at which they have not been up yet.
+ * - Joined: as late. The voters at two starts of a joiner differ by those that were added between
+ *   them. They have the joiner's announcement in their state, and refuse it for that.
  *
  * If a majority or all were emptied, and nobody is there who knows, they found a new cluster, as in
  * etcd. Who comes back to it from the old one must be emptied too.
@@ -83,8 +88,10 @@ export class BootstrappedError extends Error {
 
 export interface FoundingOptions {
   readonly self: bigint;
-  /** Who founds the cluster, this member included. */
+  /** Who founds the cluster, this member included; or, if it joins one, its voters that work. */
   readonly founders: readonly bigint[];
+  /** It was added to a cluster that works. */
+  readonly joins?: boolean;
   /** Undefined for a data directory of a version that had none. */
   readonly record: FoundingRecord | undefined;
   /** Makes the record durable, or throws. */
@@ -164,12 +171,13 @@ export class Founding {
   }
 
   #isProven(): boolean {
-    const { founders } = this.#options;
+    const { founders, joins = false } = this.#options;
     const majority = Math.floor(founders.length / 2) + 1;
     const answers = founders.flatMap((each) => this.#answers.get(each) ?? []);
     const early = answers.filter((each) => each.early).length;
     const takingPart = answers.filter((each) => each.takesPart).length;
     const heard = !this.#waits || answers.length === founders.length - 1;
+    if (joins) return takingPart >= majority;
     const founds = heard && early === answers.length && early + 1 >= majority;
     return founds || takingPart >= majority;
   }

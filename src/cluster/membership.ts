@@ -1,12 +1,15 @@
 /**
- * Who belongs to the cluster, by member id. Peer URLs come from the start flags; a member's name
- * and client URLs from its own logged announcement, so that every member can list all.
+ * Who belongs to the cluster, by member id. Peer URLs come from the start flags of the founders and
+ * from changes of membership; a member's name and client URLs from its own logged announcement, so
+ * that every member can list all. Ids of removed members are kept for ever, and never used again.
  */
 import { assert, present } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
+import type { EtcdErrorName } from '../base/errors.ts';
 import type { StateBackend } from '../mvcc/state-backend.ts';
 import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
+import type { MemberChange } from './member-change.ts';
 
 export interface Member {
   readonly id: bigint;
@@ -24,7 +27,7 @@ export interface MemberAttributes {
 }
 
 /** The state database as this file needs it. */
-export type MemberBackend = Pick<StateBackend, 'put' | 'scan'>;
+export type MemberBackend = Pick<StateBackend, 'put' | 'delete' | 'scan'>;
 
 /** Clusters have few members; a slice holds them all. */
 const scanSlice = 256;
@@ -32,7 +35,8 @@ const scanSlice = 256;
 export class Membership {
   readonly #backend: MemberBackend;
   readonly #members = new Map<bigint, Member>();
-  /** Of all members' records. */
+  readonly #removed = new Set<bigint>();
+  /** Of all records. */
   readonly #digest = new StateDigest();
 
   private constructor(backend: MemberBackend) {
@@ -45,24 +49,35 @@ export class Membership {
     done: (error: Error | undefined, membership: Membership | undefined) => void,
   ): void {
     const membership = new Membership(backend);
-    backend.scan(
-      prefixRange(stateKeys.member),
-      scanSlice,
-      (entries) => {
-        for (const [, record] of entries) {
-          membership.#remember(decodeMember(record));
-        }
-      },
-      (error) => {
-        done(error, error === undefined ? membership : undefined);
-      },
-    );
+    const scan = (prefix: string, take: (record: Uint8Array) => void, next: () => void): void => {
+      const takeAll = (entries: readonly (readonly [string, Uint8Array])[]): void => {
+        for (const [, record] of entries) take(record);
+      };
+      backend.scan(prefixRange(prefix), scanSlice, takeAll, (error) => {
+        if (error === undefined) next();
+        else done(error, undefined);
+      });
+    };
+    const remember = (record: Uint8Array): void => membership.#remember(decodeMember(record));
+    const forget = (record: Uint8Array): void => membership.#forget(decodeRemovedMember(record));
+    scan(stateKeys.member, remember, () => {
+      scan(stateKeys.removedMember, forget, () => done(undefined, membership));
+    });
   }
 
   /** Founds the cluster. Every founder does the same, so all begin with equal states. */
   found(members: readonly Member[]): void {
     assert(this.#members.size === 0, 'a cluster is founded once');
     for (const member of members) this.#set(member);
+  }
+
+  /** Whether a member with this id was once removed. */
+  isRemoved(id: bigint): boolean {
+    return this.#removed.has(id);
+  }
+
+  get removed(): readonly bigint[] {
+    return [...this.#removed].sort((a, b) => (a < b ? -1 : 1));
   }
 
   get(id: bigint): Member | undefined {
@@ -86,10 +101,63 @@ export class Membership {
     this.#set({ ...member, name: attributes.name, clientUrls: [...attributes.clientUrls] });
   }
 
+  /** Why a change is refused, whoever checks it (etcd: ValidateConfigurationChange). */
+  refusalOf(change: MemberChange): EtcdErrorName | undefined {
+    const { kind, member: id } = change;
+    const member = this.#members.get(id);
+    if (this.#removed.has(id)) return 'memberNotFound';
+    if (kind === 'add') {
+      if (member !== undefined) return 'memberIdExists';
+      if (this.#hasUrl(change.peerUrls)) return 'peerUrlExists';
+      const { isLearner, learnersMax } = change;
+      return isLearner && this.#learnerCount >= learnersMax ? 'tooManyLearners' : undefined;
+    }
+    if (member === undefined) return 'memberNotFound';
+    if (kind === 'promote') return member.isLearner ? undefined : 'memberNotLearner';
+    if (kind === 'update') return this.#hasUrl(change.peerUrls, id) ? 'peerUrlExists' : undefined;
+    // Nobody would be left to agree on anything; etcd panics.
+    const isLastVoter = !member.isLearner && this.#members.size - this.#learnerCount === 1;
+    return isLastVoter ? 'notEnoughStarted' : undefined;
+  }
+
+  /** Applies a change that is not refused. */
+  apply(change: MemberChange): void {
+    const { kind, member: id } = change;
+    if (kind === 'add') {
+      const { peerUrls, isLearner } = change;
+      this.#set({ id, name: '', peerUrls, clientUrls: [], isLearner });
+      return;
+    }
+    const member = present(this.#members.get(id), 'the member to change');
+    if (kind === 'update') this.#set({ ...member, peerUrls: change.peerUrls });
+    else if (kind === 'promote') this.#set({ ...member, isLearner: false });
+    else {
+      this.#forget(id);
+      this.#backend.delete(keyOf(stateKeys.member, id));
+      this.#backend.put(keyOf(stateKeys.removedMember, id), encodeRemovedMember(id));
+    }
+  }
+
+  get #learnerCount(): number {
+    return this.list().filter(({ isLearner }) => isLearner).length;
+  }
+
+  #hasUrl(urls: readonly string[], except?: bigint): boolean {
+    const others = this.list().filter(({ id }) => id !== except);
+    return others.some(({ peerUrls }) => peerUrls.some((url) => urls.includes(url)));
+  }
+
   #set(member: Member): void {
     this.#remember(member);
-    const key = stateKeys.member + member.id.toString(16).padStart(16, '0');
-    this.#backend.put(key, encodeMember(member));
+    this.#backend.put(keyOf(stateKeys.member, member.id), encodeMember(member));
+  }
+
+  #forget(id: bigint): void {
+    const before = this.#members.get(id);
+    if (before !== undefined) this.#digest.remove(digestOf(encodeMember(before)));
+    this.#members.delete(id);
+    this.#removed.add(id);
+    this.#digest.add(digestOf(encodeRemovedMember(id)));
   }
 
   #remember(member: Member): void {
@@ -100,7 +168,11 @@ export class Membership {
   }
 }
 
-/** The record's format; a newer one stops the member. */
+function keyOf(prefix: string, id: bigint): string {
+  return prefix + id.toString(16).padStart(16, '0');
+}
+
+/** The records' format; a newer one stops the member. */
 const recordVersion = 1;
 
 interface MemberRecord extends Omit<Member, 'id'> {
@@ -132,4 +204,15 @@ export function decodeMember(bytes: Uint8Array): Member {
     clientUrls: present(record.clientUrls, 'client URLs'),
     isLearner: present(record.isLearner, 'learner flag'),
   };
+}
+
+function encodeRemovedMember(id: bigint): Uint8Array {
+  return utf8(JSON.stringify({ version: recordVersion, removed: id.toString(16) }));
+}
+
+export function decodeRemovedMember(bytes: Uint8Array): bigint {
+  const record = JSON.parse(fromUtf8(bytes)) as { version?: number; removed?: string };
+  const version = String(record.version);
+  assert(record.version === recordVersion, `record of a removed member of version ${version}`);
+  return BigInt(`0x${present(record.removed, 'id of a removed member')}`);
 }

@@ -173,6 +173,12 @@ const clustering = section('Clustering', {
       'History to keep: a duration, hours if without unit, or a number of revisions; 0 keeps all.',
     ],
     ['max-learners', 'integer', '1', 'Most learners that the cluster may have.'],
+    [
+      'learner-auto-promote',
+      'boolean',
+      'false',
+      'Whether a leader promotes learners that have caught up; etcd has no such flag.',
+    ],
   ],
   ignored: [
     ['discovery-dial-timeout', 'duration', '2s', 'Belongs to discovery.'],

@@ -28,6 +28,8 @@ export interface Config {
   readonly clusterState: ClusterState;
   readonly strictReconfigCheck: boolean;
   readonly maxLearners: number;
+  /** Whether a leader promotes learners that have caught up. */
+  readonly learnerAutoPromote: boolean;
 
   /** Applied entries between two snapshots of the log. */
   readonly snapshotCount: number;

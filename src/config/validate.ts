@@ -214,6 +214,7 @@ function build(
     clusterState: values.string('initial-cluster-state') === 'existing' ? 'existing' : 'new',
     strictReconfigCheck: values.boolean('strict-reconfig-check'),
     maxLearners: values.number('max-learners'),
+    learnerAutoPromote: values.boolean('learner-auto-promote'),
     snapshotCount: values.number('snapshot-count'),
     catchUpEntries: values.number('snapshot-catchup-entries'),
     heartbeatMs: values.number('heartbeat-interval'),

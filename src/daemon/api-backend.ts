@@ -87,6 +87,7 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
       new Promise((resolve) => {
         member.compaction.whenCompacted(revision, resolve);
       }),
+    memberChanges: member.changes,
     members: () => member.membership.list(),
     openWatchStream: (streamOptions) => member.watchable.openStream(streamOptions),
     onLeaderLost: (listener) => server.onLeaderLost(listener),

@@ -58,14 +58,17 @@ function membersOf(config: Pick<Config, 'initialCluster' | 'clusterToken'>): rea
 
 /**
  * A member that has started before is who its directory says it is; like etcd, it does not need
- * the founding flags again. But flags that list a whole other cluster show that this is the wrong
+ * the founding flags again. But flags that found a whole other cluster show that this is the wrong
  * directory.
  * @throws Error if they do
  */
 export function checkIdentity(stored: Identity, config: Config): void {
-  if (config.initialCluster.length < 2) return;
-  const clusterId = clusterIdOf(membersOf(config).map(({ id }) => id));
-  if (clusterId === stored.clusterId) return;
+  if (config.initialCluster.length < 2 || config.clusterState === 'existing') return;
+  const members = membersOf(config);
+  const clusterId = clusterIdOf(members.map(({ id }) => id));
+  // A founder's flags may list the members as they are by now.
+  const isFounder = members.some(({ id }) => id === stored.memberId);
+  if (clusterId === stored.clusterId || isFounder) return;
   throw new Error(
     `the data directory ${config.dataDir} belongs to cluster ${idToString(stored.clusterId)}, ` +
       `but --initial-cluster and --initial-cluster-token describe cluster ${idToString(clusterId)}`,

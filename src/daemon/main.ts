@@ -17,6 +17,9 @@ import { systemClock } from './system-clock.ts';
 /** A graceful stop that takes longer than this is cut short. */
 const STOP_TIMEOUT_MS = 15_000;
 
+/** Of a member that was removed (`server/member-changes.ts`). */
+const removedErrorName = 'MemberRemovedError';
+
 /** 53 bits are what the generator takes. */
 function freshRandom(): Random {
   const bytes = randomBytes(7);
@@ -97,7 +100,7 @@ async function serve(config: Config, logger: ClosableLogger, start: Start): Prom
       metrics,
       stopping: stopSignal,
     });
-    return await supervise(member, stopSignal, logger);
+    return await supervise(member, stopSignal, logger, config.dataDir);
   } catch (error) {
     logger.error({ error: messageOf(error) }, 'failed to start');
     return 1;
@@ -125,20 +128,25 @@ async function supervise(
   member: Member,
   stopSignal: Promise<NodeJS.Signals>,
   logger: Logger,
+  dataDir: string,
 ): Promise<number> {
   const end = await Promise.race([stopSignal, member.failed]);
-  if (end instanceof Error) {
+  if (end instanceof Error && end.name !== removedErrorName) {
     logger.error({ error: messageOf(end) }, 'the member cannot go on');
     return 1;
   }
-  logger.info({ signal: end }, 'stopping');
+  if (end instanceof Error) {
+    // As etcd, with success: a supervisor that restarts on failure must not bring it back.
+    logger.error({ error: messageOf(end), 'data-dir': dataDir }, 'stopping: remove the data too');
+  } else logger.info({ signal: end }, 'stopping');
   const stopped = await Promise.race([
     member.stop().then(() => true),
     new Promise<boolean>((resolve) => {
       setTimeout(() => resolve(false), STOP_TIMEOUT_MS).unref();
     }),
   ]);
-  if (stopped) logger.info({ signal: end }, 'stopped');
+  const reason = end instanceof Error ? { reason: messageOf(end) } : { signal: end };
+  if (stopped) logger.info(reason, 'stopped');
   else logger.warn({ 'timeout-ms': STOP_TIMEOUT_MS }, 'stopping took too long: cut short');
   return 0;
 }

@@ -14,6 +14,7 @@ import { HealthEndpoints } from '../api/http/health.ts';
 import { HttpRouter } from '../api/http/router.ts';
 import { KvService } from '../api/kv.ts';
 import { LeaseService } from '../api/lease.ts';
+import { isForLearners } from '../api/learner.ts';
 import { LockService } from '../api/lock.ts';
 import { MaintenanceService } from '../api/maintenance.ts';
 import { WatchService } from '../api/watch.ts';
@@ -23,10 +24,12 @@ import { Cluster, Election, Health, KV, Lease, Lock, Maintenance, Watch } from '
 import type { Member as ServerMember } from '../server/member.ts';
 import { openMember } from '../server/open-member.ts';
 import { readIdentity } from '../storage/data-directory.ts';
+import { askForCluster } from '../transport/describe-cluster.ts';
 import { GrpcTransport } from '../transport/grpc-transport.ts';
 import { announce } from './announce.ts';
 import { apiBackend, serverHealth } from './api-backend.ts';
 import { checkIdentity, foundersFor, foundersOf, type Identity } from './founders.ts';
+import { describeCluster, type Joined, joinOf } from './join.ts';
 import type { Member, MemberDependencies } from './member.ts';
 
 /**
@@ -60,7 +63,11 @@ async function open(
   const { clock, random, logger, metrics } = dependencies;
   const stored = readIdentity(config.dataDir);
   if (stored !== undefined) checkIdentity(stored, config);
-  const identity = stored ?? foundersOf(config);
+  const joins = config.clusterState === 'existing';
+  const join = (): Promise<Joined> => joinOf(config, (url) => askForCluster(url, clock), clock);
+  const joined = joins && stored === undefined ? await join() : undefined;
+  const identity = stored ?? joined ?? foundersOf(config);
+  const opened: { member?: ServerMember } = {};
 
   const transport = new GrpcTransport({
     self: identity.memberId,
@@ -70,6 +77,11 @@ async function open(
     logger: logger.child({ module: 'transport' }),
     metrics,
     listenUrls: config.listenPeerUrls,
+    describeCluster: () => {
+      const { member } = opened;
+      if (member === undefined) return undefined;
+      return describeCluster(identity, member.server.appliedIndex, member.membership.list());
+    },
   });
   closing.push(() => completion((done) => transport.stop(() => done(undefined))));
   await completion((done) => transport.listen(done));
@@ -85,6 +97,7 @@ async function open(
           flushIntervalMs: config.backendBatchIntervalMs,
         },
         founders: () => foundersFor(identity, config).members,
+        joins: joins ? async () => (joined ?? (await join())).members : undefined,
         member: {
           memberId: identity.memberId,
           transport,
@@ -97,6 +110,11 @@ async function open(
           preVote: config.preVote,
           snapshotCount: config.snapshotCount,
           catchUpEntries: config.catchUpEntries,
+          reconfiguration: {
+            strictReconfigCheck: config.strictReconfigCheck,
+            learnersMax: config.maxLearners,
+            learnerAutoPromote: config.learnerAutoPromote,
+          },
           requestLimitBytes: config.maxRequestBytes,
           compactionRestMs: config.compactionSleepIntervalMs,
           quotaBackendBytes: config.quotaBackendBytes,
@@ -107,6 +125,7 @@ async function open(
       done,
     ),
   );
+  opened.member = member;
   // From here on the member's own stop closes transport and directory.
   closing.splice(0, closing.length, () => completion((done) => member.stop(done)));
   return await serve(config, dependencies, identity, member, closing);
@@ -181,8 +200,11 @@ function clientApi(
     keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
     slowCallMs: config.warningUnaryRequestDurationMs,
     hasLeader: () => backend.hasLeader,
-    // As of a member that has no leader: to clients it is as little use.
-    refusal: (path) => (member.repairing && !path.startsWith(healthPaths) ? 'noLeader' : undefined),
+    refusal: (path, request) => {
+      // As of a member that has no leader: to clients it is as little use.
+      if (member.repairing && !path.startsWith(healthPaths)) return 'noLeader';
+      return member.isLearner && !isForLearners(path, request) ? 'learnerUnsupported' : undefined;
+    },
     clock,
   });
   adapter.add(KV, new KvService(backend));

@@ -13,6 +13,11 @@ export interface RaftConfig {
    * term or a later one, it abstains: it neither votes nor stands for election (`abstention.ts`).
    */
   readonly abstainBelowTerm?: number | undefined;
+  /**
+   * The host's state does not begin where the log does, as that of a member that came later: until
+   * it has a log, the member refuses the log's beginning and waits for a snapshot.
+   */
+  readonly awaitsSnapshot?: boolean | undefined;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   /** Limit of one append message. A single larger entry still travels. */

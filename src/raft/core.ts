@@ -120,6 +120,11 @@ export class Core {
     return abstains(this.log, this.config.abstainBelowTerm);
   }
 
+  /** Whether this member can begin with a snapshot only. */
+  awaitsSnapshot(): boolean {
+    return this.config.awaitsSnapshot === true && this.log.lastIndex === 0;
+  }
+
   /** Whether this member has reason to believe in a live leader (dissertation 4.2.3). */
   inLease(): boolean {
     if (!this.config.checkQuorum || this.electionElapsed >= this.config.electionTicks) return false;

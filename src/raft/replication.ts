@@ -18,12 +18,13 @@ export function handleAppend(core: Core, message: AppendMessage): void {
     acknowledge(core, from, log.committed);
     return;
   }
-  const last = log.tryAppend(index, logTerm, entries, commit);
+  const awaitsSnapshot = core.awaitsSnapshot();
+  const last = awaitsSnapshot ? undefined : log.tryAppend(index, logTerm, entries, commit);
   if (last !== undefined) {
     acknowledge(core, from, last);
     return;
   }
-  const hint = log.findMatchCandidate(index, logTerm);
+  const hint = awaitsSnapshot ? { index: 0, term: 0 } : log.findMatchCandidate(index, logTerm);
   core.sendAfterPersist({
     type: 'appendResponse',
     from: core.id,
@@ -46,6 +47,12 @@ export function handleAppendResponse(core: Core, message: AppendResponseMessage)
 }
 
 function handleRejection(core: Core, progress: Progress, message: AppendResponseMessage): void {
+  // Every log has the same beginning. Who refuses it lacks the state that the log begins with.
+  if (message.index === 0) {
+    const isNews = progress.match === 0 && progress.state !== 'snapshot';
+    if (isNews) sendSnapshot(core, message.from, progress);
+    return;
+  }
   // The follower's term at the hint rules out every own entry of a larger term: each such probe
   // would be refused too. One probe per term of the log is enough.
   const hint =

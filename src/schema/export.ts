@@ -9,7 +9,7 @@ import { compareBytes, emptyBytes, utf8 } from '../base/bytes.ts';
 import { CLUSTER_VERSION, STORAGE_VERSION } from '../base/versions.ts';
 import { decodeDowngrade, downgradeKey } from '../cluster/downgrade.ts';
 import { idToString } from '../cluster/identity.ts';
-import { decodeMember, type Member } from '../cluster/membership.ts';
+import { decodeMember, decodeRemovedMember, type Member } from '../cluster/membership.ts';
 import { Lease } from '../gen/lease.ts';
 import { AlarmMember } from '../gen/rpc.ts';
 import { decodeLease } from '../lease/lease.ts';
@@ -55,7 +55,7 @@ const contents: Readonly<
   key: keyPairs,
   lease: leasePairs,
   members: memberPairs,
-  removedMembers: (view) => nothing(view, stateKeys.removedMember),
+  removedMembers: removedMemberPairs,
   meta: (view) => [metaPairs(view)],
 };
 
@@ -128,6 +128,17 @@ async function* memberPairs(view: BackendView): AsyncGenerator<readonly Pair[], 
   // Ids have no leading zeros there, so their order is another one.
   byKey.sort(([a], [b]) => (a < b ? -1 : 1));
   yield byKey.map(([key, member]) => [utf8(key), utf8(memberJson(member))]);
+}
+
+/** etcd writes the word `removed` for each. */
+async function* removedMemberPairs(
+  view: BackendView,
+): AsyncGenerator<readonly Pair[], void, undefined> {
+  const keys: string[] = [];
+  for await (const entries of entriesOf(view, stateKeys.removedMember)) {
+    for (const [, record] of entries) keys.push(idToString(decodeRemovedMember(record)));
+  }
+  yield keys.sort().map((key) => [utf8(key), utf8('removed')]);
 }
 
 /** Go's JSON of membership.Member; its id is a number of 64 bits. */

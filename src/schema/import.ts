@@ -72,6 +72,7 @@ function memberPairs(members: readonly Member[]): readonly StatePair[] {
   const pairs: StatePair[] = [];
   const backend = {
     put: (key: string, value: Uint8Array) => void pairs.push([key, value]),
+    delete: () => {},
     scan: (
       _range: unknown,
       _limit: unknown,

@@ -5,6 +5,7 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { Founding, type FoundingOptions, type Introduction } from '../cluster/founding.ts';
+import type { Membership } from '../cluster/membership.ts';
 import type { MemberId } from '../raft/index.ts';
 import { asError } from '../storage/errors.ts';
 import { memberHex } from './server.ts';
@@ -20,6 +21,18 @@ const foundingWaitMs = 2000;
 const askLaterEveryMs = 1000;
 /** How often a member that still waits says so. */
 const reportEveryMs = 30_000;
+
+/** With whom a member founds its cluster, or which working one it joins. */
+export function companyOf(
+  self: MemberId,
+  voters: readonly MemberId[],
+  membership: Pick<Membership, 'list'>,
+): Pick<FoundingOptions, 'founders' | 'joins'> {
+  if (voters.length > 0) return { founders: voters, joins: false };
+  const others = membership.list().filter(({ id, isLearner }) => id !== self && !isLearner);
+  const started = others.filter(({ name }) => name !== '');
+  return { founders: (started.length > 0 ? started : others).map(({ id }) => id), joins: true };
+}
 
 export interface FounderOptions extends FoundingOptions {
   readonly clock: Clock;
@@ -39,6 +52,7 @@ export class Founder {
   #timer: Timer | undefined;
   #wait: Timer | undefined;
   #reportedMs = -Infinity;
+  #started = false;
 
   constructor(options: FounderOptions) {
     this.#options = options;
@@ -50,6 +64,7 @@ export class Founder {
   }
 
   start(): void {
+    this.#started = true;
     if (!this.takesPart) {
       const waitNoLonger = (): void => this.#change(() => this.#founding.waitNoLonger());
       this.#wait = this.#options.clock.after(foundingWaitMs, waitNoLonger);
@@ -58,8 +73,16 @@ export class Founder {
   }
 
   stop(): void {
+    this.#started = false;
     this.#timer?.cancel();
     this.#wait?.cancel();
+  }
+
+  /** Members came or went: those that came are to know this one. */
+  othersChanged(): void {
+    if (!this.#started) return;
+    this.#timer?.cancel();
+    this.#ask();
   }
 
   introduced(member: MemberId, introduction: Introduction): void {

@@ -7,6 +7,7 @@ import type { Entry, MemberId, RawNode } from '../raft/index.ts';
 import type { DataDirectory } from '../storage/data-directory.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { AutoCompactionMode } from './auto-compaction.ts';
+import type { ReconfigurationSettings } from './member-changes.ts';
 import type { RaftLimits } from './raft-options.ts';
 
 /**
@@ -37,6 +38,8 @@ export interface MemberOptions {
   readonly snapshotCount: number;
   /** Entries kept behind that point for followers that lag. */
   readonly catchUpEntries: number;
+  /** How the cluster may be changed; etcd's defaults if absent. */
+  readonly reconfiguration?: ReconfigurationSettings;
   readonly requestLimitBytes: number;
   readonly compactionRestMs: number;
   /** Time from one note in the log of what a long lease has left to the next; etcd's if absent. */

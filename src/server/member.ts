@@ -7,13 +7,12 @@
 import { assert } from '../base/assert.ts';
 import type { AlarmStore } from '../alarm/alarm-store.ts';
 import type { Logger } from '../base/logger.ts';
-import { Applier } from '../apply/applier.ts';
 import type { Downgrade } from '../cluster/downgrade.ts';
 import type { Member as ClusterMember, Membership } from '../cluster/membership.ts';
 import { AlarmType } from '../gen/rpc.ts';
 import type { Lessor } from '../lease/lessor.ts';
 import type { Store } from '../mvcc/store.ts';
-import { WatchableStore } from '../mvcc/watchable-store.ts';
+import type { WatchableStore } from '../mvcc/watchable-store.ts';
 import {
   decodeConfChange,
   type Entry,
@@ -27,11 +26,13 @@ import {
 } from '../raft/index.ts';
 import type { BackendView } from '../storage/backend-view.ts';
 import type { SnapshotSource } from '../transport/transport.ts';
-import { CompactionRunner } from './compaction-runner.ts';
+import type { CompactionRunner } from './compaction-runner.ts';
 import { Defragmentation } from './defragmentation.ts';
-import { Founder } from './founder.ts';
+import { companyOf, Founder } from './founder.ts';
+import { HandOver } from './hand-over.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
+import { defaultReconfiguration, MemberChanges } from './member-changes.ts';
 import { createServerMetrics, exportStateFacts, type ServerMetrics } from './metrics.ts';
 import type { MemberOptions } from './member-options.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
@@ -39,6 +40,7 @@ import { raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State, stateFactsOf } from './state.ts';
+import { StateMachine } from './state-machine.ts';
 import { bestSuccessor } from './successor.ts';
 import { Upkeep } from './upkeep.ts';
 
@@ -49,31 +51,27 @@ export type { MemberObserver, MemberOptions } from './member-options.ts';
  * stalls slows down those who write instead of filling memory.
  */
 const defaultPendingLimitBytes = 128 * 1024 * 1024;
-/** How long a stopping leader waits for another to take over. */
-const transferTimeoutMs = 1000;
 
 export class Member {
   readonly id: MemberId;
   readonly server: Server;
   readonly leases: Leases;
   readonly upkeep: Upkeep;
-  readonly watchable: WatchableStore;
+  readonly changes: MemberChanges;
   readonly #options: MemberOptions;
   readonly #logger: Logger;
   readonly #metrics: ServerMetrics;
   readonly #node: RawNode;
   readonly #driver: RaftDriver;
-  readonly #applier: Applier;
+  readonly #machine: StateMachine;
   readonly #logCompaction: LogCompaction;
   readonly #repairWatch: RepairWatch;
   readonly #founder: Founder;
   readonly #defragmentation: Defragmentation;
-  #state: State;
-  #compaction: CompactionRunner;
+  readonly #handOver: HandOver;
   #stopping = false;
   #failure: Error | undefined;
   #onFailure: ((error: Error) => void) | undefined;
-  #onHandedOver: (() => void) | undefined;
 
   /** Reads the state and checks it; `done` gets a member that has not begun to act. */
   static open(
@@ -94,10 +92,8 @@ export class Member {
     this.#options = options;
     this.#logger = logger;
     this.#metrics = createServerMetrics(options.metrics);
-    this.#state = state;
-    this.watchable = new WatchableStore({ store: state.store, clock });
-    this.#applier = new Applier(state);
-    this.#compaction = this.#startCompaction();
+    this.#machine = new StateMachine(options, state);
+    this.#handOver = new HandOver(clock);
     this.#logCompaction = new LogCompaction({ ...options, log: raftLog });
     raftLog.setConfState(backend.confState);
     this.#node = new RawNode(
@@ -106,6 +102,8 @@ export class Member {
         storage: raftLog,
         applied: backend.flushedIndex,
         abstainBelowTerm: raftLog.repairTerm,
+        // Without a configuration it did not found the cluster, nor take its state yet.
+        awaitsSnapshot: backend.confState.voters.length === 0,
       }),
     );
     this.#driver = new RaftDriver({
@@ -119,6 +117,7 @@ export class Member {
         this.server.tick();
         this.leases.tick();
         this.upkeep.quota.tick();
+        this.changes.tick();
       },
     });
     this.server = new Server({
@@ -136,15 +135,26 @@ export class Member {
     this.leases = new Leases({
       ...options,
       requestTimeoutMs: this.server.requestTimeoutMs,
-      lessor: () => this.#state.lessor,
+      lessor: () => this.lessor,
       leader: () => this.#driver.leader,
       term: () => this.#driver.term,
       confirm: (done) => this.server.confirmLeader(done),
-      mayRevoke: () => !this.#state.alarms.has(AlarmType.corrupt),
+      mayRevoke: () => !this.alarms.has(AlarmType.corrupt),
       propose: (term, datas) => this.#driver.proposeInTerm(term, datas),
       sendNote: (to, note) => options.transport.sendNote(to, note),
     });
-    this.upkeep = new Upkeep(options, this.server, this.#driver, () => this.#state);
+    this.upkeep = new Upkeep(options, this.server, this.#driver, () => this.#machine.state);
+    this.changes = new MemberChanges({
+      ...options,
+      self: memberId,
+      settings: options.reconfiguration ?? defaultReconfiguration,
+      membership: () => this.membership,
+      status: () => this.#node.status(),
+      driver: this.#driver,
+      server: this.server,
+      changed: () => this.#peersChanged(),
+      removed: (error) => this.#fail(error),
+    });
     this.#repairWatch = new RepairWatch({
       ...options,
       repairTerm: () => raftLog.repairTerm,
@@ -154,7 +164,7 @@ export class Member {
     this.#founder = new Founder({
       ...options,
       self: memberId,
-      founders: backend.confState.voters,
+      ...companyOf(memberId, backend.confState.voters, state.membership),
       record: directory.founding,
       save: (record) => directory.saveFounding(record),
       announced: (member) => (this.membership.get(member)?.clientUrls.length ?? 0) > 0,
@@ -170,27 +180,31 @@ export class Member {
 
   /** The state that requests are answered from. Another object after a snapshot was installed. */
   get store(): Store {
-    return this.#state.store;
+    return this.#machine.state.store;
+  }
+
+  get watchable(): WatchableStore {
+    return this.#machine.watchable;
   }
 
   get membership(): Membership {
-    return this.#state.membership;
+    return this.#machine.state.membership;
   }
 
   get lessor(): Lessor {
-    return this.#state.lessor;
+    return this.#machine.state.lessor;
   }
 
   get alarms(): AlarmStore {
-    return this.#state.alarms;
+    return this.#machine.state.alarms;
   }
 
   get downgrade(): Downgrade {
-    return this.#state.downgrade;
+    return this.#machine.state.downgrade;
   }
 
   get compaction(): CompactionRunner {
-    return this.#compaction;
+    return this.#machine.compaction;
   }
 
   /** Told to stop, or unable to go on: nothing more comes of a request. */
@@ -246,7 +260,12 @@ export class Member {
       introduced: (member, introduction) => {
         if (!this.ended) this.#founder.introduced(member, introduction);
       },
-      note: (member, note) => this.leases.receive(member, note),
+      note: (member, note) => {
+        if (note.kind !== 'changeRefused') this.leases.receive(member, note);
+        else this.changes.toldRefused(note);
+      },
+      isRemoved: (member) => this.membership.isRemoved(member),
+      removed: (by) => this.changes.toldRemoved(by),
       unreachable: (member) => {
         this.#driver.reportUnreachable(member);
       },
@@ -261,6 +280,7 @@ export class Member {
           : undefined,
     });
     transport.setPeers(this.#others());
+    this.changes.membersChanged();
     this.#driver.start(this.takesPart);
     this.#repairWatch.start();
     this.upkeep.start();
@@ -274,11 +294,12 @@ export class Member {
   stop(done: (error: Error | undefined) => void): void {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#handOver(() => {
+    this.#handOverLead(() => {
       this.server.stop();
       this.leases.stop();
       this.upkeep.stop();
-      this.#compaction.stop();
+      this.changes.stop();
+      this.#machine.stop();
       this.#repairWatch.stop();
       this.#founder.stop();
       this.#driver.stop();
@@ -310,7 +331,9 @@ export class Member {
         this.#applied(index, term);
       },
       installSnapshot: (snapshot, done) => {
-        this.#installSnapshot(snapshot, done);
+        // A member that has stopped closes both states; nothing may begin to use the new one.
+        const mayReplace = (): boolean => !this.#driver.stopped;
+        this.#machine.install(snapshot, mayReplace, () => this.#stateReplaced(snapshot), done);
       },
       leaderChanged: (state, previous) => {
         this.#leaderChanged(state, previous);
@@ -323,7 +346,9 @@ export class Member {
       },
       turn: () => {
         this.server.turn();
+        this.changes.turn();
       },
+      takeChanges: (from, entries) => this.changes.take(from, entries),
       stepped: () => {
         this.#options.observer?.stepped(this.#node);
       },
@@ -355,15 +380,22 @@ export class Member {
 
   #apply(entry: Entry): void {
     this.#options.observer?.applying(entry);
-    const applied = this.#applier.apply(entry.data);
+    const applied = this.#machine.apply(entry.data);
     if (applied !== undefined) this.server.applied(applied);
   }
 
   #applyConfChange(entry: Entry): void {
     this.#options.observer?.applying(entry);
-    const confState = this.#node.applyConfChange(decodeConfChange(entry.data));
+    const { effective, settle } = this.changes.apply(decodeConfChange(entry.data));
+    const confState = this.#node.applyConfChange(effective);
     this.#options.directory.backend.setConfState(confState);
     this.#options.directory.raftLog.setConfState(confState);
+    settle();
+  }
+
+  #peersChanged(): void {
+    this.#options.transport.setPeers(this.#others());
+    this.#founder.othersChanged();
   }
 
   #applied(index: number, term: number): void {
@@ -383,7 +415,7 @@ export class Member {
     this.server.leaderChanged(state, previous);
     this.leases.leaderChanged();
     // Only once another leads: until then this member's vote may be needed.
-    if (state.leader !== noMember && state.leader !== this.id) this.#onHandedOver?.();
+    if (state.leader !== noMember && state.leader !== this.id) this.#handOver.complete();
   }
 
   #write(batch: LogWrite, sync: boolean, done: (error: Error | undefined) => void): void {
@@ -392,25 +424,6 @@ export class Member {
     const received = snapshot === undefined ? undefined : directory.received(snapshot);
     assert((received === undefined) === (snapshot === undefined), 'a snapshot that never came');
     directory.raftLog.append({ hardState, entries, snapshot: received }, sync, done);
-  }
-
-  #startCompaction(): CompactionRunner {
-    const { clock, compactionRestMs, directory } = this.#options;
-    const { backend } = directory;
-    return new CompactionRunner({
-      clock,
-      store: this.#state.store,
-      restMs: compactionRestMs,
-      pendingOperations: () => backend.pendingOperations,
-      changed: () => {
-        backend.applied(backend.appliedIndex, backend.appliedTerm);
-      },
-      flush: (done) => {
-        backend.flush(() => {
-          done();
-        });
-      },
-    });
   }
 
   #watchBackend(): void {
@@ -433,34 +446,13 @@ export class Member {
     return source === undefined ? undefined : this.#logCompaction.whileSent(source);
   }
 
-  /** The log names the new state by now: loads it and goes on with it. */
-  #installSnapshot(snapshot: SnapshotMetadata, done: (error: Error | undefined) => void): void {
-    const { directory, clock, cacheBytes } = this.#options;
-    this.#compaction.stop();
-    directory.install(snapshot, (installError, backend) => {
-      if (backend === undefined) {
-        done(installError);
-        return;
-      }
-      loadState({ backend, clock, cacheBytes }, (error, state) => {
-        // A member that has stopped closes both states; nothing may begin to use the new one.
-        if (state !== undefined && !this.#driver.stopped) this.#replaceState(state, snapshot);
-        done(error);
-      });
-    });
-  }
-
-  #replaceState(state: State, snapshot: SnapshotMetadata): void {
-    this.#state = state;
-    this.#applier.restore(state);
-    this.watchable.restore(state.store);
+  #stateReplaced({ index, term }: SnapshotMetadata): void {
     this.leases.restored();
-    this.#compaction = this.#startCompaction();
-    this.#logCompaction.restarted(snapshot.index);
-    this.#options.directory.removeReplaced();
+    this.#logCompaction.restarted(index);
     this.#watchBackend();
+    this.changes.membersChanged();
     this.#metrics.snapshotInstalled();
-    this.#logger.info({ index: snapshot.index, term: snapshot.term }, 'installed a snapshot');
+    this.#logger.info({ index, term }, 'installed a snapshot');
   }
 
   /** A member that cannot write must not acknowledge anything any more. */
@@ -473,12 +465,13 @@ export class Member {
     this.server.stop();
     this.leases.stop();
     this.upkeep.stop();
+    this.changes.stop();
     this.#onFailure?.(error);
     this.#onFailure = undefined;
   }
 
-  #handOver(done: () => void): void {
-    const { clock, transport } = this.#options;
+  #handOverLead(done: () => void): void {
+    const { transport } = this.#options;
     const target = this.#driver.isLeader
       ? bestSuccessor(this.#node.status(), (member) => transport.connected(member))
       : undefined;
@@ -487,12 +480,7 @@ export class Member {
       return;
     }
     this.#logger.info({ to: memberHex(target) }, 'handing leadership over before stopping');
-    const timer = clock.after(transferTimeoutMs, () => this.#onHandedOver?.());
-    this.#onHandedOver = () => {
-      this.#onHandedOver = undefined;
-      timer.cancel();
-      done();
-    };
+    this.#handOver.begin(done);
     this.#driver.transferLeader(target);
   }
 }

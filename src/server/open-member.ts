@@ -8,12 +8,17 @@ import {
 } from '../storage/data-directory.ts';
 import { asError } from '../storage/errors.ts';
 import { Member, type MemberOptions } from './member.ts';
-import { foundCluster } from './state.ts';
+import { foundCluster, joinCluster } from './state.ts';
 
 export interface OpenMemberOptions {
   readonly directory: Omit<DataDirectoryOptions, 'founders'>;
   /** With whom to found the cluster, asked for where there is no state; may throw. */
   readonly founders: () => readonly ClusterMember[];
+  /**
+   * Asks for the members of the cluster that has added this one; asked only at the first start.
+   * Absent if this member founds its cluster.
+   */
+  readonly joins?: (() => Promise<readonly ClusterMember[]>) | undefined;
   readonly member: Omit<MemberOptions, 'directory'>;
 }
 
@@ -76,6 +81,10 @@ function found(
     founded(undefined);
     return;
   }
+  if (options.joins !== undefined) {
+    joinCluster(directory.backend, options.joins, founded);
+    return;
+  }
   let founders: readonly ClusterMember[];
   try {
     founders = options.founders();
@@ -88,7 +97,7 @@ function found(
 
 /** A directory in which nothing was decided yet may be one in place of another (`founding.ts`). */
 function beginLife({ member }: OpenMemberOptions, directory: DataDirectory): void {
-  const alone = directory.backend.confState.voters.length < 2;
+  const alone = directory.backend.confState.voters.length === 1;
   if (alone || !directory.unused || directory.founding !== undefined) return;
   const life = member.random.bits64() || 1n;
   directory.saveFounding({ life, takesPart: false, acquaintances: [] });

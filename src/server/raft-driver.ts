@@ -12,6 +12,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { reach } from '../base/fault-point.ts';
 import type { Logger } from '../base/logger.ts';
 import {
+  type ConfChange,
   type Entry,
   type HardState,
   type MemberId,
@@ -19,6 +20,7 @@ import {
   noMember,
   type Persist,
   type PersistAck,
+  type ProposalRefusal,
   type RawNode,
   type ReadState,
   type SnapshotMetadata,
@@ -67,7 +69,9 @@ export interface DriverHost {
   mayApply(): boolean;
   /** Applies one normal entry. */
   apply(entry: Entry): void;
-  /** Applies one change of membership and returns what it makes of it. */
+  /** Takes changes of membership out of what `from` proposes to this leader; returns the rest. */
+  takeChanges(from: MemberId, entries: readonly Entry[]): readonly Entry[];
+  /** Applies one change of membership. */
   applyConfChange(entry: Entry): void;
   /** The state up to `index` is complete: answer reads, let the state be flushed. */
   applied(index: number, term: number): void;
@@ -210,6 +214,13 @@ export class RaftDriver {
     return true;
   }
 
+  /** Proposes a change of membership, or passes it on to the leader. */
+  proposeConfChange(change: ConfChange): ProposalRefusal | undefined {
+    const refusal = this.#node.proposeConfChange(change);
+    this.#host.stepped();
+    return refusal;
+  }
+
   get waitingProposals(): number {
     return this.#proposals.length;
   }
@@ -217,10 +228,19 @@ export class RaftDriver {
   receive(messages: readonly Message[]): void {
     if (this.#stopped || !this.#takesPart) return;
     for (const message of messages) {
-      this.#node.step(message);
+      this.#step(message);
       this.#host.stepped();
     }
     this.#askTurn();
+  }
+
+  #step(message: Message): void {
+    if (message.type !== 'propose' || !this.isLeader) {
+      this.#node.step(message);
+      return;
+    }
+    const entries = this.#host.takeChanges(message.from, message.entries);
+    if (entries.length > 0) this.#node.step({ ...message, entries });
   }
 
   readIndex(context: bigint): void {

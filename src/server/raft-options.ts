@@ -25,6 +25,7 @@ export interface RaftSettings {
   readonly storage: LogStorage;
   readonly applied: number;
   readonly abstainBelowTerm?: number | undefined;
+  readonly awaitsSnapshot?: boolean | undefined;
   readonly heartbeatMs: number;
   readonly electionMs: number;
   readonly preVote: boolean;
@@ -34,11 +35,13 @@ export interface RaftSettings {
 
 export function raftConfig(settings: RaftSettings): RaftConfig {
   const { memberId, storage, applied, abstainBelowTerm, preVote, random, logger } = settings;
+  const { awaitsSnapshot } = settings;
   return {
     id: memberId,
     storage,
     applied,
     abstainBelowTerm,
+    awaitsSnapshot,
     electionTicks: Math.ceil(settings.electionMs / settings.heartbeatMs),
     heartbeatTicks: 1,
     appendSizeLimitBytes,

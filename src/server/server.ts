@@ -142,7 +142,7 @@ export class Server {
     this.#waiting.register(id, (outcome, startedMs) => {
       metrics.proposalsPending(this.#waiting.size);
       if (outcome === undefined) metrics.proposalFailed();
-      settle(outcome ?? { error: new EtcdError(this.#timeoutCause(startedMs)) });
+      settle(outcome ?? { error: new EtcdError(this.timeoutCause(startedMs)) });
     });
     metrics.proposalsPending(this.#waiting.size);
   }
@@ -255,7 +255,7 @@ export class Server {
   }
 
   /** Which of etcd's timeouts fits a request proposed at `startedMs` (etcd: parseProposeCtxErr). */
-  #timeoutCause(startedMs: number): EtcdErrorName {
+  timeoutCause(startedMs: number): EtcdErrorName {
     const leaderLostMs = this.#leaderElectedMs - 2 * this.#options.electionMs;
     if (startedMs > leaderLostMs && startedMs < this.#leaderElectedMs)
       return 'timeoutLeaderFailure';
@@ -264,7 +264,7 @@ export class Server {
     const connected =
       leader === this.#options.memberId
         ? this.#connectedToQuorumSince(startedMs)
-        : this.#connectedSince(leader, startedMs);
+        : this.connectedSince(leader, startedMs);
     return connected ? 'timeout' : 'timeoutConnectionLost';
   }
 
@@ -277,7 +277,8 @@ export class Server {
     }
   }
 
-  #connectedSince(member: MemberId, startedMs: number): boolean {
+  /** Whether a voter has been connected since before a time. */
+  connectedSince(member: MemberId, startedMs: number): boolean {
     const sinceMs = this.#connectedSinceMs.get(member);
     return sinceMs !== undefined && sinceMs < startedMs;
   }
@@ -285,7 +286,7 @@ export class Server {
   #connectedToQuorumSince(startedMs: number): boolean {
     const voters = this.#options.voters();
     const connected = voters.filter(
-      (voter) => voter === this.#options.memberId || this.#connectedSince(voter, startedMs),
+      (voter) => voter === this.#options.memberId || this.connectedSince(voter, startedMs),
     );
     return connected.length > voters.length / 2;
   }

@@ -9,6 +9,7 @@ import { joinedHash } from '../mvcc/state-digest.ts';
 import { Store } from '../mvcc/store.ts';
 import type { WatchableStore } from '../mvcc/watchable-store.ts';
 import type { Backend } from '../storage/backend.ts';
+import { asError } from '../storage/errors.ts';
 import type { StateFacts } from './metrics.ts';
 
 export interface State {
@@ -74,6 +75,34 @@ export function foundCluster(
     });
     backend.applied(0, 0);
     backend.flush(done);
+  });
+}
+
+/**
+ * Notes whom a member that joins a cluster is to ask for its state. That is not the state itself,
+ * and has no configuration: a snapshot replaces it.
+ *
+ * @param ask for the members of the cluster
+ */
+export function joinCluster(
+  backend: Backend,
+  ask: () => Promise<readonly Member[]>,
+  done: (error: Error | undefined) => void,
+): void {
+  Membership.load(backend, (error, membership) => {
+    // A start before this one may have done so already.
+    if (membership === undefined || membership.list().length > 0) {
+      done(error);
+      return;
+    }
+    ask().then(
+      (members) => {
+        membership.found(members);
+        backend.applied(0, 0);
+        backend.flush(done);
+      },
+      (reason: unknown) => done(asError(reason)),
+    );
   });
 }
 

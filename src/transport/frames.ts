@@ -5,14 +5,20 @@
  * from then on sends `batch`es on it. A snapshot is announced by an `offer` on the control stream;
  * the receiver dials a stream for it, which carries `begin`, `chunk`s and `end`, and answers with a
  * `result`. From version 2 on, members introduce themselves on the control stream; from version 3
- * on, questions about leases and their answers go there too. Either end sends a `ping` when it has
- * had nothing to say for a while.
+ * on, questions about leases and their answers go there too; from version 4 on, refusals of changes
+ * of membership. Either end sends a `ping` when it has had nothing to say for a while.
  *
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
  */
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMetadata } from '../raft/index.ts';
+import {
+  changeNoteBytes,
+  readChangeNote,
+  writeChangeNote,
+  type ChangeNote,
+} from './change-notes.ts';
 import {
   messageSizeLimit,
   metadataSizeLimit,
@@ -32,7 +38,9 @@ import {
 import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } from './wire.ts';
 
 /** The newest protocol this program speaks. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
+/** From this protocol on, leaders tell why they refuse changes of membership. */
+export const changeProtocolVersion = 4;
 /** From this protocol on, members ask their leader about leases. */
 export const leaseProtocolVersion = 3;
 /** The oldest protocol this program still speaks. */
@@ -57,6 +65,7 @@ export const frameKinds = {
   introduction: 11,
   leaseAsks: 12,
   leaseAnswers: 13,
+  changeRefused: 14,
 } as const;
 
 /** Streams of different channels use different connections, so that none waits behind another. */
@@ -103,6 +112,8 @@ export const refusals = {
   stale: 5,
   noSnapshot: 6,
   malformed: 7,
+  /** The dialling member was removed, for ever. */
+  removed: 8,
 } as const;
 
 export interface Refused {
@@ -170,7 +181,15 @@ export type Frame =
   | End
   | Result
   | Introduced
-  | LeaseNote;
+  | PeerNote;
+
+/** What members tell each other beside Raft's messages. */
+export type PeerNote = LeaseNote | ChangeNote;
+
+export function isNote(frame: Frame): frame is PeerNote {
+  const { kind } = frame;
+  return kind === 'leaseAsks' || kind === 'leaseAnswers' || kind === 'changeRefused';
+}
 
 export const pingFrame: Uint8Array = Uint8Array.of(frameKinds.ping);
 
@@ -245,7 +264,13 @@ export function encodeOffer(transfer: number): Uint8Array {
   return writer.finish();
 }
 
-export function encodeLeaseNote(note: LeaseNote): Uint8Array {
+export function encodeNote(note: PeerNote): Uint8Array {
+  if (note.kind === 'changeRefused') {
+    const change = new FrameWriter(1 + changeNoteBytes);
+    change.byte(frameKinds.changeRefused);
+    writeChangeNote(change, note);
+    return change.finish();
+  }
   const writer = new FrameWriter(1 + leaseNoteSizeLimit(note));
   writer.byte(frameKinds[note.kind]);
   if (note.kind === 'leaseAsks') writeLeaseAsks(writer, note.asks);
@@ -359,6 +384,8 @@ function readFrame(reader: FrameReader, from: MemberId, to: MemberId): Frame {
       return { kind: 'leaseAsks', asks: readLeaseAsks(reader) };
     case frameKinds.leaseAnswers:
       return { kind: 'leaseAnswers', answers: readLeaseAnswers(reader) };
+    case frameKinds.changeRefused:
+      return readChangeNote(reader);
     default:
       throw new PeerProtocolError(`unknown kind of frame ${kind}`);
   }

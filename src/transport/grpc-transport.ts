@@ -10,6 +10,7 @@ import {
   type ChannelOptions,
   type ClientDuplexStream,
   type ConnectionInjector,
+  type sendUnaryData,
   type ServerDuplexStream,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
@@ -37,17 +38,23 @@ export interface GrpcTransportOptions extends PeerTransportOptions {
   readonly listenUrls: readonly string[];
   /** Needed for https URLs. */
   readonly tls?: PeerTls;
+  /** What a member that is to join is told of the cluster; undefined while there is nothing. */
+  readonly describeCluster?: () => Uint8Array | undefined;
 }
 
 /** Members reach each other over gRPC. */
 export class GrpcTransport extends PeerTransport {
   constructor(options: GrpcTransportOptions) {
     const limits = { ...defaultLimits, ...options.limits };
-    super(new GrpcCarrier(options.listenUrls, options.tls, options.clock, limits), options);
+    const describe = options.describeCluster ?? (() => undefined);
+    const { listenUrls, tls, clock } = options;
+    super(new GrpcCarrier(listenUrls, tls, clock, limits, describe), options);
   }
 }
 
 const path = '/quorate.peer.Peer/Connect';
+/** Asked by who has no ids yet, so that no hello could be said. */
+export const describePath = '/quorate.peer.Peer/DescribeCluster';
 
 /**
  * Receive windows, set by the dialling end, which receives: what may be under way before the
@@ -94,6 +101,15 @@ const serviceDefinition = {
     responseSerialize: identity,
     responseDeserialize: (bytes: Buffer) => bytes,
   },
+  describeCluster: {
+    path: describePath,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: identity,
+    requestDeserialize: (bytes: Buffer) => bytes,
+    responseSerialize: identity,
+    responseDeserialize: (bytes: Buffer) => bytes,
+  },
 } as const satisfies ServiceDefinition;
 
 class GrpcCarrier implements Carrier {
@@ -101,6 +117,7 @@ class GrpcCarrier implements Carrier {
   readonly #tls: PeerTls | undefined;
   readonly #clock: Clock;
   readonly #limits: TransportLimits;
+  readonly #describe: () => Uint8Array | undefined;
   readonly #server: Server;
   readonly #listeners: NetServer[] = [];
   /** Accepted connections, by the name that grpc-js gives to the other end. */
@@ -111,7 +128,9 @@ class GrpcCarrier implements Carrier {
     tls: PeerTls | undefined,
     clock: Clock,
     limits: TransportLimits,
+    describe: () => Uint8Array | undefined,
   ) {
+    this.#describe = describe;
     this.#listenUrls = listenUrls;
     this.#tls = tls;
     this.#clock = clock;
@@ -134,6 +153,11 @@ class GrpcCarrier implements Carrier {
     this.#server.addService(serviceDefinition, {
       connect: (call: ServerDuplexStream<Buffer, Uint8Array>) => {
         this.#serve(call, accept);
+      },
+      describeCluster: (_call: unknown, answer: sendUnaryData<Uint8Array>) => {
+        const bytes = this.#describe();
+        if (bytes !== undefined) answer(null, bytes);
+        else answer({ code: status.UNAVAILABLE, details: 'this member has no state yet' });
       },
     });
     const bound: string[] = [];
@@ -344,7 +368,7 @@ function dialledStream(
   };
 }
 
-function peerUrl(url: string): URL {
+export function peerUrl(url: string): URL {
   const address = URL.canParse(url) ? new URL(url) : undefined;
   if (address === undefined || !['http:', 'https:'].includes(address.protocol)) {
     throw new Error(`not a peer URL: ${url}`);
@@ -353,7 +377,7 @@ function peerUrl(url: string): URL {
 }
 
 /** Host and port as grpc-js wants them. */
-function target(address: URL): string {
+export function target(address: URL): string {
   return `${address.hostname}:${portOf(address)}`;
 }
 

@@ -7,9 +7,8 @@ import type { LogFields, Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message } from '../raft/index.ts';
-import { decodeFrame, oldestProtocolVersion, protocolVersion, refusals } from './frames.ts';
-import type { Batch, Channel, Frame, Welcome } from './frames.ts';
-import type { LeaseNote } from './lease-notes.ts';
+import { decodeFrame, isNote, oldestProtocolVersion, protocolVersion, refusals } from './frames.ts';
+import type { Batch, Channel, Frame, PeerNote, Welcome } from './frames.ts';
 import type { TransportLimits } from './limits.ts';
 import { LiveStream } from './stream.ts';
 import type { FrameStream, FrameStreamEvents } from './stream.ts';
@@ -24,9 +23,11 @@ export interface InboundOwner {
   /** Any frame came on a live stream. */
   heard(sizeBytes: number): void;
   receive(messages: readonly Message[]): void;
-  note(note: LeaseNote): void;
+  note(note: PeerNote): void;
   offered(transfer: number): void;
   introduced(introduction: Introduction): void;
+  /** The peer says that this member was removed from the cluster. */
+  removed(): void;
 }
 
 export class InboundChannel {
@@ -118,7 +119,7 @@ export class InboundChannel {
     if (frame.kind === 'batch') this.#batch(stream, frame);
     else if (frame.kind === 'offer') this.#owner.offered(frame.transfer);
     else if (frame.kind === 'introduction') this.#owner.introduced(frame.introduction);
-    else if (frame.kind === 'leaseAsks' || frame.kind === 'leaseAnswers') this.#owner.note(frame);
+    else if (isNote(frame)) this.#owner.note(frame);
     else this.#fail(stream, `unexpected frame ${frame.kind}`);
   }
 
@@ -128,6 +129,7 @@ export class InboundChannel {
       // The peer's reason will hardly change within milliseconds.
       this.#waitMs = this.#limits.redialLongestMs;
       this.#fail(stream, `refused: ${frame.text}`, { code: frame.code });
+      if (frame.code === refusals.removed) this.#owner.removed();
     } else if (frame.kind !== 'welcome') {
       this.#fail(stream, `unexpected answer ${frame.kind} to hello`);
     } else if (frame.version < oldestProtocolVersion || frame.version > protocolVersion) {

@@ -9,8 +9,8 @@ import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import { messageSizeLimit } from './codec.ts';
 import { type Flight, memoryQueueBytes, memoryQueueMessages, Path } from './memory-path.ts';
-import { decodeFrame, encodeBatch, encodeIntroduction, encodeLeaseNote } from './frames.ts';
-import type { LeaseNote } from './lease-notes.ts';
+import { decodeFrame, encodeBatch, encodeIntroduction, encodeNote, isNote } from './frames.ts';
+import type { PeerNote } from './frames.ts';
 import { MemoryTransfer } from './memory-transfer.ts';
 import { channelOf } from './peer.ts';
 import type { PeerAddress, Transport, TransportHandlers } from './transport.ts';
@@ -246,8 +246,8 @@ export class MemoryTransport implements Transport {
     this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
   }
 
-  sendNote(to: MemberId, note: LeaseNote): boolean {
-    const frame = encodeLeaseNote(note);
+  sendNote(to: MemberId, note: PeerNote): boolean {
+    const frame = encodeNote(note);
     return this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
   }
 
@@ -292,9 +292,7 @@ export class MemoryTransport implements Transport {
     const frame = decodeFrame(flight.frame, flight.from, this.self);
     this.heard(flight.from);
     if (frame.kind === 'introduction') handlers.introduced(flight.from, frame.introduction);
-    if (frame.kind === 'leaseAsks' || frame.kind === 'leaseAnswers') {
-      handlers.note(flight.from, frame);
-    }
+    if (isNote(frame)) handlers.note(flight.from, frame);
     if (frame.kind !== 'batch') return;
     const again = flight.arrived;
     flight.arrived = true;
@@ -339,10 +337,18 @@ export class MemoryTransport implements Transport {
     channel: string,
   ): boolean {
     const receiver = this.#network.member(to);
+    if (receiver !== undefined) this.#hearOfRemoval(receiver);
     if (receiver === undefined || !this.#reaches(to)) return false;
     if (this.#network.path(this.self, to).cut) return false;
     const flight = { ...load, from: this.self, to, receiver, arrived: false };
     return this.#network.carry(flight, channel);
+  }
+
+  /** Who was removed is told so where it would open a stream. */
+  #hearOfRemoval(other: MemoryTransport): void {
+    const open = !this.#network.path(this.self, other.self).cut;
+    if (!open || other.handlers?.isRemoved(this.self) !== true) return;
+    this.#network.clock.defer(() => this.handlers?.removed(other.self));
   }
 
   #sendSnapshot(message: SnapshotMessage): void {

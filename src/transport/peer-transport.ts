@@ -8,8 +8,7 @@ import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import { decodeFrame, encodeRefused, oldestProtocolVersion, refusals } from './frames.ts';
 import { protocolVersion } from './frames.ts';
-import type { Frame, Hello } from './frames.ts';
-import type { LeaseNote } from './lease-notes.ts';
+import type { Frame, Hello, PeerNote } from './frames.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import { Peer } from './peer.ts';
@@ -187,7 +186,7 @@ export class PeerTransport implements Transport {
     if (!this.#stopped) this.#peers.get(to)?.introduce(introduction);
   }
 
-  sendNote(to: MemberId, note: LeaseNote): boolean {
+  sendNote(to: MemberId, note: PeerNote): boolean {
     return !this.#stopped && this.#peers.get(to)?.sendNote(note) === true;
   }
 
@@ -335,6 +334,10 @@ export class PeerTransport implements Transport {
     const peer = this.#stopped ? undefined : this.#peers.get(hello.from);
     if (peer === undefined) {
       const from = hello.from.toString(16);
+      if (this.#environment?.handlers.isRemoved(hello.from) === true) {
+        const text = `${from} has been permanently removed from the cluster`;
+        return { code: refusals.removed, text };
+      }
       return { code: refusals.unknownMember, text: `${from} is not a member of the cluster` };
     }
     if (peer.isStale(hello)) return { code: refusals.stale, text: 'a newer stream exists' };

@@ -8,9 +8,10 @@ import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import {
+  changeProtocolVersion,
   encodeHello,
   encodeIntroduction,
-  encodeLeaseNote,
+  encodeNote,
   encodeOffer,
   encodeWelcome,
   introductionVersion,
@@ -18,11 +19,10 @@ import {
   oldestProtocolVersion,
   protocolVersion,
 } from './frames.ts';
-import type { Channel, Hello } from './frames.ts';
+import type { Channel, Hello, PeerNote } from './frames.ts';
 import { InboundChannel } from './inbound.ts';
 import type { InboundOwner } from './inbound.ts';
 import type { TransportLimits } from './limits.ts';
-import type { LeaseNote } from './lease-notes.ts';
 import { OutboundChannel } from './outbound.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
@@ -125,9 +125,10 @@ export class Peer {
   }
 
   /** False if it cannot be sent. */
-  sendNote(note: LeaseNote): boolean {
+  sendNote(note: PeerNote): boolean {
     const { control } = this.#outbound;
-    return control.version >= leaseProtocolVersion && control.sendFrame(encodeLeaseNote(note));
+    const needed = note.kind === 'changeRefused' ? changeProtocolVersion : leaseProtocolVersion;
+    return control.version >= needed && control.sendFrame(encodeNote(note));
   }
 
   flush(): void {
@@ -210,6 +211,9 @@ export class Peer {
       },
       introduced: (introduction) => {
         this.#environment.handlers.introduced(this.id, introduction);
+      },
+      removed: () => {
+        this.#environment.handlers.removed(this.id);
       },
     };
   }

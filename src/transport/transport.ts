@@ -1,7 +1,7 @@
 /** How members exchange messages; the driver sees only this. */
 import type { Introduction } from '../cluster/founding.ts';
 import type { Message, MemberId, SnapshotMetadata } from '../raft/index.ts';
-import type { LeaseNote } from './lease-notes.ts';
+import type { PeerNote } from './frames.ts';
 
 export interface PeerAddress {
   readonly id: MemberId;
@@ -37,7 +37,11 @@ export interface TransportHandlers {
   /** `member` says who it is. */
   introduced(member: MemberId, introduction: Introduction): void;
   /** A note from one peer; it may have been lost before, or come twice. */
-  note(member: MemberId, note: LeaseNote): void;
+  note(member: MemberId, note: PeerNote): void;
+  /** Whether a member was removed for ever: it is told so when it dials. */
+  isRemoved(member: MemberId): boolean;
+  /** Another member says that this one was removed. */
+  removed(by: MemberId): void;
   /** A message to `member` could not be sent; the leader slows down its appends. */
   unreachable(member: MemberId): void;
   /** A snapshot stream to `member` ended. */
@@ -68,7 +72,7 @@ export interface Transport {
    * Sends a note beside the messages. False if it cannot be sent: there is no connection, too much
    * waits, or the member's version does not know such notes.
    */
-  sendNote(to: MemberId, note: LeaseNote): boolean;
+  sendNote(to: MemberId, note: PeerNote): boolean;
   /** Monotonic milliseconds at which `member` was last heard of, undefined if never. */
   lastHeardMs(member: MemberId): number | undefined;
   /**

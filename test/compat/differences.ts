@@ -142,7 +142,6 @@ export const differences: readonly Difference[] = [
   {
     line: /^cluster > a learner comes, .* MemberUpdate members\.\d\.isLearner: /,
     etcd: patch34,
-    needs: 'MemberAdd',
     reason:
       "An update of a learner's URLs leaves it a learner, since 3.5.31 and 3.6.12 (PR 21737).",
   },

@@ -140,6 +140,8 @@ class MessageLinks implements Network {
       introduced: (member, introduction) =>
         process.deliver(() => handlers.introduced(member, introduction)),
       note: (member, note) => process.deliver(() => handlers.note(member, note)),
+      isRemoved: (member) => handlers.isRemoved(member),
+      removed: (by) => process.deliver(() => handlers.removed(by)),
       unreachable: (member) => process.deliver(() => handlers.unreachable(member)),
       snapshotStatus: (member, ok) => process.deliver(() => handlers.snapshotStatus(member, ok)),
       openSnapshot: (member) => {

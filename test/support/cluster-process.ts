@@ -75,8 +75,18 @@ export interface ClusterProcess {
   /** Client URLs of all members, as `--endpoints` takes them. */
   readonly endpoints: string;
   readonly directory: string;
+  /** A place for one more member. */
+  joiner(): Promise<Joiner>;
   /** Stops the members and removes their data. */
   stop(): Promise<void>;
+}
+
+/** One that is to be added: first to the cluster, under its URL, then as a process. */
+export interface Joiner {
+  readonly name: string;
+  readonly peerUrl: string;
+  /** @param initialCluster all members, this one included, as `--initial-cluster` takes them */
+  member(initialCluster: string): MemberProcess;
 }
 
 /** Below those that a kernel gives to outgoing connections, which might take one before its use. */
@@ -293,13 +303,38 @@ export async function startCluster(
     const ownProgram = (): Program => options.programOf?.(place.name) ?? program;
     return new Member(ownProgram, place, { flags, environment });
   });
+  const joined: MemberProcess[] = [];
+  let joiners = 0;
   const cluster: ClusterProcess = {
     members,
     addresses: members.map(({ address }) => address),
     endpoints: members.map(({ clientUrl }) => clientUrl).join(','),
     directory,
+    async joiner() {
+      const [clientPort = 0, peerPort = 0] = await freePorts(2);
+      const name = `m${count + ++joiners}`;
+      const peerUrl = `http://127.0.0.1:${peerPort}`;
+      const dataDir = join(directory, `${name}.etcd`);
+      return {
+        name,
+        peerUrl,
+        member: (initialCluster) => {
+          const place = { name, directory, dataDir, clientPort, peerUrl, advertisedUrl: peerUrl };
+          const member = new Member(() => options.programOf?.(name) ?? program, place, {
+            flags: [
+              `--initial-cluster=${initialCluster}`,
+              '--initial-cluster-state=existing',
+              ...(options.flags ?? []),
+            ],
+            environment,
+          });
+          joined.push(member);
+          return member;
+        },
+      };
+    },
     async stop() {
-      await Promise.all(members.map((member) => member.stop()));
+      await Promise.all([...members, ...joined].map((member) => member.stop()));
       await rm(directory, { recursive: true, force: true });
     },
   };

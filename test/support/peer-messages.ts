@@ -8,7 +8,7 @@ import {
   encodeEnd,
   encodeHello,
   encodeIntroduction,
-  encodeLeaseNote,
+  encodeNote,
   encodeOffer,
   encodeRefused,
   encodeResult,
@@ -165,6 +165,13 @@ export const leaseNotes: fc.Arbitrary<LeaseNote> = fc.oneof(
   }),
 );
 
+const changeRefusals = [
+  'memberNotFound',
+  'learnerNotReady',
+  'notEnoughStarted',
+  'memberNotLearner',
+] as const;
+
 export const frames: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({
     kind: fc.constant('hello' as const),
@@ -215,6 +222,11 @@ export const frames: fc.Arbitrary<Frame> = fc.oneof(
     }),
   }),
   leaseNotes,
+  fc.record({
+    kind: fc.constant('changeRefused' as const),
+    request: anyId,
+    reason: fc.constantFrom(...changeRefusals),
+  }),
 );
 
 export function encodeFrame(frame: Frame): Uint8Array {
@@ -243,6 +255,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return encodeIntroduction(frame.introduction);
     case 'leaseAsks':
     case 'leaseAnswers':
-      return encodeLeaseNote(frame);
+    case 'changeRefused':
+      return encodeNote(frame);
   }
 }

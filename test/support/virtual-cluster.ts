@@ -62,6 +62,8 @@ export interface VirtualClusterOptions {
   readonly leaseCheckpointIntervalMs?: number;
   /** More options of each member. */
   readonly member?: Pick<MemberOptions, 'quotaBackendBytes' | 'quotaAutoDisarm' | 'autoCompaction'>;
+  readonly strictReconfigCheck?: boolean;
+  readonly learnerAutoPromote?: boolean;
   /** Members may refuse to start: {@link VirtualMember.refusal} tells why. */
   readonly refusals?: boolean;
 }
@@ -70,6 +72,8 @@ export class VirtualMember {
   readonly id: bigint;
   readonly directory = new MemoryDirectory();
   readonly #cluster: VirtualCluster;
+  /** Of the cluster that has added it; a founder has none. */
+  readonly #joins: readonly ClusterMember[] | undefined;
   #clock: ProcessClock | undefined;
   #member: Member | undefined;
   #stopTransport: (() => void) | undefined;
@@ -78,8 +82,9 @@ export class VirtualMember {
   /** Why the last start came to nothing, where the cluster's options expect that. */
   refusal: Error | undefined;
 
-  constructor(cluster: VirtualCluster, id: bigint) {
+  constructor(cluster: VirtualCluster, id: bigint, joins?: readonly ClusterMember[]) {
     this.#cluster = cluster;
+    this.#joins = joins;
     this.id = id;
   }
 
@@ -89,6 +94,7 @@ export class VirtualMember {
 
   start(): void {
     const { random, founders } = this.#cluster;
+    const joins = this.#joins;
     const clock = new ProcessClock(this.#cluster.clock);
     this.#clock = clock;
     const seeded = new SeededRandom(random.below(2 ** 31));
@@ -107,6 +113,7 @@ export class VirtualMember {
           memoryWriteDelayMs: (sync) => (sync ? 1 + random.below(4) : 0),
         },
         founders: () => founders,
+        joins: joins === undefined ? undefined : () => Promise.resolve(joins),
         member: {
           memberId: this.id,
           transport,
@@ -119,6 +126,11 @@ export class VirtualMember {
           preVote: true,
           snapshotCount: options.snapshotCount ?? 10_000,
           catchUpEntries: options.catchUpEntries ?? 5000,
+          reconfiguration: {
+            strictReconfigCheck: options.strictReconfigCheck ?? true,
+            learnersMax: 1,
+            learnerAutoPromote: options.learnerAutoPromote ?? false,
+          },
           requestLimitBytes: 1_572_864,
           compactionRestMs: 10,
           cacheBytes: 1024 * 1024,
@@ -169,7 +181,7 @@ export class VirtualCluster {
   readonly random: SeededRandom;
   readonly network: MemoryNetwork;
   readonly founders: readonly ClusterMember[];
-  readonly members: readonly VirtualMember[];
+  readonly members: VirtualMember[];
   readonly options: VirtualClusterOptions;
 
   constructor(options: VirtualClusterOptions) {
@@ -187,6 +199,14 @@ export class VirtualCluster {
     }));
     this.members = this.founders.map(({ id }) => new VirtualMember(this, id));
     for (const member of this.members) member.start();
+  }
+
+  /** Starts a member that was added, with an empty disk. */
+  join(id: bigint, members: readonly ClusterMember[]): VirtualMember {
+    const member = new VirtualMember(this, id, members);
+    this.members.push(member);
+    member.start();
+    return member;
   }
 
   get leader(): VirtualMember | undefined {

@@ -75,7 +75,7 @@ export interface GrpcAdapterOptions {
   /** Whether the member knows of a leader, which clients may demand; always if absent. */
   readonly hasLeader?: () => boolean;
   /** Why calls of a method, by its path, are refused for now; none is if absent. */
-  readonly refusal?: (path: string) => EtcdErrorName | undefined;
+  readonly refusal?: (path: string, request: unknown) => EtcdErrorName | undefined;
   /** For tests; the defaults are named below. */
   readonly idleProbeMs?: number;
   readonly requestLimits?: MemoryLimits;
@@ -282,7 +282,7 @@ export class GrpcAdapter {
         const { code, details } = malformedStatus(error, false);
         throw new StatusError(code, details);
       }
-      this.#admit(path, context);
+      this.#admit(path, context, decoded);
       const answer = await handler(decoded, context);
       if (context.memory.heldBytes > LARGE_ANSWER_BYTES) await this.#turns.next();
       return response.encode(answer);
@@ -304,12 +304,12 @@ export class GrpcAdapter {
   }
 
   /** @throws EtcdError if the request does not even count (etcd: v3rpc/interceptor.go) */
-  #admit(path: string, context: CallContext): void {
+  #admit(path: string, context: CallContext, request?: unknown): void {
     const version = context.metadata('client-api-version');
     if (version !== undefined && !isUtf8(Buffer.from(version, 'latin1'))) {
       throw new EtcdError('invalidClientApiVersion');
     }
-    const refusal = this.#options.refusal?.(path);
+    const refusal = this.#options.refusal?.(path, request);
     if (refusal !== undefined) throw new EtcdError(refusal);
     if (context.metadata('hasleader') !== 'true') return;
     if (this.#options.hasLeader?.() === false) throw new EtcdError('noLeader');

@@ -15,7 +15,11 @@ import type {
   LeaseRevokeResponse,
   LeaseTimeToLiveResponse,
   Member,
+  MemberAddResponse,
   MemberListResponse,
+  MemberPromoteResponse,
+  MemberRemoveResponse,
+  MemberUpdateResponse,
   MoveLeaderResponse,
   PutResponse,
   RangeResponse,
@@ -261,10 +265,27 @@ export class JsonPrinter extends BasePrinter {
     this.#line({ ...headerFields(header), leases: leases.map(({ id }) => ({ id })) });
   }
 
+  override memberAdd({ header, member, members }: MemberAddResponse): void {
+    const added = member && memberJson(member);
+    const all = members.map(memberJson);
+    this.#line(omitEmpty({ header: headerJson(header), member: added, members: all }));
+  }
+
+  override memberRemove(_id: bigint, response: MemberRemoveResponse): void {
+    this.#members(response);
+  }
+
+  override memberUpdate(_id: bigint, response: MemberUpdateResponse): void {
+    this.#members(response);
+  }
+
+  override memberPromote(_id: bigint, response: MemberPromoteResponse): void {
+    this.#members(response);
+  }
+
   override memberList(response: MemberListResponse): void {
-    const { header, members } = response;
-    const plain = { header: headerJson(header), members: members.map(memberJson) };
-    this.#line(this.hex ? hexMemberListJson(response) : omitEmpty(plain));
+    if (this.hex) this.#line(hexMemberListJson(response));
+    else this.#members(response);
   }
 
   override endpointHealth(list: readonly EndpointHealth[]): void {
@@ -307,6 +328,10 @@ export class JsonPrinter extends BasePrinter {
 
   override downgrade(_what: DowngradeStep, { header, version }: DowngradeResponse): void {
     this.#line(omitEmpty({ header: headerJson(header), version }));
+  }
+
+  #members({ header, members }: MemberListResponse): void {
+    this.#line(omitEmpty({ header: headerJson(header), members: members.map(memberJson) }));
   }
 
   #line(value: Json): void {

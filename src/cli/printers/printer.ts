@@ -10,7 +10,11 @@ import type {
   LeaseLeasesResponse,
   LeaseRevokeResponse,
   LeaseTimeToLiveResponse,
+  MemberAddResponse,
   MemberListResponse,
+  MemberPromoteResponse,
+  MemberRemoveResponse,
+  MemberUpdateResponse,
   MoveLeaderResponse,
   PutResponse,
   RangeResponse,
@@ -63,6 +67,10 @@ export interface Printer {
   /** @param keys whether the keys that hang on the lease were asked for */
   timeToLive(response: LeaseTimeToLiveResponse, keys: boolean): void;
   leases(response: LeaseLeasesResponse): void;
+  memberAdd(response: MemberAddResponse): void;
+  memberRemove(id: bigint, response: MemberRemoveResponse): void;
+  memberUpdate(id: bigint, response: MemberUpdateResponse): void;
+  memberPromote(id: bigint, response: MemberPromoteResponse): void;
   memberList(response: MemberListResponse): void;
   endpointHealth(list: readonly EndpointHealth[]): void;
   endpointStatus(list: readonly EndpointStatus[]): void;
@@ -126,6 +134,22 @@ export abstract class BasePrinter implements Printer {
   }
 
   leases(_response: LeaseLeasesResponse): void {
+    this.#refuse();
+  }
+
+  memberAdd(_response: MemberAddResponse): void {
+    this.#refuse();
+  }
+
+  memberRemove(_id: bigint, _response: MemberRemoveResponse): void {
+    this.#refuse();
+  }
+
+  memberUpdate(_id: bigint, _response: MemberUpdateResponse): void {
+    this.#refuse();
+  }
+
+  memberPromote(_id: bigint, _response: MemberPromoteResponse): void {
     this.#refuse();
   }
 

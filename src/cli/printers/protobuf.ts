@@ -2,7 +2,11 @@
 import {
   AlarmResponse,
   DeleteRangeResponse,
+  MemberAddResponse,
   MemberListResponse,
+  MemberPromoteResponse,
+  MemberRemoveResponse,
+  MemberUpdateResponse,
   PutResponse,
   RangeResponse,
   TxnResponse,
@@ -36,6 +40,22 @@ export class ProtobufPrinter extends BasePrinter {
 
   override alarms(response: AlarmResponse): void {
     this.terminal.bytes(AlarmResponse.encode(response));
+  }
+
+  override memberAdd(response: MemberAddResponse): void {
+    this.terminal.bytes(MemberAddResponse.encode(response));
+  }
+
+  override memberRemove(_id: bigint, response: MemberRemoveResponse): void {
+    this.terminal.bytes(MemberRemoveResponse.encode(response));
+  }
+
+  override memberUpdate(_id: bigint, response: MemberUpdateResponse): void {
+    this.terminal.bytes(MemberUpdateResponse.encode(response));
+  }
+
+  override memberPromote(_id: bigint, response: MemberPromoteResponse): void {
+    this.terminal.bytes(MemberPromoteResponse.encode(response));
   }
 
   override memberList(response: MemberListResponse): void {

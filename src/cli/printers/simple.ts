@@ -11,9 +11,14 @@ import type {
   LeaseLeasesResponse,
   LeaseRevokeResponse,
   LeaseTimeToLiveResponse,
+  MemberAddResponse,
   MemberListResponse,
+  MemberPromoteResponse,
+  MemberRemoveResponse,
+  MemberUpdateResponse,
   PutResponse,
   RangeResponse,
+  ResponseHeader,
   TxnResponse,
 } from '../../gen/rpc.ts';
 import type { SnapshotStatus } from '../../snapshot/status.ts';
@@ -99,6 +104,23 @@ export class SimplePrinter extends BasePrinter {
     for (const { id } of leases) this.terminal.line(paddedHex(id));
   }
 
+  override memberAdd({ header, member }: MemberAddResponse): void {
+    const how = member?.isLearner === true ? 'added as learner to' : 'added to';
+    this.#memberChange(member?.id ?? 0n, how, header);
+  }
+
+  override memberRemove(id: bigint, { header }: MemberRemoveResponse): void {
+    this.#memberChange(id, 'removed from', header);
+  }
+
+  override memberUpdate(id: bigint, { header }: MemberUpdateResponse): void {
+    this.#memberChange(id, 'updated in', header);
+  }
+
+  override memberPromote(id: bigint, { header }: MemberPromoteResponse): void {
+    this.#memberChange(id, 'promoted in', header);
+  }
+
   override memberList(response: MemberListResponse): void {
     this.#rows(memberRows(response));
   }
@@ -142,6 +164,14 @@ export class SimplePrinter extends BasePrinter {
 
   override downgrade(what: DowngradeStep, { version }: DowngradeResponse): void {
     this.terminal.line(`Downgrade ${what} success, cluster version ${version}`);
+  }
+
+  /** Ids padded as Go's %16x pads them: with spaces. */
+  #memberChange(id: bigint, how: string, header: ResponseHeader | undefined): void {
+    const [member, cluster] = [id, header?.clusterId ?? 0n].map((each) =>
+      each.toString(16).padStart(16),
+    );
+    this.terminal.line(`Member ${member ?? ''} ${how} cluster ${cluster ?? ''}`);
   }
 
   #rows({ rows }: Rows): void {

@@ -1,5 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { type Member, type MemberBackend, Membership } from '../../../src/cluster/membership.ts';
+import {
+  decodeMemberChange,
+  encodeMemberChange,
+  type MemberChange,
+} from '../../../src/cluster/member-change.ts';
+import { parsePeerUrls } from '../../../src/cluster/peer-urls.ts';
+import { mayAddVoter, mayPromote, mayRemoveVoter } from '../../../src/cluster/quorum-check.ts';
+import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
+import { decodeConfChange, encodeConfChange } from '../../../src/raft/index.ts';
+import type { StringRange } from '../../../src/storage/keyspace.ts';
 import { joinedHash } from '../../../src/mvcc/state-digest.ts';
 
 /** A state database of the members alone. */
@@ -10,13 +20,17 @@ class Records implements MemberBackend {
     this.entries.set(key, value);
   }
 
+  delete(key: string): void {
+    this.entries.delete(key);
+  }
+
   scan(
-    _range: unknown,
+    { low = '', high = '' }: StringRange,
     _limit: number,
     onEntries: (entries: readonly (readonly [string, Uint8Array])[]) => void,
     done: (error: Error | undefined) => void,
   ): void {
-    onEntries([...this.entries]);
+    onEntries([...this.entries].filter(([key]) => key >= low && key < high));
     done(undefined);
   }
 }
@@ -72,6 +86,129 @@ describe('the hash of the members', () => {
     membership.setAttributes(2n, attributes);
     expect(load(records).stateHash).toBe(membership.stateHash);
   });
+});
+
+describe('changes', () => {
+  const add = (member: bigint, url: string, isLearner = false, learnersMax = 1): MemberChange => ({
+    kind: 'add',
+    member,
+    peerUrls: [url],
+    isLearner,
+    learnersMax,
+  });
+
+  function foundedBy(...ids: bigint[]): { membership: Membership; records: Records } {
+    const records = new Records();
+    const membership = load(records);
+    membership.found(ids.map(founder));
+    return { membership, records };
+  }
+
+  test('are refused as etcd refuses them', () => {
+    const { membership } = foundedBy(1n, 2n);
+    const refusal = (change: MemberChange) => membership.refusalOf(change);
+    expect(refusal(add(2n, 'http://x:1'))).toBe('memberIdExists');
+    expect(refusal(add(3n, 'http://127.0.0.1:2'))).toBe('peerUrlExists');
+    expect(refusal(add(3n, 'http://x:1'))).toBeUndefined();
+    membership.apply(add(3n, 'http://x:1', true));
+    expect(refusal(add(4n, 'http://y:1', true))).toBe('tooManyLearners');
+    expect(refusal(add(4n, 'http://y:1', true, 2))).toBeUndefined();
+    expect(refusal({ kind: 'promote', member: 1n })).toBe('memberNotLearner');
+    expect(refusal({ kind: 'promote', member: 9n })).toBe('memberNotFound');
+    expect(refusal({ kind: 'update', member: 9n, peerUrls: [] })).toBe('memberNotFound');
+    expect(refusal({ kind: 'update', member: 1n, peerUrls: ['http://x:1'] })).toBe('peerUrlExists');
+    expect(refusal({ kind: 'update', member: 3n, peerUrls: ['http://x:1'] })).toBeUndefined();
+    expect(refusal({ kind: 'remove', member: 9n })).toBe('memberNotFound');
+  });
+
+  test('never leave a cluster without a voter', () => {
+    const { membership } = foundedBy(1n);
+    membership.apply(add(2n, 'http://x:1', true));
+    expect(membership.refusalOf({ kind: 'remove', member: 1n })).toBe('notEnoughStarted');
+    expect(membership.refusalOf({ kind: 'remove', member: 2n })).toBeUndefined();
+  });
+
+  test('keep ids of removed members for ever', () => {
+    const { membership, records } = foundedBy(1n, 2n);
+    const before = membership.stateHash;
+    membership.apply({ kind: 'remove', member: 2n });
+    for (const each of [membership, load(records)]) {
+      expect(each.list().map(({ id }) => id)).toEqual([1n]);
+      expect(each.isRemoved(2n)).toBe(true);
+      expect(each.removed).toEqual([2n]);
+      expect(each.refusalOf(add(2n, 'http://y:1'))).toBe('memberNotFound');
+      expect(each.refusalOf({ kind: 'promote', member: 2n })).toBe('memberNotFound');
+      expect(each.stateHash).toBe(membership.stateHash);
+    }
+    expect(membership.stateHash).not.toBe(before);
+    const never = foundedBy(1n);
+    expect(membership.stateHash).not.toBe(never.membership.stateHash);
+  });
+
+  test('leave a learner a learner when its URLs change, and keep what it announced', () => {
+    const { membership } = foundedBy(1n);
+    membership.apply(add(2n, 'http://x:1', true));
+    membership.setAttributes(2n, attributes);
+    membership.apply({ kind: 'update', member: 2n, peerUrls: ['http://y:1'] });
+    const updated = { id: 2n, ...attributes, peerUrls: ['http://y:1'], isLearner: true };
+    expect(membership.get(2n)).toEqual(updated);
+    membership.apply({ kind: 'promote', member: 2n });
+    expect(membership.get(2n)).toEqual({ ...updated, isLearner: false });
+  });
+
+  test.each<MemberChange>([
+    add(2n ** 64n - 1n, 'http://x:1', true, 3),
+    add(3n, 'http://x:1'),
+    { kind: 'update', member: 3n, peerUrls: ['http://x:1', 'http://y:2'] },
+    { kind: 'promote', member: 3n },
+    { kind: 'remove', member: 3n },
+  ])('are logged as they are: $kind', (change) => {
+    const logged = { request: 2n ** 63n + 5n, change };
+    const bytes = encodeConfChange(encodeMemberChange(logged));
+    expect(decodeMemberChange(decodeConfChange(bytes))).toEqual(logged);
+  });
+
+  test('of a later version stop the member', () => {
+    const change = encodeMemberChange({ request: 1n, change: { kind: 'remove', member: 1n } });
+    const context = utf8(fromUtf8(change.context).replace('"version":1', '"version":2'));
+    expect(() => decodeMemberChange({ ...change, context })).toThrow('of version 2');
+  });
+});
+
+describe('what etcd asks of the members before a change', () => {
+  const started = (id: bigint): Member => ({ ...founder(id), name: `m${id}` });
+  const learner = (id: bigint): Member => ({ ...started(id), isLearner: true });
+
+  test('a voter is added where those that have started stay a quorum', () => {
+    expect(mayAddVoter([started(1n)])).toBe(true);
+    expect(mayAddVoter([founder(1n)])).toBe(false);
+    expect(mayAddVoter([started(1n), founder(2n)])).toBe(false);
+    expect(mayAddVoter([started(1n), started(2n)])).toBe(true);
+    expect(mayAddVoter([started(1n), started(2n), founder(3n)])).toBe(false);
+    expect(mayAddVoter([started(1n), started(2n), started(3n), founder(4n)])).toBe(true);
+    expect(mayAddVoter([started(1n), learner(2n)])).toBe(true);
+  });
+
+  test('a voter is removed where those that have started stay a quorum', () => {
+    expect(mayRemoveVoter([started(1n)], 1n)).toBe(false);
+    expect(mayRemoveVoter([started(1n), started(2n)], 2n)).toBe(true);
+    expect(mayRemoveVoter([started(1n), founder(2n)], 1n)).toBe(false);
+    expect(mayRemoveVoter([started(1n), founder(2n)], 2n)).toBe(true);
+    expect(mayRemoveVoter([started(1n), started(2n), founder(3n)], 1n)).toBe(false);
+  });
+
+  test('a learner is promoted where it and those that have started are a quorum', () => {
+    expect(mayPromote([started(1n), learner(2n)])).toBe(true);
+    expect(mayPromote([started(1n), founder(2n), founder(3n), learner(4n)])).toBe(false);
+  });
+});
+
+test('peer URLs are scheme, host and port, and sorted', () => {
+  expect(parsePeerUrls([' http://b:2 ', 'http://a:1'])).toEqual(['http://a:1', 'http://b:2']);
+  expect(parsePeerUrls(['https://[::1]:2380'])).toEqual(['https://[::1]:2380']);
+  const wrong = ['', 'a:1', 'http://a', 'http://a:1/', 'http://a:1?x', 'ftp://a:1', 'http://a:x'];
+  for (const url of wrong) expect(parsePeerUrls([url])).toBeUndefined();
+  expect(parsePeerUrls([])).toBeUndefined();
 });
 
 test('joined hashes add up lane by lane', () => {

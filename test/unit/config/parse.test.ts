@@ -53,6 +53,7 @@ describe('defaults', () => {
       clusterState: 'new',
       strictReconfigCheck: true,
       maxLearners: 1,
+      learnerAutoPromote: false,
       snapshotCount: 10_000,
       catchUpEntries: 5_000,
       heartbeatMs: 100,

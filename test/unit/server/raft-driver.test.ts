@@ -71,6 +71,7 @@ function setUp(voters: readonly bigint[]): Fixture {
       apply: (entry: Entry) => {
         applied.push(entry.index);
       },
+      takeChanges: (_from, entries) => entries,
       applyConfChange: () => undefined,
       applied: () => undefined,
       installSnapshot: () => undefined,

@@ -255,6 +255,7 @@ describe('an inbound channel', () => {
         note: () => {},
         offered: () => {},
         introduced: () => {},
+        removed: () => {},
       },
       { clock, random: new SeededRandom(1), limits: defaultLimits, logger },
     );

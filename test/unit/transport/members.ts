@@ -12,7 +12,7 @@ import type {
   SnapshotMessage,
   SnapshotMetadata,
 } from '../../../src/raft/index.ts';
-import type { LeaseNote } from '../../../src/transport/lease-notes.ts';
+import type { PeerNote } from '../../../src/transport/frames.ts';
 import type {
   SnapshotSink,
   SnapshotSource,
@@ -151,8 +151,11 @@ export class TestMember implements TransportHandlers {
   readonly transport: Transport;
   readonly received: Message[] = [];
   readonly introductions: { member: MemberId; introduction: Introduction }[] = [];
-  readonly notes: { member: MemberId; note: LeaseNote }[] = [];
+  readonly notes: { member: MemberId; note: PeerNote }[] = [];
   readonly unreachables: MemberId[] = [];
+  /** Members that it says were removed. */
+  readonly gone = new Set<MemberId>();
+  readonly removedBy: MemberId[] = [];
   readonly statuses: { member: MemberId; ok: boolean }[] = [];
   readonly logger: RecordingLogger;
   source: TestSource | undefined;
@@ -182,9 +185,18 @@ export class TestMember implements TransportHandlers {
     this.introductions.push({ member, introduction });
   }
 
-  note(member: MemberId, note: LeaseNote): void {
+  note(member: MemberId, note: PeerNote): void {
     this.#check();
     this.notes.push({ member, note });
+  }
+
+  isRemoved(member: MemberId): boolean {
+    return this.gone.has(member);
+  }
+
+  removed(by: MemberId): void {
+    this.#check();
+    this.removedBy.push(by);
   }
 
   unreachable(member: MemberId): void {

@@ -196,6 +196,17 @@ export function transportSuite(name: string, open: () => Promise<Network>): void
       expect(one.received).toEqual([]);
     });
 
+    test('a member that was removed is told so', async () => {
+      two.gone.add(1n);
+      network.setPeers(two, [3n]);
+      await until(() => {
+        one.send(heartbeat(1n, 2n, 1));
+        return one.removedBy.length > 0;
+      }, 'told');
+      expect(one.removedBy[0]).toBe(2n);
+      expect(two.received).toEqual([]);
+    });
+
     test('members of different clusters do not talk', async () => {
       const stranger = await network.start(3n, { cluster: 99n, peers: [1n, 2n] });
       await until(() => {

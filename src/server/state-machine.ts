@@ -1,0 +1,110 @@
+/**
+ * A member's replicated state and what is done with it: entries are applied to it, its history is
+ * compacted, and a snapshot puts another in its place. The objects behind `state` and `compaction`
+ * are others after that; `watchable` stays, and its watchers with it.
+ */
+import { Applier, type AppliedRequest } from '../apply/applier.ts';
+import type { Clock } from '../base/clock.ts';
+import { WatchableStore } from '../mvcc/watchable-store.ts';
+import type { SnapshotMetadata } from '../raft/index.ts';
+import type { DataDirectory } from '../storage/data-directory.ts';
+import { CompactionRunner } from './compaction-runner.ts';
+import { loadState, type State } from './state.ts';
+
+export interface StateMachineOptions {
+  readonly directory: DataDirectory;
+  readonly clock: Clock;
+  /** Between two parts of a compaction. */
+  readonly compactionRestMs: number;
+  /** Memory for values. */
+  readonly cacheBytes?: number | undefined;
+}
+
+export class StateMachine {
+  readonly watchable: WatchableStore;
+  readonly #options: StateMachineOptions;
+  readonly #applier: Applier;
+  #state: State;
+  #compaction: CompactionRunner;
+
+  constructor(options: StateMachineOptions, state: State) {
+    this.#options = options;
+    this.#state = state;
+    this.#applier = new Applier(state);
+    this.watchable = new WatchableStore({ store: state.store, clock: options.clock });
+    this.#compaction = this.#startCompaction();
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get compaction(): CompactionRunner {
+    return this.#compaction;
+  }
+
+  /** @returns the request and what came of it; undefined for an entry that holds none */
+  apply(data: Uint8Array): AppliedRequest | undefined {
+    return this.#applier.apply(data);
+  }
+
+  /**
+   * Goes on with the state of a snapshot that the log names already.
+   * @param mayReplace asked when it is loaded: whether it may still be used
+   * @param replaced called before `done` if it is in use now
+   */
+  install(
+    snapshot: SnapshotMetadata,
+    mayReplace: () => boolean,
+    replaced: () => void,
+    done: (error: Error | undefined) => void,
+  ): void {
+    const { directory, clock, cacheBytes } = this.#options;
+    this.#compaction.stop();
+    directory.install(snapshot, (installError, backend) => {
+      if (backend === undefined) {
+        done(installError);
+        return;
+      }
+      loadState({ backend, clock, cacheBytes }, (error, state) => {
+        if (state !== undefined && mayReplace()) {
+          this.#replace(state);
+          replaced();
+        }
+        done(error);
+      });
+    });
+  }
+
+  /** Compaction goes on after the next start. */
+  stop(): void {
+    this.#compaction.stop();
+  }
+
+  #replace(state: State): void {
+    this.#state = state;
+    this.#applier.restore(state);
+    this.watchable.restore(state.store);
+    this.#compaction = this.#startCompaction();
+    this.#options.directory.removeReplaced();
+  }
+
+  #startCompaction(): CompactionRunner {
+    const { clock, compactionRestMs, directory } = this.#options;
+    const { backend } = directory;
+    return new CompactionRunner({
+      clock,
+      store: this.#state.store,
+      restMs: compactionRestMs,
+      pendingOperations: () => backend.pendingOperations,
+      changed: () => {
+        backend.applied(backend.appliedIndex, backend.appliedTerm);
+      },
+      flush: (done) => {
+        backend.flush(() => {
+          done();
+        });
+      },
+    });
+  }
+}

@@ -1,0 +1,331 @@
+/** Changes of membership in whole clusters, in virtual time. */
+import { describe, expect, test } from 'vitest';
+import { utf8 } from '../../../src/base/bytes.ts';
+import { PutRequest } from '../../../src/gen/rpc.ts';
+import type { Member as ClusterMember } from '../../../src/cluster/membership.ts';
+import { stateHashOf } from '../../../src/server/state.ts';
+import { VirtualCluster, type VirtualMember } from '../../support/virtual-cluster.ts';
+
+/** Longer than a connection must last to be counted on. */
+const healthyMs = 6_000;
+
+/** In place of what a member that is down would do. */
+const down = (): Promise<never> => Promise.reject(new Error('the member is down'));
+
+type Outcome<T> = { readonly value?: T; readonly error?: string };
+
+/** What comes of a promise, with the clock. */
+async function outcomeOf<T>(whole: VirtualCluster, promise: Promise<T>): Promise<Outcome<T>> {
+  let outcome: Outcome<T> | undefined;
+  promise.then(
+    (value) => (outcome = { value }),
+    (error: unknown) => (outcome = { error: (error as Error).message }),
+  );
+  await whole.until(() => outcome !== undefined);
+  return outcome ?? {};
+}
+
+async function put(whole: VirtualCluster, key: string): Promise<void> {
+  await whole.until(() => whole.leader !== undefined);
+  const value = PutRequest.create({ key: utf8(key), value: utf8('v') });
+  const server = whole.leader?.running?.server;
+  expect(await outcomeOf(whole, server?.request({ case: 'put', value }) ?? down())).toEqual({
+    value: expect.anything() as unknown,
+  });
+}
+
+/** As the daemon does. */
+async function announce(whole: VirtualCluster, member: VirtualMember): Promise<void> {
+  const memberAttributes = { name: `m${member.id}`, clientUrls: ['http://c'] };
+  const value = { memberId: member.id, memberAttributes };
+  const request = member.running?.server.request({ case: 'clusterMemberAttrSet', value });
+  await outcomeOf(whole, request ?? down());
+}
+
+async function grown(members: number, options: object = {}): Promise<VirtualCluster> {
+  const whole = new VirtualCluster({ seed: 7, members, ...options });
+  await whole.until(() => whole.leader !== undefined);
+  for (const member of whole.members) await announce(whole, member);
+  await put(whole, 'first');
+  await whole.pass(healthyMs);
+  return whole;
+}
+
+const changesOf = (member: VirtualMember | undefined) => {
+  const changes = member?.running?.changes;
+  if (changes === undefined) throw new Error('the member is down');
+  return changes;
+};
+
+function follower(whole: VirtualCluster): VirtualMember {
+  const found = whole.members.find((each) => each !== whole.leader && each.running !== undefined);
+  if (found === undefined) throw new Error('no follower');
+  return found;
+}
+
+/** Adds a member through `via` and starts it with an empty disk. */
+async function join(
+  whole: VirtualCluster,
+  url: string,
+  isLearner = false,
+  via = whole.leader,
+): Promise<VirtualMember> {
+  const { value, error } = await outcomeOf(whole, changesOf(via).add([url], isLearner));
+  if (value === undefined) throw new Error(error);
+  const joined = whole.join(value.member.id, value.members);
+  await whole.until(() => joined.running?.takesPart === true);
+  await announce(whole, joined);
+  return joined;
+}
+
+function forgetFailure(member: VirtualMember): void {
+  member.failure = undefined;
+}
+
+/** All that run hold the same state, once they have applied the same. */
+async function expectEqualStates(whole: VirtualCluster): Promise<void> {
+  const running = whole.members.flatMap(({ running }) => running ?? []);
+  const applied = (): number[] => running.map(({ server }) => server.appliedIndex);
+  await whole.until(() => new Set(applied()).size === 1);
+  const states = running.map((member) => stateHashOf(member));
+  expect(new Set(states).size).toBe(1);
+}
+
+const ids = (members: readonly ClusterMember[]): bigint[] => members.map(({ id }) => id);
+
+describe('a member is added', () => {
+  test('to a cluster of one, and gets what was there before', async () => {
+    const whole = await grown(1);
+    const joined = await join(whole, 'http://m2:1');
+    await whole.until(() => joined.running?.store.revision === 2);
+    await put(whole, 'second');
+    await expectEqualStates(whole);
+    // Now it takes both.
+    joined.crash();
+    const first = whole.members[0];
+    const value = PutRequest.create({ key: utf8('third'), value: utf8('v') });
+    const request = first?.running?.server.request({ case: 'put', value });
+    const { error } = await outcomeOf(whole, request ?? down());
+    expect(error).toMatch(/timed out|no leader/);
+    joined.start();
+    await put(whole, 'fourth');
+  });
+
+  test('from one to three to five to three, through followers too', async () => {
+    const whole = await grown(1);
+    for (const url of ['http://b:1', 'http://c:1', 'http://d:1', 'http://e:1']) {
+      const via = whole.members.length > 1 ? follower(whole) : whole.leader;
+      await join(whole, url, false, via);
+      await put(whole, url);
+      await whole.pass(healthyMs);
+    }
+    expect(whole.leader?.running?.membership.list()).toHaveLength(5);
+    await expectEqualStates(whole);
+    for (let i = 0; i < 2; i++) {
+      const gone = whole.leader;
+      if (gone === undefined) throw new Error('no leader');
+      const asked = follower(whole);
+      const { value } = await outcomeOf(whole, changesOf(asked).remove(gone.id));
+      expect(ids(value ?? [])).not.toContain(gone.id);
+      await whole.until(() => gone.failure !== undefined);
+      expect(gone.failure?.message).toBe(
+        'the member has been permanently removed from the cluster',
+      );
+      gone.crash();
+      await put(whole, `after ${gone.id}`);
+      await whole.pass(healthyMs);
+    }
+    expect(whole.leader?.running?.membership.list()).toHaveLength(3);
+    await expectEqualStates(whole);
+  });
+
+  test('whoever crashes on the way', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const whole = await grown(3, { seed });
+      const victim = whole.members[2] as VirtualMember;
+      victim.crash();
+      await put(whole, 'while it is down');
+      const removed = await outcomeOf(whole, changesOf(whole.leader).remove(victim.id));
+      expect(removed.error).toBeUndefined();
+      const { value } = await outcomeOf(
+        whole,
+        changesOf(whole.leader).add(['http://again:1'], false),
+      );
+      if (value === undefined) throw new Error('not added');
+      const joined = whole.join(value.member.id, value.members);
+      for (let i = 0; i < 6; i++) {
+        await whole.pass(whole.random.below(300));
+        const member = whole.random.below(2) === 0 ? joined : follower(whole);
+        if (member.running === undefined && member !== joined) continue;
+        member.crash();
+        member.start();
+      }
+      await whole.until(() => joined.running?.takesPart === true);
+      await put(whole, 'after');
+      await whole.until(
+        () => joined.running?.store.revision === whole.leader?.running?.store.revision,
+      );
+      await expectEqualStates(whole);
+    }
+  });
+});
+
+describe('a member whose disk was emptied', () => {
+  test('comes back under a new id, after it was removed, and never under the old one', async () => {
+    const whole = await grown(3);
+    const victim = follower(whole);
+    victim.crash();
+    victim.directory.empty();
+    victim.start();
+    await whole.until(() => victim.failure !== undefined);
+    expect(victim.failure?.message).toContain('has already been bootstrapped');
+    victim.crash();
+    const removed = await outcomeOf(whole, changesOf(whole.leader).remove(victim.id));
+    expect(removed.error).toBeUndefined();
+    const joined = await join(whole, `http://m${victim.id}:1`);
+    expect(joined.id).not.toBe(victim.id);
+    await put(whole, 'after');
+    await expectEqualStates(whole);
+    // The old one is told what it is, with whatever disk it comes.
+    forgetFailure(victim);
+    victim.start();
+    await whole.until(() => victim.failure !== undefined);
+    expect(victim.failure?.message).toMatch(/permanently removed|already been bootstrapped/);
+  });
+
+  test('is refused where it had joined, too', async () => {
+    const whole = await grown(3);
+    const joined = await join(whole, 'http://d:1');
+    await put(whole, 'a');
+    joined.crash();
+    joined.directory.empty();
+    joined.start();
+    await whole.until(() => joined.failure !== undefined);
+    expect(joined.failure?.message).toContain('has already been bootstrapped');
+  });
+});
+
+describe('learners', () => {
+  test('come, catch up, and are promoted through any member', async () => {
+    const whole = await grown(3);
+    const learner = await join(whole, 'http://d:1', true, follower(whole));
+    await whole.until(() => learner.running?.isLearner === true);
+    const again = await outcomeOf(whole, changesOf(whole.leader).add(['http://e:1'], true));
+    expect(again.error).toBe('etcdserver: too many learner members in cluster');
+    const { value } = await outcomeOf(whole, changesOf(follower(whole)).promote(learner.id));
+    expect(value?.find(({ id }) => id === learner.id)?.isLearner).toBe(false);
+    await whole.until(() => learner.running?.isLearner === false);
+    const twice = await outcomeOf(whole, changesOf(follower(whole)).promote(learner.id));
+    expect(twice.error).toBe('etcdserver: can only promote a learner member');
+    await expectEqualStates(whole);
+  });
+
+  test('that never started cannot be promoted, whoever is asked', async () => {
+    const whole = await grown(3);
+    const { value } = await outcomeOf(whole, changesOf(whole.leader).add(['http://d:1'], true));
+    const id = value?.member.id ?? 0n;
+    for (const asked of [whole.leader, follower(whole)]) {
+      const { error } = await outcomeOf(whole, changesOf(asked).promote(id));
+      expect(error).toBe(
+        'etcdserver: can only promote a learner member which is in sync with leader',
+      );
+    }
+    const unknown = await outcomeOf(whole, changesOf(follower(whole)).promote(404n));
+    expect(unknown.error).toBe('etcdserver: member not found');
+  });
+
+  test('are promoted by themselves where that was asked for', async () => {
+    const whole = await grown(3, { learnerAutoPromote: true });
+    const learner = await join(whole, 'http://d:1', true);
+    await whole.until(() => learner.running?.membership.get(learner.id)?.isLearner === false);
+    await expectEqualStates(whole);
+  });
+});
+
+describe('a change is refused', () => {
+  test("in etcd's words", async () => {
+    const whole = await grown(1);
+    const changes = changesOf(whole.leader);
+    const errorOf = async (promise: Promise<unknown>) => (await outcomeOf(whole, promise)).error;
+    expect(await errorOf(changes.add(['nonsense'], false))).toBe(
+      'etcdserver: given member URLs are invalid',
+    );
+    expect(await errorOf(changes.remove(404n))).toBe('etcdserver: member not found');
+    expect(await errorOf(changes.update(404n, ['http://x:1']))).toBe(
+      'etcdserver: member not found',
+    );
+    expect(await errorOf(changes.remove(1n))).toBe(
+      'etcdserver: re-configuration failed due to not enough started members',
+    );
+    const { value } = await outcomeOf(whole, changes.add(['http://b:1'], true));
+    const id = value?.member.id ?? 0n;
+    // Ids are made of URLs and the second.
+    expect(await errorOf(changes.add(['http://b:1'], false))).toBe(
+      'etcdserver: member ID already exist',
+    );
+    await whole.pass(1_000);
+    expect(await errorOf(changes.add(['http://b:1'], false))).toBe(
+      'etcdserver: Peer URLs already exists',
+    );
+    expect((await outcomeOf(whole, changes.remove(id))).value).toHaveLength(1);
+    expect(await errorOf(changes.remove(id))).toBe('etcdserver: member not found');
+    // The id of one that was removed is not made again within its second, either.
+    const addIt = () => outcomeOf(whole, changes.add(['http://b:1'], true));
+    const first = (await addIt()).value?.member.id ?? 0n;
+    expect(await errorOf(changes.remove(first))).toBeUndefined();
+    const second = (await addIt()).value?.member.id ?? first;
+    expect(second).not.toBe(first);
+  });
+
+  test('while too few are connected, or started', async () => {
+    const whole = await grown(3);
+    const victim = follower(whole);
+    victim.crash();
+    await whole.pass(100);
+    const other = whole.members.find((each) => each !== victim && each !== whole.leader);
+    const healthy = await outcomeOf(whole, changesOf(whole.leader).remove(other?.id ?? 0n));
+    expect(healthy.error).toBe('etcdserver: unhealthy cluster');
+    // Two of three may be joined by a fourth, and then not by a fifth.
+    const first = await outcomeOf(whole, changesOf(whole.leader).add(['http://d:1'], false));
+    expect(first.error).toBeUndefined();
+    const second = await outcomeOf(whole, changesOf(whole.leader).add(['http://e:1'], false));
+    expect(second.error).toBe('etcdserver: unhealthy cluster');
+  });
+
+  test('while those that were added have not started', async () => {
+    const whole = await grown(3);
+    const errors: (string | undefined)[] = [];
+    for (const url of ['http://d:1', 'http://e:1', 'http://f:1']) {
+      errors.push((await outcomeOf(whole, changesOf(whole.leader).add([url], false))).error);
+    }
+    expect(errors).toEqual([
+      undefined,
+      undefined,
+      'etcdserver: re-configuration failed due to not enough started members',
+    ]);
+  });
+
+  test('by nobody, where the checks are off', async () => {
+    const whole = await grown(3, { strictReconfigCheck: false });
+    for (const url of ['http://d:1', 'http://e:1']) {
+      const { error } = await outcomeOf(whole, changesOf(follower(whole)).add([url], false));
+      expect(error).toBeUndefined();
+    }
+  });
+
+  test('not for others that are under way', async () => {
+    const whole = await grown(3);
+    const asked = [...whole.members, ...whole.members];
+    const urls = asked.map((_, i) => `http://u${i}:1`);
+    const learner = await outcomeOf(whole, changesOf(whole.leader).add(['http://l:1'], true));
+    const id = learner.value?.member.id ?? 0n;
+    const outcomes = await outcomeOf(
+      whole,
+      Promise.all(asked.map((member, i) => changesOf(member).update(id, [urls[i] as string]))),
+    );
+    expect(outcomes.error).toBeUndefined();
+    await expectEqualStates(whole);
+    const [url] = whole.leader?.running?.membership.get(id)?.peerUrls ?? [];
+    expect(urls).toContain(url);
+  });
+});
