@@ -103,7 +103,7 @@ export const leaseBugs: readonly PlantedBug[] = [
     caughtBy: 'equal-states, crashed or lease-lost',
     edits: [
       {
-        file: 'src/server/member.ts',
+        file: 'src/server/state-machine.ts',
         find: 'this.#state = state;\n    this.#applier.restore(state);',
         replace:
           'state = { ...state, lessor: this.#state.lessor };\n' +

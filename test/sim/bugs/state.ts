@@ -161,7 +161,7 @@ export const stateBugs: readonly PlantedBug[] = [
     caughtBy: 'equal-states or crashed',
     edits: [
       {
-        file: 'src/server/member.ts',
+        file: 'src/server/state-machine.ts',
         find: 'this.#applier.restore(state);',
         replace: '',
       },

@@ -20,7 +20,7 @@ function finished<T>(
   work((error, value) => {
     ended = { error, value };
   });
-  for (let i = 0; i < 1000 && ended === undefined; i++) clock.advance(1);
+  for (let i = 0; i < 10_000 && ended === undefined; i++) clock.advance(1);
   if (ended === undefined) throw new Error('it does not end');
   if (ended.error !== undefined) throw ended.error;
   return ended.value;
@@ -187,7 +187,7 @@ test('a state that cannot be written while it is read ends the member', () => {
   handlers.receive([message]);
   for (let i = 0; i < 1000 && directory.backend.appliedIndex < 5; i++) clock.advance(1);
   memory.disk('state-5-2').failNextWrite(new Error('EIO'));
-  clock.advance(1000);
+  clock.advance(5000);
   expect(failures).toEqual(['EIO']);
 });
 
