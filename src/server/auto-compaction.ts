@@ -51,7 +51,7 @@ export class AutoCompaction {
   /**
    * Compacts every hour, or as often as the retention if that is shorter, to where the store was
    * one retention ago; for the first time when one has passed. What failed is tried again with the
-   * next note of the revision.
+   * next note of the revision; so is what there was no need for, as nothing was written meanwhile.
    */
   #periodic(retentionMs: number): void {
     const { clock, isLeader, revision } = this.#options;
@@ -59,6 +59,7 @@ export class AutoCompaction {
     const noteMs = intervalMs / notesPerInterval;
     const notesMax = Math.round(retentionMs / noteMs) + 1;
     const notes: number[] = [];
+    let last = 0;
     let lastMs = clock.monotonicMs();
     let waitMs = retentionMs;
     this.#repeat(noteMs, {
@@ -67,9 +68,12 @@ export class AutoCompaction {
         if (notes.length > notesMax) notes.shift();
       },
       run: async () => {
-        if (!isLeader() || clock.monotonicMs() - lastMs < waitMs) return;
+        const target = notes[0] as number;
+        if (!isLeader() || clock.monotonicMs() - lastMs < waitMs || target === last) return;
         waitMs = intervalMs;
-        if (await this.#compact(notes[0] as number)) lastMs = clock.monotonicMs();
+        if (!(await this.#compact(target))) return;
+        last = target;
+        lastMs = clock.monotonicMs();
       },
     });
   }

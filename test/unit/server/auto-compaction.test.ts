@@ -100,6 +100,30 @@ describe('periodically', () => {
   });
 });
 
+describe('periodically, in a cluster that nobody writes to', () => {
+  test('once, and then as soon as there is a note of something new', async () => {
+    let revision = 5;
+    begin({ mode: 'periodic', retentionMs: 10 * minuteMs }, () => revision);
+    await pass(125 * minuteMs);
+    expect(compactions).toEqual([[10, 5]]);
+    revision = 9;
+    await pass(14 * minuteMs);
+    expect(compactions).toEqual([
+      [10, 5],
+      [137, 9],
+    ]);
+  });
+
+  test('not where a leader before has compacted as far', async () => {
+    failure = new EtcdError('compacted');
+    begin({ mode: 'periodic', retentionMs: 10 * minuteMs }, () => 5);
+    await pass(15 * minuteMs);
+    failure = undefined;
+    await pass(60 * minuteMs);
+    expect(compactions).toEqual([]);
+  });
+});
+
 describe('by revision', () => {
   test('every five minutes, leaving as many as the retention says', async () => {
     begin({ mode: 'revision', retentionRevisions: 8 }, perMinute);
