@@ -20,7 +20,7 @@ export interface DowngradeBackend {
 /**
  * Resolves to the cluster's version in short, `3.6`.
  * @throws EtcdError `downgradeVersionFormat`, `downgradeVersion`, `downgradeInProgress`,
- * `noDowngrade`, `unknownMethod`, or why there was no agreement
+ * `unknownMethod`, or why there was no agreement
  */
 export async function downgrade(
   backend: DowngradeBackend,
@@ -36,9 +36,7 @@ export async function downgrade(
       break;
     }
     case DowngradeAction.cancel:
-      await backend.linearizableRead();
-      if (!backend.downgradeInfo.enabled) throw new EtcdError('noDowngrade');
-      await backend.request({ case: 'downgradeInfoSet', value: { enabled: false, ver: '' } });
+      await cancel(backend);
       break;
     default:
       throw new EtcdError('unknownMethod');
@@ -55,6 +53,16 @@ async function validate(backend: DowngradeBackend, version: string): Promise<str
   if (target[0] !== major || target[1] !== minor - 1) throw new EtcdError('downgradeVersion');
   if (backend.downgradeInfo.enabled) throw new EtcdError('downgradeInProgress');
   return `${target.join('.')}.0`;
+}
+
+/**
+ * Without a job it is done at once: etcd keeps its `no inflight downgrade job` to itself. It does
+ * the same when there was no agreement, and then the job goes on: that is told here.
+ */
+async function cancel(backend: DowngradeBackend): Promise<void> {
+  await backend.linearizableRead();
+  if (!backend.downgradeInfo.enabled) return;
+  await backend.request({ case: 'downgradeInfoSet', value: { enabled: false, ver: '' } });
 }
 
 type Minor = readonly [major: number, minor: number];

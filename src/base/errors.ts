@@ -69,7 +69,6 @@ export const etcdErrors = {
   downgradeVersionFormat: [invalidArgument, 'etcdserver: wrong downgrade target version format'],
   downgradeVersion: [invalidArgument, 'etcdserver: invalid downgrade target version'],
   downgradeInProgress: [failedPrecondition, 'etcdserver: cluster has a downgrade job in progress'],
-  noDowngrade: [failedPrecondition, 'etcdserver: no inflight downgrade job'],
   unknownMethod: [unknown, 'etcdserver: unknown method'],
   timeoutLeaderTransfer: [unknown, 'etcdserver: request timed out, leader transfer took too long'],
   noLeader: [unavailable, 'etcdserver: no leader'],

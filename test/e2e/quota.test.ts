@@ -135,6 +135,9 @@ test('leadership and a downgrade job are moved about with kvctl', async () => {
   expect(await kvctl(all, 'downgrade', 'cancel')).toBe(
     '0 Downgrade cancel success, cluster version 3.6\n',
   );
+  expect(await kvctl(all, 'downgrade', 'cancel')).toBe(
+    '0 Downgrade cancel success, cluster version 3.6\n',
+  );
   expect(await kvctl(all, 'downgrade', 'enable', '3.4')).toBe(
     '1 Error: etcdserver: invalid downgrade target version\n',
   );

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { alarmText } from '../../../src/api/maintenance.ts';
 import { downgrade, type DowngradeBackend } from '../../../src/api/downgrade.ts';
+import type { Command } from '../../../src/apply/request.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
 import { silentMetrics } from '../../../src/base/metrics.ts';
 import { AlarmType, DowngradeAction } from '../../../src/gen/rpc.ts';
@@ -12,7 +13,9 @@ import { ManualClock } from '../mvcc/fakes.ts';
 const { validate, enable, cancel } = DowngradeAction;
 
 /** A cluster of version 3.6 that agrees on everything at once. */
-function cluster(): (action: DowngradeAction, version?: string) => Promise<string> {
+function cluster(
+  requested: (command: Command) => void = () => undefined,
+): (action: DowngradeAction, version?: string) => Promise<string> {
   let downgradeInfo = { enabled: false, targetVersion: '' };
   const backend: DowngradeBackend = {
     clusterVersion: '3.6.0',
@@ -20,6 +23,7 @@ function cluster(): (action: DowngradeAction, version?: string) => Promise<strin
       return downgradeInfo;
     },
     request: (command) => {
+      requested(command);
       if (command.case !== 'downgradeInfoSet') throw new Error(`unexpected ${command.case}`);
       const { enabled, ver } = command.value;
       downgradeInfo = { enabled, targetVersion: ver };
@@ -60,7 +64,6 @@ describe('a downgrade', () => {
 
   test('is one at a time, until it is canceled', async () => {
     const ask = cluster();
-    expect(await ask(cancel)).toBe('etcdserver: no inflight downgrade job');
     expect(await ask(enable, '3.5')).toBe(`3.6 ${job}`);
     const running = 'etcdserver: cluster has a downgrade job in progress';
     expect(await ask(validate, '3.5')).toBe(running);
@@ -68,6 +71,24 @@ describe('a downgrade', () => {
     expect(await ask(enable, '3.4')).toBe('etcdserver: invalid downgrade target version');
     expect(await ask(cancel)).toBe(`3.6 ${none}`);
     expect(await ask(9 as DowngradeAction)).toBe('etcdserver: unknown method');
+  });
+
+  test('that there is not can be canceled, without an entry in the log', async () => {
+    const commands: unknown[] = [];
+    const ask = cluster((command) => commands.push(command));
+    expect(await ask(cancel)).toBe(`3.6 ${none}`);
+    expect(commands).toEqual([]);
+  });
+
+  test('is not said to be canceled where nobody knows', async () => {
+    const backend: DowngradeBackend = {
+      clusterVersion: '3.6.0',
+      downgradeInfo: { enabled: false, targetVersion: '' },
+      request: () => Promise.resolve({}),
+      linearizableRead: () => Promise.reject(new EtcdError('timeout')),
+    };
+    const answer = downgrade(backend, { action: cancel, version: '' });
+    await expect(answer).rejects.toThrow('etcdserver: request timed out');
   });
 });
 
