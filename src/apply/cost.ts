@@ -8,8 +8,8 @@ const keyValueOverheadBytes = 256;
 export const leaseBytes = 64;
 
 /**
- * Bytes at most; 0 for what only frees space or reads. Puts of nested transactions count too, which
- * etcd leaves out: its quota can be passed by there.
+ * Bytes at most; 0 for what only frees space or reads. Puts of nested transactions count too; early
+ * releases of etcd 3.6 leave them out.
  */
 export function spaceCostBytes(command: Command): number {
   switch (command.case) {

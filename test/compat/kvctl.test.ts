@@ -69,6 +69,7 @@ function normalize(text: string, endpoint: string): string {
     .replace(/("(?:DBSize|DBSizeInUse)" : )\d+/g, '$1<n>')
     .replace(/("took":"|took = |"Took" : )[\d.]+Â?[mµ]?s/g, '$1<time>')
     .replace(/[\d.]+Â?[mµ]s(?= \|)/g, '<time>')
+    .replace(/(?<=\. took )[\d.]+Â?[mµ]?s$/gm, '<time>')
     .replace(/\b[0-9a-f]{14,16}, /g, '<id>, ')
     .replace(/\blease [0-9a-f]{16} granted with TTL\(\d+s\)$/gm, 'lease <id> granted')
     .replace(/remaining\(\d+s\)/g, 'remaining(<n>s)')

@@ -3,6 +3,7 @@ import type { CommandDefinition, CommandLine } from '../command.ts';
 import { ExitCode, ExitError } from '../exit.ts';
 import { failureText } from '../failure.ts';
 import { off } from '../flags.ts';
+import { formatNanoseconds } from '../go-text.ts';
 import type { Session } from '../session.ts';
 import { endpointsOf } from './endpoint.ts';
 
@@ -10,14 +11,16 @@ import { endpointsOf } from './endpoint.ts';
 async function run(line: CommandLine, session: Session): Promise<void> {
   let failed = false;
   for (const endpoint of await endpointsOf(line, session)) {
+    const started = process.hrtime.bigint();
+    const took = (): string => formatNanoseconds(process.hrtime.bigint() - started);
     try {
       const client = await session.client([endpoint]);
       await client.defragment(endpoint);
-      session.terminal.line(`Finished defragmenting etcd member[${endpoint}]`);
+      session.terminal.line(`Finished defragmenting etcd member[${endpoint}]. took ${took()}`);
     } catch (error) {
       failed = true;
-      const text = failureText(error);
-      session.terminal.warn(`Failed to defragment etcd member[${endpoint}] (${text})`);
+      const text = `took ${took()}. (${failureText(error)})`;
+      session.terminal.warn(`Failed to defragment etcd member[${endpoint}]. ${text}`);
     }
   }
   if (failed) throw new ExitError(ExitCode.error, '');

@@ -50,6 +50,12 @@ export const commandDifferences: readonly CommandDifference[] = [
     reason: 'That an endpoint is healthy goes to standard output since 3.5.',
   },
   {
+    command: /^defrag/,
+    in: ['stdout'],
+    etcdctl: minor35,
+    reason: 'How long a defragmentation took is told since 3.6.',
+  },
+  {
     command: /endpoint status/,
     in: ['stdout'],
     etcdctl: minor35,
