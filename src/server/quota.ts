@@ -2,7 +2,7 @@
  * Keeps the state within its quota (etcd: server/storage/quota.go and the alarm NOSPACE).
  *
  * - Before a request that adds to the state is proposed, the member asked checks it. Who finds no
- *   room has the alarm raised through the log, then refuses.
+ *   room makes sure that it is not behind, has the alarm raised through the log, then refuses.
  * - Requests that were under way together may still exceed the quota a little. The leader raises
  *   the alarm then, too.
  * - Under the alarm, applying refuses what adds to the state, equally on all members. Deletions,
@@ -45,12 +45,15 @@ export interface QuotaOptions {
   /** Equal on members that have applied the same entries. */
   readonly sizeBytes: () => number;
   readonly alarms: () => AlarmStore;
+  readonly isMember: (member: MemberId) => boolean;
   readonly leader: () => MemberId;
   readonly term: () => number;
   /** Appends to the log if this member leads in `term`; false if not, or if it cannot now. */
   readonly propose: (term: number, command: Command) => boolean;
   /** See Server.request. */
   readonly request: (command: Command) => Promise<Outcome>;
+  /** See Server.linearizableRead. */
+  readonly catchUp: () => Promise<void>;
 }
 
 /** The size up to which an alarm of a quota has no reason any more. */
@@ -76,14 +79,24 @@ export class Quota {
 
   /**
    * Agrees on `command` if there is room for it.
-   * @throws EtcdError `noSpace`, or as Server.request
+   * @throws EtcdError `noSpace`, or as Server.linearizableRead and Server.request
    */
   request(command: Command): Promise<Outcome> {
-    const { request, sizeBytes, quotaBytes } = this.#options;
-    if (quotaBytes === undefined) return request(command);
     const costBytes = spaceCostBytes(command);
-    if (costBytes === 0 || sizeBytes() + costBytes < quotaBytes) return request(command);
-    return this.#refuse();
+    if (this.#hasRoom(costBytes)) return this.#options.request(command);
+    return this.#requestInFull(command, costBytes);
+  }
+
+  #hasRoom(costBytes: number): boolean {
+    const { quotaBytes, sizeBytes } = this.#options;
+    return quotaBytes === undefined || costBytes === 0 || sizeBytes() + costBytes < quotaBytes;
+  }
+
+  /** Others may have made room that this member does not know of yet. */
+  async #requestInFull(command: Command, costBytes: number): Promise<Outcome> {
+    const { catchUp, request } = this.#options;
+    await catchUp();
+    return this.#hasRoom(costBytes) ? request(command) : this.#refuse();
   }
 
   /** As in etcd, the alarm is up when the refusal is answered. */
@@ -151,11 +164,14 @@ export class Quota {
   }
 
   #clear(): void {
-    const { alarms, autoDisarm, clock, electionMs, logger, propose, sizeBytes } = this.#options;
+    const { alarms, autoDisarm, clock, electionMs, isMember, logger, propose, sizeBytes } =
+      this.#options;
     if (!autoDisarm || clock.monotonicMs() < this.#clearQuietUntilMs) return;
     const size = sizeBytes();
     for (const { memberId, quotaBytes } of alarms().list(AlarmType.nospace)) {
-      if (quotaBytes === raisedByHand || size > clearsAtBytes(quotaBytes)) continue;
+      if (quotaBytes === raisedByHand) continue;
+      // The quota of a member that was removed binds nobody.
+      if (isMember(memberId) && size > clearsAtBytes(quotaBytes)) continue;
       if (!propose(this.#appliedTerm, this.#command(AlarmAction.deactivate, memberId))) return;
       this.#clearQuietUntilMs = clock.monotonicMs() + electionMs;
       logger.info({ size, quota: quotaBytes }, 'space is free again: clearing the alarm NOSPACE');

@@ -41,11 +41,13 @@ export class Upkeep {
       autoDisarm,
       sizeBytes: () => stateSizeBytes(state()),
       alarms: () => state().alarms,
+      isMember: (member) => state().membership.get(member) !== undefined,
       leader: () => driver.leader,
       term: () => driver.term,
       propose: (term, command: Command) =>
         driver.proposeInTerm(term, [encodeCommand(ids.next(), command)]),
       request: (command) => server.request(command),
+      catchUp: () => server.linearizableRead(),
     });
     this.#autoCompaction = new AutoCompaction({
       ...options,

@@ -1,5 +1,6 @@
 /** A quota on whole members in virtual time: refused writes, the alarm, and its end. */
 import { describe, expect, test } from 'vitest';
+import { raisedByHand } from '../../../src/alarm/alarm-store.ts';
 import type { Command } from '../../../src/apply/request.ts';
 import { utf8 } from '../../../src/base/bytes.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
@@ -68,9 +69,9 @@ const compactTo = (revision: number): Command => ({
   case: 'compaction',
   value: CompactionRequest.create({ revision }),
 });
-const alarm = (action: AlarmAction, memberId: bigint): Command => ({
+const alarm = (action: AlarmAction, memberId: bigint, quotaBytes = raisedByHand): Command => ({
   case: 'alarm',
-  value: { action, memberId, alarm: nospace, quotaBytes: 0 },
+  value: { action, memberId, alarm: nospace, quotaBytes },
 });
 
 /** Writes until one is refused; returns how many were not. */
@@ -175,6 +176,51 @@ describe('a full state', () => {
   });
 });
 
+describe('a member that is behind', () => {
+  /** Full, then empty again, which one of the followers does not know. */
+  async function emptied(
+    seed: number,
+  ): Promise<{ cluster: VirtualCluster; behind: VirtualMember }> {
+    const cluster = await started(seed);
+    await fill(cluster);
+    await cluster.pass(300);
+    const [behind] = cluster.members.filter((each) => each !== cluster.leader);
+    if (behind === undefined) throw new Error('nobody follows');
+    const others = cluster.members.filter((each) => each !== behind).map(({ id }) => id);
+    cluster.network.partition([behind.id], others);
+    expect(await ask(cluster, { case: 'deleteRange', value: rangeOfAll() })).toBe('ok');
+    expect(await ask(cluster, compactTo(up(cluster.leader).store.revision))).toBe('ok');
+    await cluster.until(() => up(cluster.leader).alarms.size === 0, 1_000);
+    return { cluster, behind };
+  }
+
+  test('neither refuses what there is room for, nor raises the alarm again', async () => {
+    const { cluster, behind } = await emptied(6);
+    expect(stateSizeBytes(up(behind))).toBeGreaterThan(clearsAtBytes(quota));
+    cluster.network.heal();
+    let raised = false;
+    const watch = cluster.until(() => {
+      raised ||= up(cluster.leader).alarms.size > 0;
+      return behind.running?.alarms.size === 0;
+    });
+    expect(await ask(cluster, put(0), behind)).toBe('ok');
+    await watch;
+    await cluster.pass(500);
+    expect(raised).toBe(false);
+    await expectEqualStates(cluster);
+  });
+
+  test('does not say that there is no room while it cannot find out', async () => {
+    const { cluster, behind } = await emptied(7);
+    expect(await ask(cluster, put(0), behind)).toBe('timeout');
+    cluster.network.heal();
+    await cluster.until(() => behind.running?.alarms.size === 0);
+    await cluster.pass(10_000);
+    expect(alarmsOf(cluster)).toEqual([0, 0, 0]);
+    expect(await ask(cluster, put(0), behind)).toBe('ok');
+  });
+});
+
 function rangeOfAll(): DeleteRangeRequest {
   return DeleteRangeRequest.create({ key: utf8('\0'), rangeEnd: utf8('\0') });
 }
@@ -190,6 +236,16 @@ describe('an alarm', () => {
     expect(await ask(cluster, put(0))).toBe('ok');
   });
 
+  test('of a member that was removed since has no reason any more', async () => {
+    const cluster = await started(13);
+    expect(await ask(cluster, put(0))).toBe('ok');
+    await ask(cluster, alarm(AlarmAction.activate, 99n, 1_000));
+    await cluster.until(() => alarmsOf(cluster).every((count) => count === 0), 2_000);
+    // One that is a member still has it.
+    await ask(cluster, alarm(AlarmAction.activate, 2n, 1_000));
+    expect(await ask(cluster, put(0))).toBe('noSpace');
+  });
+
   test('is not raised for one request that is too large for what others have room in', async () => {
     const cluster = await started(11);
     expect(await ask(cluster, put(0, quota))).toBe('noSpace');
@@ -201,8 +257,8 @@ describe('an alarm', () => {
   test('clears when its member comes back with a larger quota', async () => {
     const cluster = await started(12);
     await fill(cluster);
-    expect(alarmsOf(cluster)).toEqual([1, 1, 1]);
     await cluster.pass(500);
+    expect(alarmsOf(cluster)).toEqual([1, 1, 1]);
     Object.assign(cluster.options.member ?? {}, { quotaBackendBytes: 2 * quota });
     for (const member of cluster.members) {
       member.crash();
