@@ -8,6 +8,8 @@ import type { MemberId } from '../raft/index.ts';
 export interface MovingMember {
   readonly id: MemberId;
   readonly membership: Membership;
+  /** Told to stop, or unable to go on. */
+  readonly ended: boolean;
   readonly server: { readonly leader: MemberId; readonly requestTimeoutMs: number };
   transferLeader(to: MemberId): void;
 }
@@ -21,7 +23,8 @@ export interface LeaderMoveOptions {
 /**
  * Resolves once `target` leads, which it may do already.
  * @throws EtcdError `notLeader` if this member does not lead, `badLeaderTransferee` for a target
- * that cannot, `timeoutLeaderTransfer` if it does not within the time of a request
+ * that cannot, `timeoutLeaderTransfer` if it does not within the time of a request, `stopped` if
+ * this member ends before
  */
 export async function moveLeader(
   member: MovingMember,
@@ -35,6 +38,7 @@ export async function moveLeader(
   const endMs = clock.monotonicMs() + server.requestTimeoutMs;
   member.transferLeader(target);
   while (server.leader !== target) {
+    if (member.ended) throw new EtcdError('stopped');
     if (clock.monotonicMs() >= endMs) throw new EtcdError('timeoutLeaderTransfer');
     await new Promise<void>((resolve) => {
       clock.after(heartbeatMs, resolve);

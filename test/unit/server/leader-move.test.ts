@@ -58,3 +58,17 @@ test('has a limit of time, and the leader goes on where the other is down', asyn
   expect(await move(cluster, leader, target.id)).toBe('timeoutLeaderTransfer');
   await cluster.until(() => cluster.leader !== undefined);
 });
+
+test('ends with the member that was asked', async () => {
+  const cluster = await started(4);
+  const { leader } = cluster;
+  const [target] = followers(cluster) as [VirtualMember];
+  const begun = cluster.clock.monotonicMs();
+  target.crash();
+  // Nobody takes over: then it is not a new leader that ends the wait.
+  for (const other of followers(cluster)) other.crash();
+  const moved = move(cluster, leader, target.id);
+  leader?.stop(() => undefined);
+  expect(await moved).toBe('stopped');
+  expect(cluster.clock.monotonicMs() - begun).toBeLessThan(3_000);
+});

@@ -272,6 +272,32 @@ describe('an alarm', () => {
   });
 });
 
+test('a snapshot brings alarms and a downgrade job, and takes away those that are over', async () => {
+  const cluster = new VirtualCluster({ seed: 14, snapshotCount: 20, catchUpEntries: 5 });
+  await untilLed(cluster);
+  await ask(cluster, alarm(AlarmAction.activate, 98n));
+  await cluster.pass(300);
+  const [behind] = cluster.members.filter((each) => each !== cluster.leader);
+  if (behind === undefined) throw new Error('nobody follows');
+  expect(up(behind).alarms.get(98n, nospace)).toBeDefined();
+  const others = cluster.members.filter((each) => each !== behind).map(({ id }) => id);
+  cluster.network.partition([behind.id], others);
+  await ask(cluster, alarm(AlarmAction.deactivate, 98n));
+  for (let i = 0; i < 60; i++) expect(await ask(cluster, put(i, 10))).toBe('ok');
+  await ask(cluster, alarm(AlarmAction.activate, 99n));
+  const job = { enabled: true, ver: '3.5.0' };
+  await ask(cluster, { case: 'downgradeInfoSet', value: job });
+  await cluster.pass(1_000);
+  const { store } = up(behind);
+  cluster.network.heal();
+  await cluster.until(() => up(behind).alarms.get(99n, nospace) !== undefined);
+  expect(up(behind).store).not.toBe(store);
+  expect(up(behind).alarms.size).toBe(1);
+  expect(up(behind).downgrade.info).toEqual({ enabled: true, targetVersion: '3.5.0' });
+  expect(await ask(cluster, put(0), behind)).toBe('noSpace');
+  await expectEqualStates(cluster);
+});
+
 test('without a quota nothing is refused', async () => {
   const cluster = await started(20, { quotaBackendBytes: undefined });
   for (let i = 0; i < 40; i++) expect(await ask(cluster, put(i))).toBe('ok');
