@@ -8,12 +8,19 @@ import type { LeaderKey, LeaderResponse } from '../../../src/gen/election.ts';
 import type { LockResponse } from '../../../src/gen/lock.ts';
 import { CompactionRequest } from '../../../src/gen/rpc.ts';
 import { backendOf, call } from '../../support/virtual-api.ts';
-import { VirtualCluster, type VirtualMember } from '../../support/virtual-cluster.ts';
+import {
+  VirtualCluster,
+  type VirtualClusterOptions,
+  type VirtualMember,
+} from '../../support/virtual-cluster.ts';
 
 let cluster: VirtualCluster;
 
-async function start(seed: number): Promise<void> {
-  cluster = new VirtualCluster({ seed });
+async function start(
+  seed: number,
+  options: Omit<VirtualClusterOptions, 'seed'> = {},
+): Promise<void> {
+  cluster = new VirtualCluster({ seed, ...options });
   await cluster.until(() =>
     cluster.members.every((each) => (each.running?.server.leader ?? 0n) > 0n),
   );
@@ -231,6 +238,81 @@ describe('a lock', () => {
     await unlock(0, 'l/x2499');
     await cluster.pass(100);
     expect(held(second)).toBe('undefined');
+  });
+});
+
+describe('a lock that is waited for on a member while a snapshot replaces its state', () => {
+  let away: number;
+  let second: Waiting<LockResponse>;
+  /** One that is not cut off. */
+  let other: number;
+
+  const compact = (revision: number): Promise<unknown> => {
+    const value = CompactionRequest.create({ revision });
+    return wait(running(other).server.request({ case: 'compaction', value }));
+  };
+
+  async function fill(): Promise<void> {
+    const rest = { value: utf8(''), lease: 0n };
+    const options = { prevKv: false, ignoreValue: false, ignoreLease: false };
+    for (let i = 0; i < 10; i++) {
+      const puts = Array.from({ length: 20 }, (_, j) => {
+        const value = { key: utf8(`k${i}/${j}`), ...rest, ...options };
+        return running(other).server.request({ case: 'put', value });
+      });
+      await wait(Promise.all(puts));
+      await cluster.pass(150);
+    }
+  }
+
+  /** Returns once the member has the others' state, which no log could have given it. */
+  async function snapshotArrives(): Promise<void> {
+    const old = running(away).store;
+    cluster.network.heal();
+    const { revision } = running(other).store;
+    await cluster.until(() => running(away).store.revision >= revision);
+    expect(running(away).store).not.toBe(old);
+    await cluster.pass(200);
+  }
+
+  beforeEach(async () => {
+    await start(7, { snapshotCount: 50, catchUpEntries: 5 });
+    for (const lease of [1n, 2n]) await grant(lease);
+    away = cluster.members.findIndex((each) => each !== cluster.leader);
+    other = (away + 1) % 3;
+    await wait(lock(other, 'l', 1n).answer);
+    second = lock(away, 'l', 2n);
+    await cluster.pass(50);
+    const { id } = member(away);
+    const others = cluster.members.filter((each) => each.id !== id).map((each) => each.id);
+    cluster.network.partition([id], others);
+  });
+
+  test('goes to it with the snapshot, if the holder had let it go', async () => {
+    await unlock(other, 'l/1');
+    await fill();
+    await snapshotArrives();
+    expect(held(second)).toBe('l/2');
+    expect(running(away).watchable.watcherCount).toBe(0);
+  });
+
+  test.each(['kept', 'compacted'])('is waited for on, its history %s', async (history) => {
+    await fill();
+    if (history === 'compacted') await compact(running(other).store.revision);
+    await snapshotArrives();
+    expect(held(second)).toBe('undefined');
+    await unlock(other, 'l/1');
+    await cluster.until(() => held(second) === 'l/2', 100);
+  });
+
+  test('is refused with the snapshot to one whose lease had ended', async () => {
+    await wait(
+      running(other).server.request({ case: 'leaseRevoke', value: { id: 2n, grant: 0n } }),
+    );
+    await fill();
+    await compact(running(other).store.revision);
+    await snapshotArrives();
+    expect(held(second)).toBe('mutex: session is expired');
   });
 });
 
