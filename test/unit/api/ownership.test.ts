@@ -253,11 +253,11 @@ describe('a lock that is waited for on a member while a snapshot replaces its st
   };
 
   async function fill(): Promise<void> {
-    const rest = { value: utf8(''), lease: 0n };
     const options = { prevKv: false, ignoreValue: false, ignoreLease: false };
+    const rest = { value: utf8(''), lease: 0n, ...options };
     for (let i = 0; i < 10; i++) {
       const puts = Array.from({ length: 20 }, (_, j) => {
-        const value = { key: utf8(`k${i}/${j}`), ...rest, ...options };
+        const value = { key: utf8(`k${i}/${j}`), ...rest };
         return running(other).server.request({ case: 'put', value });
       });
       await wait(Promise.all(puts));
@@ -356,6 +356,32 @@ describe('an election', () => {
     for (const { abort } of calls) abort();
     await wait(Promise.all(observers));
     for (let i = 0; i < 3; i++) expect(running(i).watchable.streamCount).toBe(0);
+  });
+
+  test('is observed by one that wants to know if the member is alone, until it is', async () => {
+    const { id } = member(0);
+    const told: string[] = [];
+    const observed = async (headers: Readonly<Record<string, string>>): Promise<void> => {
+      const events = elections(0).observe({ name: utf8('e') }, call(headers).context);
+      for await (const { kv } of events) told.push(latin1(kv?.value ?? utf8('')));
+    };
+    const ends = { wary: 'none', other: 'none' };
+    void observed({ hasleader: 'true' }).catch((error: unknown) => {
+      ends.wary = error instanceof EtcdError ? error.message : String(error);
+    });
+    void observed({}).finally(() => {
+      ends.other = 'ended';
+    });
+    await grant(1n);
+    await wait(campaign(1, 1n, 'a').answer);
+    await cluster.until(() => told.length === 2);
+    const others = cluster.members.filter((each) => each.id !== id).map((each) => each.id);
+    cluster.network.partition([id], others);
+    await cluster.pass(2_000);
+    expect(ends.wary).toBe('none');
+    await cluster.pass(8_000);
+    expect(ends).toEqual({ wary: 'etcdserver: no leader', other: 'none' });
+    expect(running(0).watchable.streamCount).toBe(1);
   });
 
   test('is lost by a candidate whose lease ends, and it does not lead', async () => {
