@@ -1,6 +1,6 @@
 /** The Election service (etcd: api/v3election/election.go). */
 import { compareBytes, fromLatin1, latin1 } from '../base/bytes.ts';
-import { StatusError } from '../base/errors.ts';
+import { EtcdError, StatusError } from '../base/errors.ts';
 import type {
   CampaignRequest,
   CampaignResponse,
@@ -24,6 +24,7 @@ import {
   type TakenPlace,
   type Turn,
   unknownError,
+  type WaitContext,
   withoutCodes,
 } from './ownership.ts';
 
@@ -117,10 +118,28 @@ export class ElectionService {
   /**
    * The leader, and every one after it, with each value that it proclaims; between two of them some
    * may be left out. As in etcd it ends without an error when the leader cannot be asked for.
+   * @throws EtcdError `noLeader` for clients that asked to be told when the member has no leader
    */
   async *observe({ name }: LeaderRequest, context: CallContext): AsyncGenerator<LeaderResponse> {
+    const { memory } = context;
+    if (context.metadata('hasleader') !== 'true') {
+      yield* this.#leaderships(latin1(name), { memory, signal: context.signal });
+      return;
+    }
+    const alone = new AbortController();
+    const stopListening = this.#backend.onLeaderLost(() => alone.abort());
+    try {
+      const signal = AbortSignal.any([context.signal, alone.signal]);
+      yield* this.#leaderships(latin1(name), { memory, signal });
+    } finally {
+      stopListening();
+    }
+    if (alone.signal.aborted) throw new EtcdError('noLeader');
+  }
+
+  async *#leaderships(name: string, context: WaitContext): AsyncGenerator<LeaderResponse> {
     for (;;) {
-      const leadership = await this.#nextLeadership(latin1(name), context);
+      const leadership = await this.#nextLeadership(name, context);
       if (leadership === undefined) return;
       yield this.#response(leadership);
       yield* this.#proclamations(leadership, context);
@@ -129,7 +148,7 @@ export class ElectionService {
   }
 
   /** The present leadership, or the first to come; undefined if it cannot be known. */
-  async #nextLeadership(name: string, context: CallContext): Promise<Leadership | undefined> {
+  async #nextLeadership(name: string, context: WaitContext): Promise<Leadership | undefined> {
     for (;;) {
       let now: { readonly kv: KeyValue | undefined; readonly revision: number };
       try {
@@ -150,7 +169,7 @@ export class ElectionService {
   async #firstKey(
     name: string,
     revision: number,
-    context: CallContext,
+    context: WaitContext,
   ): Promise<KeyChange | undefined> {
     const changes = this.#ownership.changes(context);
     try {
@@ -165,7 +184,7 @@ export class ElectionService {
   /** What a leader proclaims until its key is deleted. */
   async *#proclamations(
     { kv: { key }, revision }: Leadership,
-    context: CallContext,
+    context: WaitContext,
   ): AsyncGenerator<LeaderResponse> {
     const changes = this.#ownership.changes(context);
     try {

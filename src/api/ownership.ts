@@ -36,7 +36,12 @@ const leaseTtlSeconds = 60;
 const keysTogether = 1000;
 const bytesTogether = 1024 * 1024;
 
-export type OwnershipBackend = KvBackend & LeaseBackend & Pick<WatchBackend, 'openWatchStream'>;
+export type OwnershipBackend = KvBackend &
+  LeaseBackend &
+  Pick<WatchBackend, 'openWatchStream' | 'onLeaderLost'>;
+
+/** What a wait needs to know of its call. */
+export type WaitContext = Pick<CallContext, 'signal' | 'memory'>;
 
 /** A key below a name, as it was put there. */
 export interface Place {
@@ -171,7 +176,7 @@ export class Ownership {
     return { kv: owner, revision };
   }
 
-  changes(context: CallContext): KeyChanges {
+  changes(context: WaitContext): KeyChanges {
     return new KeyChanges((options) => this.#backend.openWatchStream(options), context);
   }
 

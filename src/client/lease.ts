@@ -177,6 +177,8 @@ export class BackgroundLease implements HeldLease {
 
   /** Counts it as lost from `untilMs` on, unless that is moved before. */
   #allow(untilMs: number): void {
+    // An answer may arrive in the turn in which it is released: no timer may hold the process then.
+    if (this.#released.signal.aborted) return;
     clearTimeout(this.#timer);
     const leftMs = Math.min(untilMs - performance.now(), timerMaxMs);
     this.#timer = setTimeout(() => this.#lose(deadlineExceeded()), leftMs);

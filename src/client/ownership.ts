@@ -34,7 +34,10 @@ interface Ownership extends AsyncDisposable {
 
 /** A lock that is held. */
 export interface HeldLock extends Ownership {
-  /** Lets it go, and its lease, if that is its own. */
+  /**
+   * Lets it go, and its lease, if that is its own. If this fails, it still ends when such a lease
+   * has run out, as that is renewed no more.
+   */
   unlock(options?: CallOptions): Promise<void>;
 }
 
@@ -42,7 +45,7 @@ export interface HeldLock extends Ownership {
 export interface Leadership extends Ownership {
   /** Tells those who observe the election a new value. NOT_FOUND if the leadership is over. */
   proclaim(value: Bytes, options?: CallOptions): Promise<ResponseHeader>;
-  /** Ends it, and its lease, if that is its own. */
+  /** Ends it, and its lease, if that is its own. @see HeldLock.unlock on failures */
   resign(options?: CallOptions): Promise<void>;
 }
 
@@ -90,8 +93,14 @@ class HeldPlace implements HeldLock, Leadership {
   }
 
   async unlock(options?: CallOptions): Promise<void> {
-    await this.#place.leave(options);
-    if (this.#ownsLease) await endLease(this.#place.lease);
+    const { lease } = this.#place;
+    if (!this.#ownsLease) return this.#place.leave(options);
+    // No more renewals, whatever fails: at last the place ends with its lease.
+    lease.release();
+    let failure: unknown;
+    await this.#place.leave(options).catch((error: unknown) => (failure = error));
+    const isRevoked = await endLease(lease, options);
+    if (failure !== undefined && !isRevoked) throw failure as Error;
   }
 
   resign(options?: CallOptions): Promise<void> {
@@ -133,9 +142,12 @@ export async function own(
   }
 }
 
-/** A lease that cannot be revoked runs out. */
-async function endLease(lease: HeldLease): Promise<void> {
-  await lease.revoke().catch(() => undefined);
+/** Returns whether the lease was revoked; one that cannot be runs out. */
+function endLease(lease: HeldLease, options?: CallOptions): Promise<boolean> {
+  return lease.revoke(options).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The leader of an election, undefined if there is none. */

@@ -21,7 +21,7 @@ const masked = new Set([
   ...['cluster_id', 'member_id', 'raft_term', 'raftTerm', 'raftIndex', 'raftAppliedIndex'],
   ...['version', 'dbSize', 'dbSizeInUse', 'leader', 'peerURLs', 'clientURLs', 'name'],
 ]);
-const ownIds = /^\d{18,20}$/;
+const ownIds = /^\d{15,20}$/;
 
 type Tree = Readonly<Record<string, Plain>>;
 

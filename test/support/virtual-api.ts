@@ -42,8 +42,12 @@ export function backendOf(
 }
 
 /** A call, and how its client gives it up. */
-export function call(): { readonly context: CallContext; readonly abort: () => void } {
+export function call(headers: Readonly<Record<string, string>> = {}): {
+  readonly context: CallContext;
+  readonly abort: () => void;
+} {
   const controller = new AbortController();
-  const context = { signal: controller.signal, metadata: () => undefined, memory: roomyMemory };
+  const metadata = (name: string): string | undefined => headers[name];
+  const context = { signal: controller.signal, metadata, memory: roomyMemory };
   return { context, abort: () => controller.abort() };
 }

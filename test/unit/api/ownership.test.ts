@@ -8,12 +8,19 @@ import type { LeaderKey, LeaderResponse } from '../../../src/gen/election.ts';
 import type { LockResponse } from '../../../src/gen/lock.ts';
 import { CompactionRequest } from '../../../src/gen/rpc.ts';
 import { backendOf, call } from '../../support/virtual-api.ts';
-import { VirtualCluster, type VirtualMember } from '../../support/virtual-cluster.ts';
+import {
+  VirtualCluster,
+  type VirtualClusterOptions,
+  type VirtualMember,
+} from '../../support/virtual-cluster.ts';
 
 let cluster: VirtualCluster;
 
-async function start(seed: number): Promise<void> {
-  cluster = new VirtualCluster({ seed });
+async function start(
+  seed: number,
+  options: Omit<VirtualClusterOptions, 'seed'> = {},
+): Promise<void> {
+  cluster = new VirtualCluster({ seed, ...options });
   await cluster.until(() =>
     cluster.members.every((each) => (each.running?.server.leader ?? 0n) > 0n),
   );
@@ -234,6 +241,81 @@ describe('a lock', () => {
   });
 });
 
+describe('a lock that is waited for on a member while a snapshot replaces its state', () => {
+  let away: number;
+  let second: Waiting<LockResponse>;
+  /** One that is not cut off. */
+  let other: number;
+
+  const compact = (revision: number): Promise<unknown> => {
+    const value = CompactionRequest.create({ revision });
+    return wait(running(other).server.request({ case: 'compaction', value }));
+  };
+
+  async function fill(): Promise<void> {
+    const options = { prevKv: false, ignoreValue: false, ignoreLease: false };
+    const rest = { value: utf8(''), lease: 0n, ...options };
+    for (let i = 0; i < 10; i++) {
+      const puts = Array.from({ length: 20 }, (_, j) => {
+        const value = { key: utf8(`k${i}/${j}`), ...rest };
+        return running(other).server.request({ case: 'put', value });
+      });
+      await wait(Promise.all(puts));
+      await cluster.pass(150);
+    }
+  }
+
+  /** Returns once the member has the others' state, which no log could have given it. */
+  async function snapshotArrives(): Promise<void> {
+    const old = running(away).store;
+    cluster.network.heal();
+    const { revision } = running(other).store;
+    await cluster.until(() => running(away).store.revision >= revision);
+    expect(running(away).store).not.toBe(old);
+    await cluster.pass(200);
+  }
+
+  beforeEach(async () => {
+    await start(7, { snapshotCount: 50, catchUpEntries: 5 });
+    for (const lease of [1n, 2n]) await grant(lease);
+    away = cluster.members.findIndex((each) => each !== cluster.leader);
+    other = (away + 1) % 3;
+    await wait(lock(other, 'l', 1n).answer);
+    second = lock(away, 'l', 2n);
+    await cluster.pass(50);
+    const { id } = member(away);
+    const others = cluster.members.filter((each) => each.id !== id).map((each) => each.id);
+    cluster.network.partition([id], others);
+  });
+
+  test('goes to it with the snapshot, if the holder had let it go', async () => {
+    await unlock(other, 'l/1');
+    await fill();
+    await snapshotArrives();
+    expect(held(second)).toBe('l/2');
+    expect(running(away).watchable.watcherCount).toBe(0);
+  });
+
+  test.each(['kept', 'compacted'])('is waited for on, its history %s', async (history) => {
+    await fill();
+    if (history === 'compacted') await compact(running(other).store.revision);
+    await snapshotArrives();
+    expect(held(second)).toBe('undefined');
+    await unlock(other, 'l/1');
+    await cluster.until(() => held(second) === 'l/2', 100);
+  });
+
+  test('is refused with the snapshot to one whose lease had ended', async () => {
+    await wait(
+      running(other).server.request({ case: 'leaseRevoke', value: { id: 2n, grant: 0n } }),
+    );
+    await fill();
+    await compact(running(other).store.revision);
+    await snapshotArrives();
+    expect(held(second)).toBe('mutex: session is expired');
+  });
+});
+
 describe('an election', () => {
   beforeEach(() => start(2));
 
@@ -274,6 +356,32 @@ describe('an election', () => {
     for (const { abort } of calls) abort();
     await wait(Promise.all(observers));
     for (let i = 0; i < 3; i++) expect(running(i).watchable.streamCount).toBe(0);
+  });
+
+  test('is observed by one that wants to know if the member is alone, until it is', async () => {
+    const { id } = member(0);
+    const told: string[] = [];
+    const observed = async (headers: Readonly<Record<string, string>>): Promise<void> => {
+      const events = elections(0).observe({ name: utf8('e') }, call(headers).context);
+      for await (const { kv } of events) told.push(latin1(kv?.value ?? utf8('')));
+    };
+    const ends = { wary: 'none', other: 'none' };
+    void observed({ hasleader: 'true' }).catch((error: unknown) => {
+      ends.wary = error instanceof EtcdError ? error.message : String(error);
+    });
+    void observed({}).finally(() => {
+      ends.other = 'ended';
+    });
+    await grant(1n);
+    await wait(campaign(1, 1n, 'a').answer);
+    await cluster.until(() => told.length === 2);
+    const others = cluster.members.filter((each) => each.id !== id).map((each) => each.id);
+    cluster.network.partition([id], others);
+    await cluster.pass(2_000);
+    expect(ends.wary).toBe('none');
+    await cluster.pass(8_000);
+    expect(ends).toEqual({ wary: 'etcdserver: no leader', other: 'none' });
+    expect(running(0).watchable.streamCount).toBe(1);
   });
 
   test('is lost by a candidate whose lease ends, and it does not lead', async () => {
