@@ -170,6 +170,19 @@ describe('a member is added', () => {
   });
 });
 
+describe('a leader is removed', () => {
+  test('by whoever leads next, also if that is who was asked', async () => {
+    const whole = await grown(2);
+    const gone = whole.leader;
+    const asked = follower(whole);
+    const { value, error } = await outcomeOf(whole, changesOf(asked).remove(gone?.id ?? 0n));
+    expect(error).toBeUndefined();
+    expect(ids(value ?? [])).toEqual([asked.id]);
+    await whole.until(() => gone?.failure !== undefined);
+    await put(whole, 'after');
+  });
+});
+
 describe('a member whose disk was emptied', () => {
   test('comes back under a new id, after it was removed, and never under the old one', async () => {
     const whole = await grown(3);
