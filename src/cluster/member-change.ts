@@ -2,7 +2,7 @@
  * A change of membership as it is logged: Raft's own part says how the quorum changes, and carries
  * this one, from which every member makes the same of its list of members.
  */
-import { assert, present } from '../base/assert.ts';
+import { assert, AssertionFailure, present } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
 import {
   type ConfChange,
@@ -73,7 +73,11 @@ function typeOf(change: MemberChange): ConfChangeType {
   }
 }
 
-/** Undefined for a change of Raft's own, which leaves the members as they are. */
+/**
+ * Undefined for a change of Raft's own, which leaves the members as they are.
+ * @throws AssertionFailure for one that this version does not know: to skip it would let this
+ * member's list part from the others'
+ */
 export function decodeMemberChange({ context }: ConfChange): LoggedMemberChange | undefined {
   if (context.length === 0) return undefined;
   const fields = JSON.parse(fromUtf8(context)) as Context;
@@ -97,6 +101,10 @@ function changeOf({ kind, member: id, ...rest }: Context): MemberChange {
     case 'promote':
     case 'remove':
       return { kind, member };
+    default:
+      throw new AssertionFailure(
+        `the log holds a change of membership unknown to this version: ${String(kind)}`,
+      );
   }
 }
 

@@ -34,3 +34,11 @@ export function mayPromote(members: readonly Member[]): boolean {
   const { voters, started } = countVoters(members);
   return isQuorum(started + 1, voters + 1);
 }
+
+/**
+ * Whether those who are up stay a quorum when a member is added that is not up yet (etcd:
+ * isConnectedToQuorumAfterAddingNewMemberSince, which does not ask whether it is a learner).
+ */
+export function isQuorumWithOneMore(active: number, voters: number): boolean {
+  return voters === 1 || isQuorum(active, voters + 1);
+}

@@ -1,7 +1,7 @@
 /**
  * Changes of membership on their way into the log. The core takes one at a time, and only at a
  * leader that has applied the one before; what comes meanwhile, from here or from other members,
- * waits here. A change is handed on once, as its outcome would be unknown after that.
+ * waits here. A change is in one queue at a time: once it is handed on its outcome is unknown here.
  */
 import type { Clock } from '../base/clock.ts';
 import { type LoggedMemberChange, decodeMemberChange } from '../cluster/member-change.ts';
@@ -103,10 +103,9 @@ export class ConfChangeQueue {
     return true;
   }
 
-  #passOn({ from, change }: Waiting): boolean {
+  /** Also back to who passed it on: it may lead by now, because this member is to be removed. */
+  #passOn({ change }: Waiting): boolean {
     const { leader, connected, propose } = this.#options;
-    // It led when it passed this on, and leads again: its message was one of an earlier term.
-    if (leader() === from) return true;
     return connected(leader()) && propose(change) === undefined;
   }
 

@@ -16,7 +16,12 @@ import {
 } from '../cluster/member-change.ts';
 import type { Member, Membership } from '../cluster/membership.ts';
 import { parsePeerUrls } from '../cluster/peer-urls.ts';
-import { mayAddVoter, mayPromote, mayRemoveVoter } from '../cluster/quorum-check.ts';
+import {
+  isQuorumWithOneMore,
+  mayAddVoter,
+  mayPromote,
+  mayRemoveVoter,
+} from '../cluster/quorum-check.ts';
 import type { ConfChange, Entry, MemberId, RaftStatus } from '../raft/index.ts';
 import type { ChangeNote, ChangeRefusal } from '../transport/change-notes.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -268,7 +273,7 @@ export class MemberChanges {
     const members = membership().list();
     if (!isLearner && !mayAddVoter(members)) throw new EtcdError('notEnoughStarted');
     const { active, voters } = this.#activeVoters();
-    if (active < Math.floor(voters / 2) + 1) throw new EtcdError('unhealthy');
+    if (!isQuorumWithOneMore(active, voters)) throw new EtcdError('unhealthy');
   }
 
   #checkRemove(id: MemberId): void {

@@ -210,6 +210,51 @@ describe('APISIX', () => {
   });
 });
 
+describe('changes of members', () => {
+  interface JsonMember {
+    readonly ID: string;
+    readonly peerURLs: readonly string[];
+    readonly isLearner?: boolean;
+  }
+  const path = '/v3/cluster/member';
+  const membersOf = (body: Body): readonly JsonMember[] => body['members'] as JsonMember[];
+  const peerUrl = 'http://127.0.0.1:1';
+
+  test('add, update, promote and remove a learner', async () => {
+    const added = await rpc(`${path}/add`, { peerURLs: [peerUrl], isLearner: true });
+    const { ID: id } = added['member'] as JsonMember;
+    expect(added['member']).toEqual({ ID: id, peerURLs: [peerUrl], isLearner: true });
+    expect(id).toMatch(/^\d+$/);
+    expect(membersOf(added)).toHaveLength(2);
+    // The answers of this service carry no revision.
+    expect(added['header']).not.toHaveProperty('revision');
+
+    const again = await post(url, `${path}/add`, { peerURLs: [peerUrl] }, json);
+    expect(again.status).toBe(400);
+    expect(again.body).toMatchObject({
+      code: 9,
+      message: expect.stringMatching(/exist/) as string,
+    });
+
+    const moved = await rpc(`${path}/update`, { ID: id, peerURLs: ['http://127.0.0.1:2'] });
+    const { peerURLs } = membersOf(moved).find(({ ID }) => ID === id) ?? {};
+    expect(peerURLs).toEqual(['http://127.0.0.1:2']);
+
+    const promoted = await post(url, `${path}/promote`, { ID: id }, json);
+    expect(promoted.status).toBe(400);
+    expect(promoted.body).toMatchObject({
+      code: 9,
+      message: 'etcdserver: can only promote a learner member which is in sync with leader',
+    });
+
+    expect(membersOf(await rpc(`${path}/remove`, { ID: id }))).toHaveLength(1);
+    expect(membersOf(await rpc(`${path}/list`, { linearizable: true }))).toHaveLength(1);
+    const gone = await post(url, `${path}/remove`, { ID: id }, json);
+    expect(gone.status).toBe(404);
+    expect(gone.body).toMatchObject({ code: 5, message: 'etcdserver: member not found' });
+  });
+});
+
 describe('flags', () => {
   test('take the gateway away', async () => {
     const other = await startQuorate({ flags: ['--enable-grpc-gateway=false'] });

@@ -177,6 +177,17 @@ const others: readonly GatewayCase[] = [
     ],
   },
   {
+    name: 'changes of members that are refused',
+    requests: () => [
+      { path: '/v3/cluster/member/add', body: { peerURLs: ['nonsense'] } },
+      { path: '/v3/cluster/member/add', body: '' },
+      { path: '/v3/cluster/member/remove', body: { ID: '404' } },
+      { path: '/v3/cluster/member/remove', body: { ID: 404 } },
+      { path: '/v3/cluster/member/update', body: { ID: '404', peerURLs: ['http://127.0.0.1:1'] } },
+      { path: '/v3/cluster/member/promote', body: { ID: '404' } },
+    ],
+  },
+  {
     name: 'paths and methods',
     requests: () => [
       { path: '/v3/nothing', body: {} },

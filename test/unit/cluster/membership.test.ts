@@ -172,6 +172,10 @@ describe('changes', () => {
     const change = encodeMemberChange({ request: 1n, change: { kind: 'remove', member: 1n } });
     const context = utf8(fromUtf8(change.context).replace('"version":1', '"version":2'));
     expect(() => decodeMemberChange({ ...change, context })).toThrow('of version 2');
+    const unknown = utf8(fromUtf8(change.context).replace('"remove"', '"demote"'));
+    expect(() => decodeMemberChange({ ...change, context: unknown })).toThrow(
+      'the log holds a change of membership unknown to this version: demote',
+    );
   });
 });
 
