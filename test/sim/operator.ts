@@ -36,6 +36,14 @@ interface Answer {
   readonly members: readonly Listed[];
 }
 
+/** A request, what happens once it has ended, and what its answer must show. */
+interface Question {
+  readonly invoke: (members: ClusterService) => Promise<Answer>;
+  readonly done: () => void;
+  /** Absent: it asks for no change. */
+  readonly shows?: (member: (id: bigint) => Listed | undefined, all: readonly Listed[]) => boolean;
+}
+
 export interface OperatorOptions {
   readonly cluster: Cluster;
   readonly plan: MembershipPlan;
@@ -112,11 +120,16 @@ export class Operator {
   }
 
   #askToAdd(peerUrls: string[], isLearner: boolean, done: () => void): void {
-    this.#ask(async (members) => {
-      const request = MemberAddRequest.encode({ peerUrls, isLearner });
-      const answer = await members.memberAdd(MemberAddRequest.decode(request));
-      return MemberAddResponse.decode(MemberAddResponse.encode(answer));
-    }, done);
+    this.#ask({
+      invoke: async (members) => {
+        const request = MemberAddRequest.encode({ peerUrls, isLearner });
+        const answer = await members.memberAdd(MemberAddRequest.decode(request));
+        return MemberAddResponse.decode(MemberAddResponse.encode(answer));
+      },
+      done,
+      shows: (_, all) =>
+        all.some((each) => each.peerUrls[0] === peerUrls[0] && each.isLearner === isLearner),
+    });
   }
 
   #nextName(): string {
@@ -153,14 +166,15 @@ export class Operator {
       return;
     }
     if (left === 0 || this.#stopped) return;
-    this.#ask(
-      async (members) => {
+    this.#ask({
+      invoke: async (members) => {
         const request = MemberRemoveRequest.decode(MemberRemoveRequest.encode({ id }));
         const answer = await members.memberRemove(request);
         return MemberRemoveResponse.decode(MemberRemoveResponse.encode(answer));
       },
-      () => this.#later(lookMs, () => this.#remove(id, left - 1, removed)),
-    );
+      done: () => this.#later(lookMs, () => this.#remove(id, left - 1, removed)),
+      shows: (member) => member(id) === undefined,
+    });
   }
 
   #update(target: Extract<MembershipFault, { kind: 'update-member' }>['target']): Undo | undefined {
@@ -170,28 +184,30 @@ export class Operator {
     if (member === undefined) return undefined;
     const { id, name } = member;
     const peerUrls = [peerUrl(`${name}-${++this.#updates}`)];
-    this.#ask(
-      async (members) => {
+    this.#ask({
+      invoke: async (members) => {
         const request = MemberUpdateRequest.encode({ id, peerUrls });
         const answer = await members.memberUpdate(MemberUpdateRequest.decode(request));
         return MemberUpdateResponse.decode(MemberUpdateResponse.encode(answer));
       },
-      () => {},
-    );
+      done: () => {},
+      shows: (listed) => listed(id)?.peerUrls[0] === peerUrls[0],
+    });
     return nothing;
   }
 
   #promote(id: bigint, left: number): void {
     const { ledger } = this.#options;
     if (left === 0 || this.#stopped || ledger.latest.members.get(id)?.isLearner !== true) return;
-    this.#ask(
-      async (members) => {
+    this.#ask({
+      invoke: async (members) => {
         const request = MemberPromoteRequest.decode(MemberPromoteRequest.encode({ id }));
         const answer = await members.memberPromote(request);
         return MemberPromoteResponse.decode(MemberPromoteResponse.encode(answer));
       },
-      () => this.#later(3 * lookMs, () => this.#promote(id, left - 1)),
-    );
+      done: () => this.#later(3 * lookMs, () => this.#promote(id, left - 1)),
+      shows: (member) => member(id)?.isLearner === false,
+    });
   }
 
   /** The operator sees what came of a request, and goes on from there. */
@@ -205,46 +221,47 @@ export class Operator {
   }
 
   #look(): void {
-    this.#ask(
-      async (members) => {
+    this.#ask({
+      invoke: async (members) => {
         const request = MemberListRequest.encode({ linearizable: true });
         const answer = await members.memberList(MemberListRequest.decode(request));
         return MemberListResponse.decode(MemberListResponse.encode(answer));
       },
-      () => this.#later(lookMs, () => this.#look()),
-      false,
-    );
+      done: () => this.#later(lookMs, () => this.#look()),
+    });
   }
 
   /** One request to any member; its answer must tell of all that anybody was told before. */
-  #ask(
-    invoke: (members: ClusterService) => Promise<Answer>,
-    done: () => void,
-    changes = true,
-  ): void {
+  #ask(question: Question): void {
     const { cluster, port, ledger } = this.#options;
     const member = this.#chance.pick(cluster.wanted);
     const since = ledger.told;
+    const changes = question.shows !== undefined;
     if (changes) this.#underWay++;
     port.call(
       member,
       timeoutMs,
-      ({ members }) => invoke(members),
+      ({ members }) => question.invoke(members),
       (ending) => {
         if (changes) this.#underWay--;
-        this.#told(member, since, ending);
-        done();
+        this.#told(question, member, since, ending);
+        question.done();
       },
     );
   }
 
-  #told(member: SimMember, since: number, ending: Ending<Answer>): void {
+  #told({ shows }: Question, member: SimMember, since: number, ending: Ending<Answer>): void {
     const { cluster, ledger } = this.#options;
     if (ending.kind === 'error') cluster.trace.say('operator', ending.message);
     if (ending.kind !== 'answered') return;
     this.lists++;
-    const wrong = ledger.listed(ending.answer.members, since);
+    const { members } = ending.answer;
+    const wrong = ledger.listed(members, since);
     if (wrong !== undefined) cluster.broken('member-list', `${member.name}: ${wrong}`);
+    const listed = (id: bigint): Listed | undefined => members.find((each) => each.id === id);
+    if (shows?.(listed, members) === false) {
+      cluster.broken('member-list', `${member.name} answers a change that its answer lacks`);
+    }
   }
 
   #later(ms: number, callback: () => void): void {
