@@ -17,7 +17,7 @@ import {
 } from '../../src/gen/rpc.ts';
 import type { Answer, Call, Outcome } from '../check/history.ts';
 import { type Chance, streamOf } from './chance.ts';
-import type { Life, SimMember } from './member.ts';
+import type { Life } from './member.ts';
 import type { CallContext } from '../../src/api/handler.ts';
 import { type ClientPlan, keyName, type Plan } from './plan.ts';
 import { clientOwner, type Ending, type Port } from './port.ts';
@@ -45,6 +45,7 @@ const harmless = new Set<string>([
   'etcdserver: duplicate key given in txn request',
   'etcdserver: key not found',
   'etcdserver: mvcc: database space exceeded',
+  'etcdserver: rpc not supported for learner',
 ]);
 
 export interface Workload {
@@ -107,7 +108,7 @@ export class Client {
 
   ask(call: Call, done: (outcome: Outcome) => void): void {
     const { port, recorder } = this.#workload;
-    const member = port.cluster.members[this.#position] as SimMember;
+    const member = port.cluster.at(this.#position);
     const end = recorder.begin(this.name, member.name, call);
     port.call(
       member,
@@ -120,11 +121,12 @@ export class Client {
         if (outcome.kind !== 'answered' && this.#plan.member === undefined) this.#moveOn();
         done(outcome);
       },
+      call.kind === 'range' && call.request.serializable,
     );
   }
 
   #moveOn(): void {
-    this.#position = this.#chance.below(this.#workload.plan.members);
+    this.#position = this.#chance.below(this.#workload.port.cluster.members.length);
   }
 
   #learn(call: Call, outcome: Outcome): void {

@@ -1,6 +1,7 @@
 /** The faults of a run: what, when and for how long. */
 import { type FaultPoint, faultPoints } from '../../src/base/fault-point.ts';
 import type { Chance } from './chance.ts';
+import type { MembershipFault } from './membership-plan.ts';
 
 /** A member by position, or by what it is when the fault comes. */
 export type Target = number | 'leader' | 'follower';
@@ -57,7 +58,8 @@ export type Fault =
   /** A database of a member that is down is gone when it comes back. */
   | { readonly kind: 'lost-file'; readonly target: number; readonly database: 'log' | 'state' }
   /** A member that is down comes back with an empty disk: the others must not take it in. */
-  | { readonly kind: 'emptied-disk'; readonly target: number };
+  | { readonly kind: 'emptied-disk'; readonly target: number }
+  | MembershipFault;
 
 export type FaultKind = Fault['kind'];
 
@@ -74,7 +76,9 @@ interface Frame {
   readonly electionMs: number;
 }
 
-const kinds: readonly FaultKind[] = [
+type DrawnKind = Exclude<FaultKind, MembershipFault['kind']>;
+
+const kinds: readonly DrawnKind[] = [
   'crash',
   'crash-all',
   'stop',
@@ -96,6 +100,11 @@ const kinds: readonly FaultKind[] = [
   'transfer',
   'burst',
 ];
+
+/** Whether a fault takes what only other members can give back, if anybody. */
+export function isDamage({ kind }: Fault): boolean {
+  return kind === 'bit-rot' || kind === 'lost-file' || kind === 'emptied-disk';
+}
 
 /** Those that need the most luck come up twice as often. */
 const scenarios: readonly Scenario[] = [
@@ -149,17 +158,17 @@ function drawScenarios(chance: Chance, frame: Frame): PlannedFault[] {
 }
 
 /** Each seed has some kinds often, some rarely and many not at all. */
-function drawWeights(chance: Chance): Record<FaultKind, number> {
+function drawWeights(chance: Chance): Record<DrawnKind, number> {
   const share = chance.between(0.2, 1);
   const weights = Object.fromEntries(
     kinds.map((kind) => [kind, chance.chance(share) ? chance.octaves(1, 16) : 0]),
   );
   weights['crash'] ||= 1;
-  return weights as Record<FaultKind, number>;
+  return weights as Record<DrawnKind, number>;
 }
 
 /** Every run loses its leader, so that an election happens under load. */
-function electing(chance: Chance): FaultKind {
+function electing(chance: Chance): DrawnKind {
   return chance.pick(['crash', 'pause', 'isolate'] as const);
 }
 
@@ -183,7 +192,7 @@ function drawTarget(chance: Chance, { members }: Frame): Target {
   return chance.pick(['leader', 'leader', 'follower', chance.below(members)] as const);
 }
 
-function drawFault(kind: FaultKind, chance: Chance, frame: Frame): Fault {
+function drawFault(kind: DrawnKind, chance: Chance, frame: Frame): Fault {
   const target = drawTarget(chance, frame);
   switch (kind) {
     case 'crash':

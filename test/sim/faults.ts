@@ -5,6 +5,7 @@ import type { Cluster } from './cluster.ts';
 import { FaultPoints } from './fault-points.ts';
 import type { Fault, FaultKind, PlannedFault, Scenario, Target } from './fault-plan.ts';
 import type { SimMember } from './member.ts';
+import type { MembershipFault } from './membership-plan.ts';
 import { type Link, NetworkFaults, nothing, type Undo } from './network-faults.ts';
 import { begin } from './scenarios.ts';
 import { type Burst, Stage } from './stage.ts';
@@ -13,6 +14,7 @@ export class Faults {
   readonly #cluster: Cluster;
   readonly #network: NetworkFaults;
   readonly #burst: (burst: Burst) => void;
+  readonly #change: (fault: MembershipFault) => Undo | undefined;
   readonly #active = new Set<Undo>();
   readonly points = new FaultPoints();
   #stage: Stage | undefined;
@@ -21,11 +23,19 @@ export class Faults {
   readonly injected: Partial<Record<FaultKind, number>> = {};
   #healed = false;
 
-  /** @param burst makes clients ask many requests at once */
-  constructor(cluster: Cluster, burst: (burst: Burst) => void) {
+  /**
+   * @param burst makes clients ask many requests at once
+   * @param change begins to change the members
+   */
+  constructor(
+    cluster: Cluster,
+    burst: (burst: Burst) => void,
+    change: (fault: MembershipFault) => Undo | undefined,
+  ) {
     this.#cluster = cluster;
     this.#network = new NetworkFaults(cluster);
     this.#burst = burst;
+    this.#change = change;
   }
 
   /** Faults that happened so far. */
@@ -128,6 +138,11 @@ export class Faults {
         return this.#damage(fault, forMs, number);
       case 'emptied-disk':
         return this.#emptyDisk(fault.target, forMs);
+      case 'add-members':
+      case 'remove-member':
+      case 'replace-member':
+      case 'update-member':
+        return this.#change(fault);
     }
   }
 
@@ -354,6 +369,8 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
     const lasted = cluster.scheduler.nowMs - heardMs;
     // Told to stop, a member ticks no more while it closes what it has open.
     if (lasted < 2.5 * electionMs || life.process.paused || !life.serving) return;
+    // The only voter needs nobody.
+    if (member.core?.tracker.confState().voters.length === 1) return;
     const { server } = life.member;
     if (isLeader && server.isLeader && server.term === term) {
       cluster.broken('check-quorum', `${member.name} led for ${lasted} ms and heard nobody`);

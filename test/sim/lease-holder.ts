@@ -12,7 +12,7 @@ import type { CallContext } from '../../src/api/handler.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Workload } from './client.ts';
 import type { LeaseLedger } from './lease-ledger.ts';
-import type { Life, SimMember } from './member.ts';
+import type { Life } from './member.ts';
 import type { LeaseHolderPlan } from './plan.ts';
 import { clientOwner, type Ending } from './port.ts';
 
@@ -155,7 +155,7 @@ export class LeaseHolder {
       else this.#position = this.#chance.below(members.length);
       this.#later(() => this.#next());
     };
-    port.call(members[this.#position] as SimMember, this.#plan.timeoutMs, invoke, done);
+    port.call(port.cluster.at(this.#position), this.#plan.timeoutMs, invoke, done);
   }
 }
 

@@ -6,7 +6,7 @@ import { LeaseGrantRequest, LeaseGrantResponse } from '../../src/gen/rpc.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Workload } from './client.ts';
 import { lockName, type LockLedger } from './lock-ledger.ts';
-import type { Life, SimMember } from './member.ts';
+import type { Life } from './member.ts';
 import type { LockHolderPlan } from './plan.ts';
 import { clientOwner, type Ending } from './port.ts';
 
@@ -113,6 +113,6 @@ export class LockHolder {
       this.#position = this.#chance.below(members.length);
       this.#later(() => this.#next());
     };
-    port.call(members[this.#position] as SimMember, this.#plan.timeoutMs, invoke, done);
+    port.call(port.cluster.at(this.#position), this.#plan.timeoutMs, invoke, done);
   }
 }

@@ -4,12 +4,15 @@
  */
 import { silentLogger, type Logger } from '../../src/base/logger.ts';
 import { silentMetrics } from '../../src/base/metrics.ts';
+import { ClusterService } from '../../src/api/cluster.ts';
 import { KvService } from '../../src/api/kv.ts';
 import { LeaseService } from '../../src/api/lease.ts';
 import { LockService } from '../../src/api/lock.ts';
 import { WatchService } from '../../src/api/watch.ts';
 import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
+import type { Member as ClusterMember } from '../../src/cluster/membership.ts';
+import { describeCluster, type Joined, joinOf } from '../../src/daemon/join.ts';
 import type { WatchStreamOptions } from '../../src/mvcc/watch-stream.ts';
 import type { Member, MemberOptions } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
@@ -20,7 +23,7 @@ import type { RawNode } from '../../src/raft/index.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Cluster } from './cluster.ts';
-import type { Plug } from './network.ts';
+import { nameAt, type Plug } from './network.ts';
 import { OracleFailure, Witness } from './oracle.ts';
 import type { DiskSettings } from './plan.ts';
 import { Process } from './process.ts';
@@ -30,6 +33,8 @@ import { defaultConfig } from './settings.ts';
 const restartMs = { least: 200, most: 1_500 };
 /** How often a member is asked whether it has its data back, or takes part yet. */
 const pollMs = 50;
+/** A removed member must have ended by then, by its own clock. */
+const removedLimitMs = 3_000;
 /** The longest value that a progress interval may have, so that notices are seen in a run. */
 const progressIntervalMs = 400;
 
@@ -42,8 +47,22 @@ export interface Life {
   readonly watch: WatchService;
   readonly lease: LeaseService;
   readonly lock: LockService;
+  readonly members: ClusterService;
   /** Clients are let in; not while it gets back what its disk has lost, or takes no part yet. */
   serving: boolean;
+}
+
+/** What a member is started as. */
+export interface SimMemberOptions {
+  readonly id: bigint;
+  readonly name: string;
+  /** It was added to a cluster that works, and asks it who it is at its first start. */
+  readonly joins: boolean;
+}
+
+/** A start that came to nothing because the cluster could not be asked, or told of others. */
+class JoinFailure extends Error {
+  override readonly name = 'JoinFailure';
 }
 
 type Disk = 'sound' | 'failing' | 'damaged' | 'emptied';
@@ -52,6 +71,7 @@ export class SimMember {
   readonly id: bigint;
   readonly name: string;
   readonly position: number;
+  readonly #joins: boolean;
   readonly directory = new MemoryDirectory();
   readonly #cluster: Cluster;
   #process: Process | undefined;
@@ -65,15 +85,20 @@ export class SimMember {
   disk: Disk = 'sound';
   /** Why it does not start any more: it says that its data is damaged, or not all that it had. */
   refusal: string | undefined;
+  /** It ended because it was removed from the cluster, and is not started again. */
+  retired = false;
+  /** This life has been seen to know of its removal. */
+  #knowsRemoval = false;
   /** How long syncs take instead of what is usual. */
   slowSyncMs: DiskSettings['syncMs'] | undefined;
   #node: RawNode | undefined;
 
-  constructor(cluster: Cluster, position: number) {
+  constructor(cluster: Cluster, position: number, { id, name, joins }: SimMemberOptions) {
     this.#cluster = cluster;
     this.position = position;
-    this.id = BigInt(position + 1);
-    this.name = `m${position + 1}`;
+    this.id = id;
+    this.name = name;
+    this.#joins = joins;
   }
 
   /** Up and serving. */
@@ -95,7 +120,7 @@ export class SimMember {
   }
 
   start(): void {
-    if (this.#process !== undefined || this.refusal !== undefined) return;
+    if (this.#process !== undefined || this.refusal !== undefined || this.retired) return;
     this.#downUntilMs = 0;
     const { scheduler, plan, network } = this.#cluster;
     const number = ++this.#lives;
@@ -110,6 +135,7 @@ export class SimMember {
     const chance = streamOf(plan.seed, `${this.name} life ${number}`);
     const plug: Plug = {
       id: this.id,
+      name: this.name,
       cluster: this.#cluster.id,
       process,
       chance,
@@ -118,9 +144,74 @@ export class SimMember {
     };
     this.#plug = plug;
     const transport = network.transport(plug);
-    process.run(() => {
-      this.#open(process, chance, transport, (member) => {
+    const open = (joined?: Joined): void => {
+      this.#open(process, chance, transport, joined, (member) => {
         this.#serve(number, process, chance, member);
+      });
+    };
+    process.run(() => {
+      // Who has a directory knows who it is.
+      if (!this.#joins || this.directory.identity !== undefined) open();
+      else {
+        this.#join(process).then(
+          (joined) => process.run(() => open(joined)),
+          (thrown: unknown) => process.run(() => this.#threw(thrown)),
+        );
+      }
+    });
+  }
+
+  /** Starts a removed member once more: it must end again. */
+  startAgain(): void {
+    this.retired = false;
+    this.start();
+  }
+
+  /** Finds out who it is, by flags that list the members as its operator knows them now. */
+  async #join(process: Process): Promise<Joined> {
+    const { ledger } = this.#cluster;
+    const listed = [...(ledger?.latest.members.values() ?? [])];
+    const initialCluster = listed.map(({ peerUrls }) => {
+      return { name: nameAt(peerUrls[0] ?? '') ?? '', peerUrls };
+    });
+    const own = initialCluster.find(({ name }) => name === this.name);
+    const flags = {
+      name: this.name,
+      initialCluster,
+      initialAdvertisePeerUrls: own?.peerUrls ?? [],
+      maxLearners: this.#cluster.plan.membership?.settings.learnersMax ?? 1,
+    };
+    try {
+      const joined = await joinOf(flags, (url) => this.#askForCluster(process, url), process);
+      if (joined.memberId !== this.id) {
+        this.#cluster.broken(
+          'join',
+          `${this.name} takes itself for ${joined.memberId.toString(16)}`,
+        );
+      }
+      return joined;
+    } catch (thrown) {
+      throw new JoinFailure(String(thrown));
+    }
+  }
+
+  /** Asks one member who belongs to the cluster, over a line that may be cut. */
+  #askForCluster(process: Process, url: string): Promise<Uint8Array> {
+    const { scheduler, network, chance, members, id: clusterId } = this.#cluster;
+    return new Promise((resolve, reject) => {
+      scheduler.after(chance.between(0.2, 5), this.position + 1, () => {
+        const member = members.find(({ name }) => name === nameAt(url));
+        const identity = { memberId: member?.id ?? 0n, clusterId };
+        const cut =
+          network.isCut(this.id, identity.memberId) || network.isCut(identity.memberId, this.id);
+        const running = cut || member?.process?.paused === true ? undefined : member?.running;
+        const { membership, server } = running ?? {};
+        const answer =
+          membership && server && describeCluster(identity, server.appliedIndex, membership.list());
+        process.deliver(() => {
+          if (answer === undefined) reject(new Error('no answer'));
+          else resolve(answer);
+        });
       });
     });
   }
@@ -129,6 +220,7 @@ export class SimMember {
     process: Process,
     chance: Chance,
     transport: Transport,
+    joined: Joined | undefined,
     next: (member: Member) => void,
   ): void {
     const { plan, founders, id: clusterId } = this.#cluster;
@@ -146,6 +238,10 @@ export class SimMember {
           memoryReadDelayMs: () => this.#readMs(chance),
         },
         founders: () => founders,
+        joins: this.#joins
+          ? async (): Promise<readonly ClusterMember[]> =>
+              (joined ?? (await this.#join(process))).members
+          : undefined,
         member: this.#options(transport, process, chance),
       },
       (error, member) => {
@@ -180,6 +276,7 @@ export class SimMember {
     const witness = new Witness(oracle, this.name);
     return {
       ...plan.server,
+      ...(plan.membership && { reconfiguration: plan.membership.settings }),
       memberId: this.id,
       transport,
       clock: process,
@@ -196,10 +293,34 @@ export class SimMember {
         applied: (index) => {
           const { running } = this;
           // While a member is put together nothing has been applied that was not flushed.
-          if (running !== undefined) witness.applied(index, stateHashOf(running));
+          if (running === undefined) return;
+          this.#checkMembership(index, running);
+          witness.applied(index, stateHashOf(running));
         },
       },
     };
+  }
+
+  /** What it holds is what the log says; and once that says that it was removed, it ends. */
+  #checkMembership(index: number, { membership }: Member): void {
+    const { ledger } = this.#cluster;
+    const { process } = this;
+    const node = this.#node;
+    if (ledger === undefined || node === undefined || process === undefined) return;
+    // A snapshot's configuration is in force before its state is.
+    const { supersededTracker, tracker } = node.core;
+    const isOlder = (node.pendingSnapshot?.index ?? 0) > index;
+    const current = isOlder ? (supersededTracker ?? tracker) : tracker;
+    ledger.holds(this.name, index, {
+      list: membership.list(),
+      removed: membership.removed,
+      quorum: current.confState(),
+    });
+    if (!membership.isRemoved(this.id) || this.#knowsRemoval) return;
+    this.#knowsRemoval = true;
+    process.after(removedLimitMs, () => {
+      this.#cluster.broken('removal', `${this.name} goes on after it was removed`);
+    });
   }
 
   #serve(number: number, process: Process, chance: Chance, member: Member): void {
@@ -220,6 +341,7 @@ export class SimMember {
       watch: new WatchService(backend),
       lease: new LeaseService(backend),
       lock: new LockService(backend),
+      members: new ClusterService(backend),
       serving: false,
     };
     this.#life = life;
@@ -263,6 +385,8 @@ export class SimMember {
     this.#process?.kill();
     this.#process = undefined;
     this.#life = undefined;
+    this.#node = undefined;
+    this.#knowsRemoval = false;
     // The write that was to fail is one of this life.
     if (this.disk === 'failing') this.disk = 'sound';
     if (this.#plug !== undefined) this.#cluster.network.unplug(this.#plug);
@@ -317,6 +441,14 @@ export class SimMember {
   /** The member gave up, as it must after a failed write. */
   #failed(error: Error): void {
     this.#say(`gives up: ${error.message}`);
+    if (error.name === 'MemberRemovedError') {
+      if (this.#cluster.ledger?.isRemoved(this.id) !== true) {
+        this.#cluster.broken('removal', `${this.name} takes itself for removed`);
+      }
+      this.retired = true;
+      this.#die();
+      return;
+    }
     const refused = error.name === 'BootstrappedError';
     if (refused && this.disk === 'emptied') this.refusal = error.message;
     else if (refused || this.disk === 'sound')
@@ -327,7 +459,10 @@ export class SimMember {
   #threw(thrown: unknown): void {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown));
     const damaged = error instanceof DataDirectoryError || error.name === 'CorruptionError';
-    if (error instanceof OracleFailure) this.#cluster.broken(error.rule, error.message);
+    if (error instanceof JoinFailure) {
+      this.#say(`cannot join: ${error.message}`);
+      this.retired = this.#cluster.ledger?.isRemoved(this.id) === true;
+    } else if (error instanceof OracleFailure) this.#cluster.broken(error.rule, error.message);
     else if (damaged && this.disk === 'damaged') {
       this.#say(`finds damage: ${error.message}`);
       if (this.#life === undefined) this.refusal = error.message;

@@ -1,5 +1,6 @@
 /** What is wrong with the network now. Faults add up, and each ends without ending others. */
 import type { Cluster } from './cluster.ts';
+import type { SimMember } from './member.ts';
 import type { LinkFaults } from './network.ts';
 
 /** How a fault ends; those that end by themselves have nothing to do. */
@@ -19,6 +20,13 @@ export class NetworkFaults {
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
+    cluster.onJoin = () => {
+      // What is cut or slow by position was so before anybody came to be there.
+      for (const link of this.links) {
+        this.#setCut(link, 0);
+        this.#addDelay(link, 0);
+      }
+    };
   }
 
   /** Every way from one member to another. */
@@ -58,18 +66,22 @@ export class NetworkFaults {
     });
   }
 
-  #setCut([from, to]: Link, change: 1 | -1): void {
+  #setCut([from, to]: Link, change: 1 | 0 | -1): void {
     const key = `${from}>${to}`;
     const count = (this.#cuts.get(key) ?? 0) + change;
     this.#cuts.set(key, count);
-    this.#cluster.network.setCut(BigInt(from + 1), BigInt(to + 1), count > 0);
+    this.#cluster.network.setCut(this.#idAt(from), this.#idAt(to), count > 0);
   }
 
   #addDelay([from, to]: Link, changeMs: number): void {
     const key = `${from}>${to}`;
     const extraMs = Math.max(0, (this.#extraMs.get(key) ?? 0) + changeMs);
     this.#extraMs.set(key, extraMs);
-    this.#cluster.network.setExtraDelay(BigInt(from + 1), BigInt(to + 1), extraMs);
+    this.#cluster.network.setExtraDelay(this.#idAt(from), this.#idAt(to), extraMs);
+  }
+
+  #idAt(position: number): bigint {
+    return (this.#cluster.members[position] as SimMember).id;
   }
 
   #apply(): void {

@@ -31,6 +31,8 @@ export interface LinkFaults {
 
 export interface Plug {
   readonly id: MemberId;
+  /** The host in its peer URLs, whatever follows it there after a hyphen. */
+  readonly name: string;
   readonly cluster: bigint;
   readonly process: Process;
   readonly chance: Chance;
@@ -45,6 +47,7 @@ export interface Network {
   /** The life is over, without a word to anybody. */
   unplug(plug: Plug): void;
   setCut(from: MemberId, to: MemberId, cut: boolean): void;
+  isCut(from: MemberId, to: MemberId): boolean;
   /** Makes one way longer than others. */
   setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void;
   setFaults(faults: LinkFaults): void;
@@ -115,6 +118,10 @@ class MessageLinks implements Network {
 
   setCut(from: MemberId, to: MemberId, cut: boolean): void {
     this.#network.setCut(from, to, cut);
+  }
+
+  isCut(from: MemberId, to: MemberId): boolean {
+    return this.#network.path(from, to).cut;
   }
 
   setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void {
@@ -217,6 +224,10 @@ class StreamLinks implements Network {
     this.#network.setCut(from, to, cut);
   }
 
+  isCut(from: MemberId, to: MemberId): boolean {
+    return this.#network.isCut(from, to);
+  }
+
   setExtraDelay(from: MemberId, to: MemberId, extraMs: number): void {
     this.#network.setExtraDelay(from, to, extraMs);
   }
@@ -231,6 +242,11 @@ class StreamLinks implements Network {
 }
 
 /** Where a member is dialled. */
-export function peerUrl(id: MemberId): string {
-  return `http://m${id}:2380`;
+export function peerUrl(host: string): string {
+  return `http://${host}:2380`;
+}
+
+/** The name of the member that is dialled at a URL: all its addresses stay its own. */
+export function nameAt(url: string): string | undefined {
+  return /^http:\/\/(\w+)(?:-\d+)?:2380$/.exec(url)?.[1];
 }

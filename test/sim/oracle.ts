@@ -3,6 +3,7 @@
  * leader a term, one entry an index, a leader that has all that is committed, equal states.
  */
 import { type Entry, InvariantChecker, type RawNode } from '../../src/raft/index.ts';
+import { ChangeRules } from './change-rules.ts';
 
 /** A promise between members is broken: the run has found a bug. */
 export class OracleFailure extends Error {
@@ -27,6 +28,7 @@ export class Witness {
   readonly member: string;
   readonly #oracle: Oracle;
   #checker: InvariantChecker | undefined;
+  readonly #changes = new ChangeRules();
   #committed = 0;
   #ledTerm = 0;
   #lastApplied: number | undefined;
@@ -46,6 +48,10 @@ export class Witness {
       this.#oracle.leads(this, node);
     }
     this.#checkUncommitted(node);
+    const broken = this.#changes.stepped(core);
+    if (broken !== undefined) {
+      throw new OracleFailure(broken.rule, `${this.member} ${broken.text}`);
+    }
     if (core.log.committed > this.#committed) {
       this.#oracle.commits(this.member, node, this.#committed);
       this.#committed = core.log.committed;

@@ -6,7 +6,8 @@
  * how hard they hit, so that rare combinations of few kinds come up as well as everything at once.
  */
 import { type Chance, streamOf } from './chance.ts';
-import { drawFaults, type PlannedFault } from './fault-plan.ts';
+import { drawFaults, isDamage, type PlannedFault } from './fault-plan.ts';
+import { drawMembership, type MembershipPlan } from './membership-plan.ts';
 
 /** What a change costs in a quota beside its value, about. */
 const changeBytes = 130;
@@ -124,6 +125,8 @@ export interface Plan {
   readonly leaseHolders: readonly LeaseHolderPlan[];
   readonly lockHolders: readonly LockHolderPlan[];
   readonly faults: readonly PlannedFault[];
+  /** How the members change; undefined: they stay as they are. */
+  readonly membership: MembershipPlan | undefined;
   /** Least length of the first phase; it goes on until enough has happened. */
   readonly chaosMs: number;
 }
@@ -186,7 +189,22 @@ export function drawPlan(seed: number): Plan {
     chaosMs,
   };
   const quotaBackendBytes = drawQuota(streamOf(seed, 'quota'), plan.valueBytes);
-  return { ...plan, server: { ...server, quotaBackendBytes } };
+  // From a stream of its own, and at the end: plans without such changes are what they were.
+  const drawn = drawMembership(streamOf(seed, 'changes of membership'), plan);
+  return {
+    ...plan,
+    server: { ...server, quotaBackendBytes },
+    membership: drawn?.membership,
+    faults: drawn === undefined ? plan.faults : withChanges(plan.faults, drawn.faults),
+  };
+}
+
+/** Without damage: how much of it a cluster stands goes by members that are not known yet. */
+function withChanges(
+  faults: readonly PlannedFault[],
+  changes: readonly PlannedFault[],
+): readonly PlannedFault[] {
+  return [...faults.filter(({ fault }) => !isDamage(fault)), ...changes];
 }
 
 /** Room for so few changes that clients' compactions come to matter. */

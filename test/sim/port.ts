@@ -1,6 +1,6 @@
 /** How clients reach members: over a network of their own, with delays, cuts and deadlines. */
 import type { AnswerMemory, CallContext } from '../../src/api/handler.ts';
-import { StatusCode, StatusError } from '../../src/base/errors.ts';
+import { EtcdError, StatusCode, StatusError } from '../../src/base/errors.ts';
 import type { Chance } from './chance.ts';
 import type { Cluster } from './cluster.ts';
 import type { Life, SimMember } from './member.ts';
@@ -60,12 +60,16 @@ export class Port {
     this.cluster.scheduler.after(this.travelMs(), clientOwner, callback);
   }
 
-  /** One call; `done` is called once, at the latest at the deadline. */
+  /**
+   * One call; `done` is called once, at the latest at the deadline.
+   * @param forLearners learners serve it too (`api/learner.ts`): it may be out of date
+   */
   call<Answer>(
     member: SimMember,
     timeoutMs: number,
     invoke: (life: Life, context: CallContext) => Promise<Answer>,
     done: (ending: Ending<Answer>) => void,
+    forLearners = false,
   ): void {
     const { scheduler } = this.cluster;
     const abort = new AbortController();
@@ -100,8 +104,19 @@ export class Port {
         });
       };
       life.process.deliver(() => {
+        const { membership, id, isLearner } = life.member;
+        const wasRemoved = membership.isRemoved(id);
+        if (isLearner && !forLearners) {
+          answered(this.#refused(member, new EtcdError('learnerUnsupported')));
+          return;
+        }
         invoke(life, contextOf(abort.signal)).then(
-          (answer) => answered({ kind: 'answered', answer }),
+          (answer) => {
+            if (wasRemoved && !forLearners) {
+              this.cluster.broken('removal', `${member.name} served after it had been removed`);
+            }
+            answered({ kind: 'answered', answer });
+          },
           (thrown: unknown) => {
             if (life.process.alive) answered(this.#refused(member, thrown));
           },

@@ -18,6 +18,7 @@ import { LeaseHolder } from './lease-holder.ts';
 import { LeaseLedger } from './lease-ledger.ts';
 import { LockHolder } from './lock-holder.ts';
 import { LockLedger } from './lock-ledger.ts';
+import { Operator } from './operator.ts';
 import { Port } from './port.ts';
 import { Recorder } from './recorder.ts';
 import { Scheduler } from './scheduler.ts';
@@ -35,6 +36,8 @@ const progressLimitMs = 60_000;
 /** Answers that a healthy quorum must give. */
 const progressOperations = 20;
 const sliceMs = 1_000;
+/** Members count as settled when they were left as they are for so long: no request waits longer. */
+const settledMs = 7_000;
 /** How long each leader lasts while the leases of a healed cluster run out: less than they do. */
 const reignMs = 4_000;
 const leaderFalls: Fault = { kind: 'crash', target: 'leader', power: true };
@@ -59,6 +62,9 @@ export interface RunReport {
   readonly renewals: number;
   readonly expiredLeases: number;
   readonly locks: number;
+  /** Changes of members that were agreed on, and answers that told who they were. */
+  readonly memberChanges: number;
+  readonly memberLists: number;
   readonly watchRecords: number;
   readonly elections: number;
   readonly statesCompared: number;
@@ -88,6 +94,7 @@ class Run {
   readonly #ledger: LeaseLedger;
   readonly #holders: (LeaseHolder | LockHolder)[];
   readonly #locks = new LockLedger();
+  readonly #operator: Operator | undefined;
   #bursts = 0;
 
   constructor(plan: Plan, options: RunOptions) {
@@ -98,7 +105,11 @@ class Run {
     this.#trace.useClock(() => this.#scheduler.nowMs);
     this.#cluster = new Cluster(plan, this.#scheduler, this.#trace);
     this.#recorder = new Recorder(this.#trace, () => this.#scheduler.nowMs);
-    this.#faults = new Faults(this.#cluster, (burst) => this.#burst(burst));
+    this.#faults = new Faults(
+      this.#cluster,
+      (burst) => this.#burst(burst),
+      (fault) => this.#operator?.begin(fault),
+    );
     const port = new Port({
       cluster: this.#cluster,
       chance: streamOf(plan.seed, 'port'),
@@ -111,7 +122,23 @@ class Run {
       () => this.#scheduler.nowMs,
       (rule, text) => this.#cluster.broken(rule, text),
     );
-    this.#cluster.oracle.onApplied = (entry) => this.#ledger.applied(entry);
+    const { ledger } = this.#cluster;
+    this.#cluster.oracle.onApplied = (entry) => {
+      this.#ledger.applied(entry);
+      ledger?.applied(entry);
+    };
+    if (plan.membership !== undefined && ledger !== undefined) {
+      const strike = (fault: Fault, forMs: number): void =>
+        this.#faults.schedule([{ atMs: 0, forMs, fault }]);
+      const { membership } = plan;
+      this.#operator = new Operator({
+        cluster: this.#cluster,
+        plan: membership,
+        ledger,
+        port,
+        strike,
+      });
+    }
     this.#holders = [
       ...plan.leaseHolders.map((each) => new LeaseHolder(each, this.#workload, this.#ledger)),
       ...plan.lockHolders.map((each) => new LockHolder(each, this.#workload, this.#locks)),
@@ -123,6 +150,7 @@ class Run {
     for (const client of this.#clients) client.start();
     for (const watcher of this.#watchers) watcher.start();
     for (const holder of this.#holders) holder.start();
+    this.#operator?.start();
     this.#faults.schedule(this.#plan.faults);
     const { untilMs } = this.#options;
     if (untilMs !== undefined) await this.#pass(untilMs);
@@ -142,6 +170,7 @@ class Run {
       this.#faults.schedule([{ atMs: 0, forMs: sliceMs / 2, fault: leaderFalls }]);
       await this.#pass(this.#scheduler.nowMs + 2 * sliceMs);
     }
+    if (!this.#broken) await this.#membersSettle();
     if (!this.#broken) await this.#quorumHeals();
     if (!this.#broken) await this.#allHeal();
     if (!this.#broken) await this.#leasesEnd();
@@ -160,12 +189,39 @@ class Run {
     );
   }
 
+  /** Which quorum is to do without the others shows when no change is under way any more. */
+  async #membersSettle(): Promise<void> {
+    const { cluster, operator } = { cluster: this.#cluster, operator: this.#operator };
+    const { ledger } = cluster;
+    if (operator === undefined || ledger === undefined) return;
+    this.#trace.say('run', 'the members settle');
+    this.#faults.heal();
+    operator.stop();
+    for (const member of cluster.members) member.start();
+    let { latest } = ledger;
+    let sinceMs = this.#scheduler.nowMs;
+    await this.#until(
+      'membership-progress',
+      () => {
+        const unsettled = operator.busy || cluster.unsettled !== undefined;
+        if (unsettled || latest !== ledger.latest) {
+          sinceMs = this.#scheduler.nowMs;
+          ({ latest } = ledger);
+        }
+        return this.#scheduler.nowMs - sinceMs >= settledMs;
+      },
+      () => cluster.unsettled ?? 'changes of members went on',
+    );
+  }
+
   /** The rest stays away: a quorum must do without it. */
   async #quorumHeals(): Promise<void> {
-    const { members, wanted, chance } = this.#cluster;
-    const quorum = Math.floor(members.length / 2) + 1;
+    const { voters, wanted, chance } = this.#cluster;
+    const quorum = Math.floor(voters.length / 2) + 1;
     // What is damaged may turn out to be lost once it starts.
-    const sound = wanted.filter(({ disk }) => disk !== 'damaged' && disk !== 'emptied');
+    const sound = wanted.filter(
+      (each) => voters.includes(each) && each.disk !== 'damaged' && each.disk !== 'emptied',
+    );
     if (sound.length < quorum) {
       this.#cluster.broken('quorum', 'more members are lost than faults were planned for');
       return;
@@ -173,7 +229,8 @@ class Run {
     this.#trace.say('run', 'a quorum heals');
     this.#faults.heal();
     const stays = chance.shuffled(sound).slice(0, quorum);
-    const away = wanted.filter((member) => !stays.includes(member));
+    // Learners stay: the next change may count on them.
+    const away = wanted.filter((each) => voters.includes(each) && !stays.includes(each));
     for (const member of away) if (member.process !== undefined) member.crash(1e9, true);
     for (const member of wanted) if (!away.includes(member)) member.start();
     const before = this.#recorder.answered;
@@ -182,6 +239,18 @@ class Run {
       () => this.#recorder.answered >= before + progressOperations,
       () => `a healthy quorum gave ${this.#recorder.answered - before} answers`,
     );
+    if (!this.#broken && this.#operator !== undefined) {
+      const { operator } = { operator: this.#operator };
+      let added = false;
+      operator.addSurely(() => {
+        added = true;
+      });
+      await this.#until(
+        'change-progress',
+        () => added,
+        () => 'a healthy quorum took in no member',
+      );
+    }
     for (const member of away) member.start();
   }
 
@@ -197,6 +266,7 @@ class Run {
         this.#converged(),
       () => this.#differences(),
     );
+    if (!this.#broken) await this.#removedEnd();
     if (this.#broken) return;
     const revision = this.#cluster.leader?.running?.store.revision ?? 0;
     await this.#until(
@@ -205,6 +275,22 @@ class Run {
       () => 'a watcher has not been sent all events',
     );
     for (const watcher of this.#watchers) watcher.stop();
+  }
+
+  /** Removed members that are started again, with all that they had, end by themselves. */
+  async #removedEnd(): Promise<void> {
+    const { removed } = this.#cluster;
+    if (removed.length === 0) return;
+    this.#trace.say('run', 'removed members come back');
+    for (const member of removed) member.startAgain();
+    await this.#until(
+      'removal',
+      () => removed.every(({ retired }) => retired),
+      () => {
+        const left = removed.filter(({ retired }) => !retired).map(({ name }) => name);
+        return `${left.join(', ')} did not end, though removed,`;
+      },
+    );
   }
 
   /** Leases that nobody renews run out, though no leader lasts as long as they do. */
@@ -238,8 +324,8 @@ class Run {
   }
 
   #passOnLeadership(): void {
-    const { leader, wanted } = this.#cluster;
-    const next = wanted.find((member) => member !== leader);
+    const { leader, voters } = this.#cluster;
+    const next = voters.find((member) => member !== leader);
     if (leader === undefined || next === undefined) return;
     leader.process?.run(() => leader.running?.transferLeader(next.id));
   }
@@ -340,6 +426,8 @@ class Run {
       renewals: this.#ledger.renewals,
       expiredLeases: this.#ledger.expired,
       locks: this.#locks.locks,
+      memberChanges: sumOf(this.#cluster.ledger?.changes),
+      memberLists: this.#operator?.lists ?? 0,
       watchRecords: watches.reduce((sum, { records }) => sum + records.length, 0),
       elections: oracle.elections,
       statesCompared: oracle.statesCompared,
@@ -349,4 +437,8 @@ class Run {
       history,
     };
   }
+}
+
+function sumOf(counts: Readonly<Record<string, number>> = {}): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }

@@ -12,7 +12,7 @@ import {
 } from '../../src/transport/frames.ts';
 import type { Carrier, FrameStream, FrameStreamEvents } from '../../src/transport/stream.ts';
 import type { Chance } from './chance.ts';
-import { type LinkFaults, type NetworkOptions, peerUrl, type Plug } from './network.ts';
+import { type LinkFaults, nameAt, type NetworkOptions, peerUrl, type Plug } from './network.ts';
 import type { Scheduler } from './scheduler.ts';
 
 /** Bytes under way on a stream past which a writer has to wait. */
@@ -53,7 +53,7 @@ export class StreamNetwork {
     return {
       listen: (accept, done) => {
         life.accept = accept;
-        plug.process.defer(() => done(undefined, [peerUrl(plug.id)]));
+        plug.process.defer(() => done(undefined, [peerUrl(plug.name)]));
       },
       dial: (url, _channel, events) => this.#dial(life, url, events),
       stop: (done) => {
@@ -103,9 +103,12 @@ export class StreamNetwork {
   #dial(from: Life, url: string, events: FrameStreamEvents): FrameStream {
     const near = new End(this, from, events);
     const { id } = from.plug;
-    const dialled = [...this.#lives.keys()].find((each) => peerUrl(each) === url) ?? id;
+    const name = nameAt(url);
+    const find = (): Life | undefined =>
+      [...this.#lives.values()].find(({ plug }) => plug.name === name);
+    const dialled = find()?.plug.id ?? id;
     this.scheduler.after(this.delayMs(id, dialled), 0, () => {
-      const to = [...this.#lives.values()].find(({ plug }) => peerUrl(plug.id) === url);
+      const to = find();
       const target = to?.plug.id ?? id;
       if (this.isCut(id, target) || this.isCut(target, id)) near.fail('no route', dialTimeoutMs);
       else if (to?.accept === undefined) near.fail('connection refused', 0);

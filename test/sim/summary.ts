@@ -18,6 +18,8 @@ export interface Summary {
   readonly renewals: number;
   readonly expiredLeases: number;
   readonly locks: number;
+  readonly memberChanges: number;
+  readonly memberLists: number;
   readonly watchRecords: number;
   readonly elections: number;
   readonly statesCompared: number;
@@ -43,6 +45,8 @@ export interface Total {
   renewals: number;
   expiredLeases: number;
   locks: number;
+  memberChanges: number;
+  memberLists: number;
   watchRecords: number;
   elections: number;
   statesCompared: number;
@@ -62,6 +66,8 @@ const noFigures = {
   renewals: 0,
   expiredLeases: 0,
   locks: 0,
+  memberChanges: 0,
+  memberLists: 0,
   watchRecords: 0,
   elections: 0,
   statesCompared: 0,

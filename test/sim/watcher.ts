@@ -77,7 +77,7 @@ export class Watcher {
   }
 
   #memberAt(position: number): SimMember {
-    return this.#workload.port.cluster.members[position] as SimMember;
+    return this.#workload.port.cluster.at(position);
   }
 
   #later(ms: number, callback: () => void): void {

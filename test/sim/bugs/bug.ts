@@ -26,7 +26,7 @@ export interface LaterBug {
   readonly mistake: number;
   readonly title: string;
   /** What the server must have first. */
-  readonly comesWith: 'membership changes';
+  readonly comesWith: string;
 }
 
 /** @throws if a patch does not fit, with the bug's id */
