@@ -1,32 +1,7 @@
 /** Every flag of etcd 3.6, with what becomes of it here. One table feeds parser, help and docs. */
 
-/** How a flag's text is read. */
-export type FlagType =
-  | 'string'
-  | 'boolean'
-  | 'unsigned'
-  | 'uint32'
-  | 'integer'
-  | 'duration'
-  | 'urls'
-  | 'origins'
-  | 'cluster-state';
-
-/**
- * `used` flags act. `ignored` flags tune parts of etcd that have no counterpart here: any value is
- * accepted with a warning. `refused` flags promise something that would be missed: any value but
- * the default stops the start.
- */
-export type FlagSupport = 'used' | 'ignored' | 'refused';
-
-export interface FlagDefinition {
-  readonly name: string;
-  readonly type: FlagType;
-  /** In the flag's own notation. */
-  readonly fallback: string;
-  readonly help: string;
-  readonly support: FlagSupport;
-}
+import type { FlagDefinition, FlagSupport, FlagType } from './flag.ts';
+import { renamedFlags } from './renamed-flags.ts';
 
 export interface FlagSection {
   readonly title: string;
@@ -110,6 +85,12 @@ const member = section('Member', {
     ['grpc-keepalive-interval', 'duration', '2h', 'Time between pings to clients; 0 sends none.'],
     ['grpc-keepalive-timeout', 'duration', '20s', 'Time that a client has to answer a ping.'],
     ['enable-grpc-gateway', 'boolean', 'true', 'Whether /v3/* is served as JSON.'],
+    [
+      'feature-gates',
+      'feature-gates',
+      '',
+      'Gates of etcd, as Name=true,...; those that change nothing here are told of at the start.',
+    ],
   ],
   ignored: [
     ['max-wals', 'unsigned', '5', 'The log is one database, not a series of files.'],
@@ -121,7 +102,6 @@ const member = section('Member', {
     ['socket-reuse-address', 'boolean', 'false', 'Node always sets SO_REUSEADDR.'],
     ['raft-read-timeout', 'duration', '5s', 'Connections between members watch themselves.'],
     ['raft-write-timeout', 'duration', '5s', 'Connections between members watch themselves.'],
-    ['feature-gates', 'string', '', 'The features of etcd behind gates have no counterpart.'],
   ],
   refused: [['wal-dir', 'string', '', 'The log is kept in --data-dir.']],
 });
@@ -194,6 +174,7 @@ const clustering = section('Clustering', {
     ['discovery-password', 'string', '', 'Belongs to discovery.'],
     ['discovery-fallback', 'string', 'exit', 'Belongs to discovery.'],
     ['discovery-proxy', 'string', '', 'Belongs to discovery.'],
+    ['v2-deprecation', 'string', 'write-only', 'There is no v2 store.'],
   ],
   refused: [
     ['discovery', 'string', '', 'Members are listed in --initial-cluster.'],
@@ -245,11 +226,12 @@ const security = section('Security', {
   ],
 });
 
+const authMissing = 'There are no users and roles yet.';
 const auth = section('Auth', {
-  used: [
-    ['auth-token', 'string', 'simple', "Kind of token; only 'simple' is supported."],
-    ['bcrypt-cost', 'unsigned', '10', 'Cost of hashing a password, from 4 to 31.'],
-    ['auth-token-ttl', 'unsigned', '300', 'Seconds for which an unused token stays valid.'],
+  refused: [
+    ['auth-token', 'string', 'simple', authMissing],
+    ['bcrypt-cost', 'unsigned', '10', authMissing],
+    ['auth-token-ttl', 'unsigned', '300', authMissing],
   ],
 });
 
@@ -279,7 +261,6 @@ const logging = section('Logging', {
     ],
   ],
   ignored: [
-    ['logger', 'string', 'zap', 'There is one logger.'],
     [
       'log-rotation-config-json',
       'string',
@@ -288,6 +269,7 @@ const logging = section('Logging', {
     ],
   ],
   refused: [
+    ['logger', 'string', 'zap', 'There is one logger.'],
     ['enable-log-rotation', 'boolean', 'false', 'Rotate log files with logrotate or the like.'],
   ],
 });
@@ -328,9 +310,34 @@ const features = section('Features', {
 });
 
 const unsafe = section('Unsafe', {
-  used: [['unsafe-no-fsync', 'boolean', 'false', 'Does not sync the log: a power cut loses data.']],
+  used: [
+    [
+      'unsafe-no-fsync',
+      'boolean',
+      'false',
+      'Syncs nothing that is written: a power cut loses acknowledged writes. For tests only.',
+    ],
+  ],
   refused: [
     ['force-new-cluster', 'boolean', 'false', 'A lost cluster is restored from a snapshot.'],
+  ],
+});
+
+const tooOld = 'Nothing of API v2 is served.';
+const earlier = section('Of earlier releases of etcd', {
+  ignored: [
+    ['proxy-failure-wait', 'unsigned', '5000', 'Belongs to the proxy of API v2.'],
+    ['proxy-refresh-interval', 'unsigned', '30000', 'Belongs to the proxy of API v2.'],
+    ['proxy-dial-timeout', 'unsigned', '1000', 'Belongs to the proxy of API v2.'],
+    ['proxy-write-timeout', 'unsigned', '5000', 'Belongs to the proxy of API v2.'],
+    ['proxy-read-timeout', 'unsigned', '0', 'Belongs to the proxy of API v2.'],
+  ],
+  refused: [
+    ['proxy', 'string', 'off', tooOld],
+    ['enable-v2', 'boolean', 'false', tooOld],
+    ['experimental-enable-v2v3', 'string', '', tooOld],
+    ['debug', 'boolean', 'false', 'Use --log-level=debug.'],
+    ['log-package-levels', 'string', '', 'Use --log-level.'],
   ],
 });
 
@@ -344,6 +351,8 @@ export const flagSections: readonly FlagSection[] = [
   tracing,
   features,
   unsafe,
+  earlier,
+  { title: 'Renamed', flags: renamedFlags },
 ];
 
 /** Flags of the command line itself: they have no place in a file. */

@@ -1,5 +1,6 @@
 /** Texts of --help and --version. */
-import { commandFlags, flagSections, type FlagDefinition } from './flag-table.ts';
+import type { FlagDefinition, FlagSupport } from './flag.ts';
+import { commandFlags, flagSections } from './flag-table.ts';
 import { ETCD_VERSION, QUORATE_VERSION } from '../base/versions.ts';
 
 export function usageText(): string {
@@ -24,6 +25,11 @@ function flagText(flag: FlagDefinition): string {
   return `  --${flag.name} '${flag.fallback}'\n    ${flag.help}`;
 }
 
+function namesWith(reason: string, flags: readonly FlagDefinition[]): string {
+  const same = flags.filter(({ help }) => help === reason);
+  return same.map(({ name }) => `    --${name}`).join('\n');
+}
+
 /** Flags without effect are named in one list, so that the others are found. */
 export function helpText(): string {
   const parts = [usageText()];
@@ -32,14 +38,16 @@ export function helpText(): string {
     if (used.length > 0) parts.push([`${section.title}:`, ...used.map(flagText)].join('\n'));
   }
   parts.push(['Command line:', ...commandFlags.map(flagText)].join('\n'));
-  const named = (support: string): string =>
-    flagSections
-      .flatMap((section) => section.flags)
-      .filter((flag) => flag.support === support)
-      .map((flag) => `  --${flag.name}`)
-      .join('\n');
-  parts.push(`Accepted for compatibility, without effect:\n${named('ignored')}`);
-  parts.push(`Refused unless at their default:\n${named('refused')}`);
+  const named = (support: FlagSupport): string => {
+    const flags = flagSections.flatMap((section) =>
+      section.flags.filter((flag) => flag.support === support),
+    );
+    const reasons = [...new Set(flags.map(({ help }) => help))];
+    return reasons.map((reason) => `  ${reason}\n${namesWith(reason, flags)}`).join('\n');
+  };
+  parts.push(`Accepted for compatibility, without effect, because:\n${named('ignored')}`);
+  parts.push(`Refused unless at their default, because:\n${named('refused')}`);
+  parts.push(`Older names, which still work:\n${named('renamed')}`);
   parts.push('Every flag may come from the environment: --max-txn-ops is ETCD_MAX_TXN_OPS.');
   return parts.join('\n\n');
 }

@@ -4,11 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
-import type { FlagDefinition } from './flag-table.ts';
+import { unkeptGates } from './feature-gates.ts';
+import type { FlagDefinition } from './flag.ts';
 import { flagsByName } from './flag-table.ts';
 import { quote, type Parsed } from '../base/go-values.ts';
 import { helpText, usageText, versionText } from './help.ts';
 import type { Config } from './schema.ts';
+import { applyRenamed } from './renaming.ts';
 import { buildConfig, type Notice } from './validate.ts';
 import { FlagValues, parseFileValue, parseFlag } from './values.ts';
 
@@ -195,15 +197,22 @@ function readFile(path: string, values: FlagValues, notices: Notice[]): string |
   return readFileEntries(document as Record<string, unknown>, '', values, notices);
 }
 
-/** Warnings that etcd gives too, and those for flags without effect. */
+/** Warnings that etcd gives too, and those for what has no effect. */
 function describe(values: FlagValues, config: Config, notices: Notice[]): void {
   for (const name of values.givenNames) {
     const flag = flagsByName.get(name);
-    if (flag?.support !== 'ignored') continue;
+    if (flag?.support !== 'ignored' && flag?.support !== 'renamed') continue;
     notices.push({
       level: 'warn',
-      message: 'flag has no effect',
+      message: flag.support === 'ignored' ? 'flag has no effect' : 'flag is deprecated',
       fields: { flag: `--${name}`, reason: flag.help },
+    });
+  }
+  for (const { name, reason } of unkeptGates(values.list('feature-gates'))) {
+    notices.push({
+      level: 'warn',
+      message: 'feature gate has no effect',
+      fields: { name, reason },
     });
   }
   if (config.name === 'default' && config.initialCluster.length > 1) {
@@ -223,7 +232,9 @@ function describe(values: FlagValues, config: Config, notices: Notice[]): void {
   if (config.unsafeNoFsync) {
     notices.push({
       level: 'warn',
-      message: 'the log is not synced: a power cut will lose acknowledged writes',
+      message:
+        'UNSAFE: nothing that this member writes is synced. A power cut loses acknowledged ' +
+        'writes, of a whole cluster too, and may leave a directory that cannot be used again',
       fields: { flag: '--unsafe-no-fsync' },
     });
   }
@@ -266,6 +277,8 @@ export function parseConfig(
   } else {
     error = readEnvironment(environment, values, notices);
   }
+  if (error !== undefined) return { kind: 'invalid', message: error, notices };
+  error = applyRenamed(values);
   if (error !== undefined) return { kind: 'invalid', message: error, notices };
   dropDefaultAdvertised(values);
   const config: Parsed<Config> = buildConfig(values);

@@ -62,9 +62,6 @@ export interface Config {
   readonly corruptCheckTimeMs: number;
   readonly watchProgressNotifyIntervalMs: number;
 
-  readonly authTokenTtlSeconds: number;
-  readonly bcryptCost: number;
-
   /** Origins that browsers may call from; empty means all. */
   readonly corsOrigins: readonly string[];
   /** Host names that plain HTTP requests may carry; empty means all. */

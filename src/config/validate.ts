@@ -6,6 +6,7 @@ import {
   quote,
   type Parsed,
 } from '../base/go-values.ts';
+import { unkeptGates } from './feature-gates.ts';
 import { flagSections } from './flag-table.ts';
 import type { AutoCompaction, Config, LogFormat, LogLevel } from './schema.ts';
 import type { NamedPeer } from './urls.ts';
@@ -20,8 +21,6 @@ const MAX_ELECTION_MS = 50_000;
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 /** More often would be traffic without news (etcd's floor). */
 const MIN_PROGRESS_NOTIFY_INTERVAL_MS = 100;
-/** Range of bcrypt's cost. */
-const BCRYPT_COST = { min: 4, max: 31, fallback: 10 } as const;
 const HOUR_MS = 3_600_000;
 /** Largest value of Go's int64. */
 const MAX_INT64 = 2n ** 63n - 1n;
@@ -128,8 +127,6 @@ function checkChoices(values: FlagValues): string | undefined {
   if (metrics !== 'basic' && metrics !== 'extensive') {
     return `--metrics: unknown metrics level ${quote(metrics)}`;
   }
-  const token = values.string('auth-token');
-  if (token !== 'simple') return `--auth-token ${quote(token)} is not supported: use "simple"`;
   return undefined;
 }
 
@@ -141,7 +138,9 @@ function checkRefused(values: FlagValues): string | undefined {
     if ('value' in fallback && values.get(flag.name) === fallback.value) continue;
     return `--${flag.name} is not supported: ${flag.help}`;
   }
-  return undefined;
+  const gate = unkeptGates(values.list('feature-gates')).find(({ refused }) => refused === true);
+  if (gate === undefined) return undefined;
+  return `--feature-gates: ${gate.name} is not supported: ${gate.reason}`;
 }
 
 function parseAutoCompaction(values: FlagValues): Parsed<AutoCompaction> {
@@ -188,11 +187,6 @@ function quotaBytes(values: FlagValues): number | undefined {
   return bytes === 0 ? DEFAULT_QUOTA_BYTES : bytes;
 }
 
-function bcryptCost(values: FlagValues): number {
-  const cost = values.number('bcrypt-cost');
-  return cost < BCRYPT_COST.min || cost > BCRYPT_COST.max ? BCRYPT_COST.fallback : cost;
-}
-
 function build(
   values: FlagValues,
   autoCompaction: AutoCompaction,
@@ -237,8 +231,6 @@ function build(
     compactionSleepIntervalMs: values.number('compaction-sleep-interval'),
     corruptCheckTimeMs: values.number('corrupt-check-time'),
     watchProgressNotifyIntervalMs: progressNotifyIntervalMs(values),
-    authTokenTtlSeconds: values.number('auth-token-ttl'),
-    bcryptCost: bcryptCost(values),
     corsOrigins: all(values.list('cors')),
     hostWhitelist: all(values.words('host-whitelist')),
     logLevel: values.string('log-level') as LogLevel,

@@ -1,6 +1,7 @@
 /** Flag values after their text was understood, from whichever source they came. */
 import { assert, present, unreachable } from '../base/assert.ts';
-import type { FlagDefinition, FlagType } from './flag-table.ts';
+import { parseFeatureGates } from './feature-gates.ts';
+import type { FlagDefinition, FlagType } from './flag.ts';
 import { flagsByName } from './flag-table.ts';
 import type { Parsed } from '../base/go-values.ts';
 import {
@@ -55,6 +56,8 @@ function parseText(type: FlagType, text: string): Parsed<FlagValue> {
       return text === '' ? { value: [] } : parseUrls(text);
     case 'origins':
       return parseOrigins(text);
+    case 'feature-gates':
+      return parseFeatureGates(text);
     case 'cluster-state':
       return text === 'new' || text === 'existing' ? { value: text } : { error: 'invalid value' };
     default:

@@ -10,7 +10,7 @@ import type { StoreState } from './store-state.ts';
 
 /** Keys looked at in one step: about a millisecond. */
 const keysPerStep = 4096;
-/** Records removed in one step: they wait in the backend's memory for its next flush. */
+/** Records removed in one step unless told: they wait in the backend's memory for its flush. */
 const removalsPerStep = 4096;
 
 /** What a step left: nothing to do, more to do, or a pin to wait for. */
@@ -32,7 +32,8 @@ export class PhysicalCompaction {
     this.#pins = pins;
   }
 
-  step(): CompactionProgress {
+  /** @param removals how many records it may remove at most */
+  step(removals = removalsPerStep): CompactionProgress {
     const state = this.#state;
     if (this.#walk === undefined) {
       const target = state.compactedRevision;
@@ -41,7 +42,7 @@ export class PhysicalCompaction {
       if (this.#pins.oldest < target) return 'waiting';
       this.#walk = { target, next: '' };
     }
-    if (this.#advance(this.#walk)) {
+    if (this.#advance(this.#walk, removals)) {
       state.finishedCompaction = this.#walk.target;
       this.#walk = undefined;
       state.writeMeta();
@@ -50,7 +51,7 @@ export class PhysicalCompaction {
   }
 
   /** Returns whether the walk is over. */
-  #advance(walk: Walk): boolean {
+  #advance(walk: Walk, removalsLimit: number): boolean {
     const { tree, backend } = this.#state;
     const gone: string[] = [];
     let visited = 0;
@@ -61,15 +62,15 @@ export class PhysicalCompaction {
     };
     let over = true;
     tree.visit(walk.next, undefined, (key, index) => {
-      if (visited === keysPerStep || removed >= removalsPerStep) {
+      if (visited === keysPerStep || removed >= removalsLimit) {
         walk.next = key;
         over = false;
         return stop;
       }
       visited++;
       if (!mayShrink(index, walk.target)) return undefined;
-      if (index.compact(walk.target, removalsPerStep - removed, remove)) gone.push(key);
-      if (removed >= removalsPerStep) {
+      if (index.compact(walk.target, removalsLimit - removed, remove)) gone.push(key);
+      if (removed >= removalsLimit) {
         // The same key again: it may have more to remove.
         walk.next = key;
         over = false;

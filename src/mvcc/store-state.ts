@@ -45,11 +45,21 @@ export function upperBound(end: string): string | undefined {
   return end === '\0' ? undefined : end;
 }
 
+/** How often the store was asked for something since it was opened. */
+export interface StoreOperations {
+  ranges: number;
+  puts: number;
+  deletes: number;
+  /** Changes of more than one operation. */
+  txns: number;
+}
+
 export class StoreState {
   readonly backend: StateBackend;
   readonly tree = new KeyTree();
   readonly cache: SlabCache;
   readonly digest = new StateDigest();
+  readonly operations: StoreOperations = { ranges: 0, puts: 0, deletes: 0, txns: 0 };
   revision = firstRevision;
   compactedRevision = neverCompacted;
   finishedCompaction = neverCompacted;
@@ -120,6 +130,7 @@ export class StoreState {
 
   /** @throws EtcdError `compacted` or `futureRevision` */
   range(query: RangeQuery): RangeResult {
+    this.operations.ranges += 1;
     const current = this.visibleRevision;
     if (query.revision > current) throw new EtcdError('futureRevision');
     const revision = query.revision <= 0 ? current : query.revision;

@@ -15,7 +15,12 @@ import { isLast, isTombstone, keyValueOf } from './record.ts';
 import { restoreState, type LeasedKeys } from './restore.ts';
 import { compactedGapsMax, firstRevision } from './revision.ts';
 import type { StateBackend } from './state-backend.ts';
-import { StoreState, type RangeQuery, type RangeResult } from './store-state.ts';
+import {
+  StoreState,
+  type RangeQuery,
+  type RangeResult,
+  type StoreOperations,
+} from './store-state.ts';
 import { StoreWriteTransaction } from './write-transaction.ts';
 
 /** Memory for records, beside the index. */
@@ -105,6 +110,11 @@ export class Store {
     return this.#state.cache.heldBytes;
   }
 
+  /** Counted since the store was opened; the object stays the same. */
+  get operations(): Readonly<StoreOperations> {
+    return this.#state.operations;
+  }
+
   /** Hash over the newest key values, see {@link StateDigest}. */
   get stateHash(): bigint {
     return this.#state.digest.value;
@@ -186,9 +196,12 @@ export class Store {
     this.#announceCompaction();
   }
 
-  /** Does a bounded amount of removing. The caller repeats it while it says `more`. */
-  compactionStep(): CompactionProgress {
-    return this.#compaction.step();
+  /**
+   * Does a bounded amount of removing. The caller repeats it while it says `more`.
+   * @param removals how many records it may remove at most
+   */
+  compactionStep(removals?: number): CompactionProgress {
+    return this.#compaction.step(removals);
   }
 
   /** Calls `listener` when there may be something for {@link compactionStep} to do. */

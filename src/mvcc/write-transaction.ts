@@ -29,6 +29,8 @@ export class StoreWriteTransaction {
   /** The revision that the changes make. */
   readonly #main: number;
   #superseded = 0;
+  /** Asked of it so far, ranges included. */
+  #operations = 0;
   #tombstoneBytes = 0;
   #ended = false;
 
@@ -54,12 +56,15 @@ export class StoreWriteTransaction {
 
   /** @throws EtcdError `compacted` or `futureRevision` */
   range(query: RangeQuery): RangeResult {
+    this.#operations += 1;
     return this.#state.range(query);
   }
 
   /** Returns the revision that the change belongs to. */
   put(key: string, value: Uint8Array, lease: bigint): number {
     assert(!this.#ended, 'a put after the end of its transaction');
+    this.#state.operations.puts += 1;
+    this.#operations += 1;
     const { tree } = this.#state;
     const index = tree.get(key);
     const live = index?.live === true;
@@ -92,6 +97,8 @@ export class StoreWriteTransaction {
   /** Returns how many keys were deleted. */
   deleteRange(key: string, end: string | undefined): number {
     assert(!this.#ended, 'a delete after the end of its transaction');
+    this.#state.operations.deletes += 1;
+    this.#operations += 1;
     const { tree } = this.#state;
     if (end === undefined) {
       const index = tree.get(key);
@@ -152,6 +159,7 @@ export class StoreWriteTransaction {
     assert(!this.#ended, 'a transaction ends twice');
     this.#ended = true;
     const state = this.#state;
+    if (this.#operations > 1) state.operations.txns += 1;
     if (this.#events.length === 0) {
       this.#finish(state.revision, this.#events);
       return this.#events;

@@ -5,7 +5,7 @@ import { reach } from '../base/fault-point.ts';
 /** The store as this file needs it. */
 export interface CompactedStore {
   readonly finishedCompaction: number;
-  compactionStep(): 'idle' | 'more' | 'waiting';
+  compactionStep(removals?: number): 'idle' | 'more' | 'waiting';
   onCompactionWork(listener: () => void): void;
 }
 
@@ -17,6 +17,8 @@ export interface CompactionRunnerOptions {
    * compaction-sleep-interval).
    */
   readonly restMs: number;
+  /** Records removed in one step (etcd: compaction-batch-limit); the store's own if undefined. */
+  readonly batchLimit?: number | undefined;
   /** Removals held in memory; above it the runner waits for the next flush. */
   readonly pendingOperations: () => number;
   /** Told after each step that changed something. */
@@ -71,7 +73,7 @@ export class CompactionRunner {
       return;
     }
     reach('store-compaction-before-step');
-    const progress = store.compactionStep();
+    const progress = store.compactionStep(this.#options.batchLimit);
     reach('store-compaction-after-step');
     this.#options.changed();
     if (progress === 'more') this.#run();

@@ -42,6 +42,15 @@ export interface MemberOptions {
   readonly reconfiguration?: ReconfigurationSettings;
   readonly requestLimitBytes: number;
   readonly compactionRestMs: number;
+  /** Records that a part of a compaction removes; the store's own number if absent. */
+  readonly compactionBatchLimit?: number;
+  /** Applying an entry for longer is told of; never if absent. */
+  readonly warningApplyMs?: number;
+  /**
+   * Whether the first election after a start may come early, as if no leader had been heard for
+   * most of an election timeout; false if absent.
+   */
+  readonly earlyFirstElection?: boolean;
   /** Time from one note in the log of what a long lease has left to the next; etcd's if absent. */
   readonly leaseCheckpointIntervalMs?: number;
   /** Size of the state above which writes are refused; no limit if absent. */

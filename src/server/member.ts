@@ -33,10 +33,11 @@ import { HandOver } from './hand-over.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
 import { defaultReconfiguration, MemberChanges } from './member-changes.ts';
-import { createServerMetrics, exportStateFacts, type ServerMetrics } from './metrics.ts';
+import { createServerMetrics, exportIdentity, type ServerMetrics } from './metrics.ts';
+import { exportStateFacts } from './metrics.ts';
 import type { MemberOptions } from './member-options.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
-import { raftConfig } from './raft-options.ts';
+import { giveHeadStart, raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State, stateFactsOf } from './state.ts';
@@ -106,6 +107,7 @@ export class Member {
         awaitsSnapshot: backend.confState.voters.length === 0,
       }),
     );
+    giveHeadStart(this.#node, options);
     this.#driver = new RaftDriver({
       node: this.#node,
       clock,
@@ -175,6 +177,7 @@ export class Member {
     });
     this.#defragmentation = new Defragmentation(options, () => directory.backend);
     this.#watchBackend();
+    exportIdentity(options.metrics, memberId);
     exportStateFacts(options.metrics, () => stateFactsOf(this));
   }
 

@@ -1,5 +1,8 @@
 /** etcd's metrics of the server: names, help texts in our words. */
-import type { Gauge, Metrics } from '../base/metrics.ts';
+import type { Counter, Gauge, Metrics } from '../base/metrics.ts';
+import { CLUSTER_VERSION, ETCD_VERSION } from '../base/versions.ts';
+import type { StoreOperations } from '../mvcc/store-state.ts';
+import type { MemberId } from '../raft/index.ts';
 
 export interface ServerMetrics {
   proposalsPending(count: number): void;
@@ -24,6 +27,9 @@ export interface StateFacts {
   readonly watchers: number;
   readonly slowWatchers: number;
   readonly watchStreams: number;
+  readonly isLearner: boolean;
+  /** Counted since the state was opened: another object for the state of a snapshot. */
+  readonly operations: Readonly<StoreOperations>;
 }
 
 /** Exports what {@link StateFacts} tell, at each scrape. */
@@ -40,8 +46,12 @@ export function exportStateFacts(metrics: Metrics, facts: () => StateFacts): voi
   const watchers = gauge('etcd_debugging_mvcc_watcher_total', 'Watchers.');
   const slow = gauge('etcd_debugging_mvcc_slow_watcher_total', 'Watchers that are catching up.');
   const streams = gauge('etcd_debugging_mvcc_watch_stream_total', 'Watch streams.');
+  const isLearner = gauge('etcd_server_is_learner', '1 if this member is a learner.');
+  const countOperations = operationCounters(metrics);
   metrics.onCollect(() => {
     const now = facts();
+    isLearner.set(now.isLearner ? 1 : 0);
+    countOperations(now.operations);
     revision.set(now.revision);
     compacted.set(now.compactedRevision);
     keys.set(now.keyCount);
@@ -53,6 +63,42 @@ export function exportStateFacts(metrics: Metrics, facts: () => StateFacts): voi
     slow.set(now.slowWatchers);
     streams.set(now.watchStreams);
   });
+}
+
+/** @returns adds to the counters what was counted since the last call */
+function operationCounters(metrics: Metrics): (counted: Readonly<StoreOperations>) => void {
+  const counter = (name: string, help: string): Counter => metrics.counter(name, help)();
+  const counters: Readonly<Record<keyof StoreOperations, Counter>> = {
+    ranges: counter('etcd_mvcc_range_total', 'Ranges read from the state.'),
+    puts: counter('etcd_mvcc_put_total', 'Puts applied.'),
+    deletes: counter('etcd_mvcc_delete_total', 'Deletions applied, of one key or of a range.'),
+    txns: counter('etcd_mvcc_txn_total', 'Changes applied of more than one operation.'),
+  };
+  let source: Readonly<StoreOperations> | undefined;
+  let seen: StoreOperations = { ranges: 0, puts: 0, deletes: 0, txns: 0 };
+  return (counted) => {
+    if (counted !== source) seen = { ranges: 0, puts: 0, deletes: 0, txns: 0 };
+    source = counted;
+    for (const kind of Object.keys(counters) as (keyof StoreOperations)[]) {
+      counters[kind].increment(counted[kind] - seen[kind]);
+    }
+    seen = { ...counted };
+  };
+}
+
+/** Who this is, in labels. */
+export function exportIdentity(metrics: Metrics, memberId: MemberId): void {
+  const label = (name: string, help: string, key: string, value: string): void => {
+    metrics.gauge(name, help, [key])(value).set(1);
+  };
+  label('etcd_server_id', 'The id of this member.', 'server_id', memberId.toString(16));
+  label('etcd_server_version', 'The version of etcd.', 'server_version', ETCD_VERSION);
+  label(
+    'etcd_cluster_version',
+    'What all members understand.',
+    'cluster_version',
+    CLUSTER_VERSION.replace(/\.0$/, ''),
+  );
 }
 
 /** Seconds; a stall of an election timeout (1 s by default) costs a leader its place. */
@@ -82,7 +128,6 @@ export function createServerMetrics(metrics: Metrics): ServerMetrics {
   )();
   const hasLeader = metrics.gauge('etcd_server_has_leader', '1 if this member knows a leader.')();
   const isLeader = metrics.gauge('etcd_server_is_leader', '1 if this member leads.')();
-  const isLearner = metrics.gauge('etcd_server_is_learner', '1 if this member is a learner.')();
   const delay = metrics.histogram(
     'quorate_event_loop_tick_delay_seconds',
     'How late the ticks of Raft came: time in which the event loop served nobody.',
@@ -92,7 +137,6 @@ export function createServerMetrics(metrics: Metrics): ServerMetrics {
     'quorate_snapshots_installed_total',
     'Snapshots received from a leader and taken over.',
   )();
-  isLearner.set(0);
   return {
     proposalsPending: (count) => {
       pending.set(count);

@@ -4,18 +4,19 @@
  * are others after that; `watchable` stays, and its watchers with it.
  */
 import { Applier, type AppliedRequest } from '../apply/applier.ts';
-import type { Clock } from '../base/clock.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import type { DataDirectory } from '../storage/data-directory.ts';
+import { ApplyWatch, type ApplyWatchOptions } from './apply-watch.ts';
 import { CompactionRunner } from './compaction-runner.ts';
 import { loadState, type State } from './state.ts';
 
-export interface StateMachineOptions {
+export interface StateMachineOptions extends ApplyWatchOptions {
   readonly directory: DataDirectory;
-  readonly clock: Clock;
   /** Between two parts of a compaction. */
   readonly compactionRestMs: number;
+  /** Records that a part of a compaction removes. */
+  readonly compactionBatchLimit?: number | undefined;
   /** Memory for values. */
   readonly cacheBytes?: number | undefined;
 }
@@ -24,6 +25,7 @@ export class StateMachine {
   readonly watchable: WatchableStore;
   readonly #options: StateMachineOptions;
   readonly #applier: Applier;
+  readonly #applyWatch: ApplyWatch;
   #state: State;
   #compaction: CompactionRunner;
 
@@ -31,6 +33,7 @@ export class StateMachine {
     this.#options = options;
     this.#state = state;
     this.#applier = new Applier(state);
+    this.#applyWatch = new ApplyWatch(options);
     this.watchable = new WatchableStore({ store: state.store, clock: options.clock });
     this.#compaction = this.#startCompaction();
   }
@@ -45,7 +48,10 @@ export class StateMachine {
 
   /** @returns the request and what came of it; undefined for an entry that holds none */
   apply(data: Uint8Array): AppliedRequest | undefined {
-    return this.#applier.apply(data);
+    const startMs = this.#applyWatch.begin();
+    const applied = this.#applier.apply(data);
+    this.#applyWatch.end(startMs, data);
+    return applied;
   }
 
   /**
@@ -90,12 +96,13 @@ export class StateMachine {
   }
 
   #startCompaction(): CompactionRunner {
-    const { clock, compactionRestMs, directory } = this.#options;
+    const { clock, compactionRestMs, compactionBatchLimit, directory } = this.#options;
     const { backend } = directory;
     return new CompactionRunner({
       clock,
       store: this.#state.store,
       restMs: compactionRestMs,
+      batchLimit: compactionBatchLimit,
       pendingOperations: () => backend.pendingOperations,
       changed: () => {
         backend.applied(backend.appliedIndex, backend.appliedTerm);

@@ -37,7 +37,9 @@ export function stateSizeBytes({ store, lessor }: State): number {
 }
 
 /** What metrics tell of a member's state. */
-export function stateFactsOf(member: State & { readonly watchable: WatchableStore }): StateFacts {
+export function stateFactsOf(
+  member: State & { readonly watchable: WatchableStore; readonly isLearner: boolean },
+): StateFacts {
   const { store, watchable } = member;
   return {
     revision: store.revision,
@@ -48,6 +50,8 @@ export function stateFactsOf(member: State & { readonly watchable: WatchableStor
     watchers: watchable.watcherCount,
     slowWatchers: watchable.slowWatcherCount,
     watchStreams: watchable.streamCount,
+    isLearner: member.isLearner,
+    operations: store.operations,
   };
 }
 

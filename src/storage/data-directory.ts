@@ -25,11 +25,11 @@ export function openDataDirectory(
 }
 
 function storeFor(options: DataDirectoryOptions): DirectoryStore {
-  const { path, memory, clock, logger } = options;
+  const { path, memory, clock, logger, metrics, unsafeNoFsync } = options;
   if (memory !== undefined) {
     const { memoryWriteDelayMs: writeDelayMs, memoryReadDelayMs: readDelayMs } = options;
     return new MemoryDirectoryStore({ directory: memory, clock, writeDelayMs, readDelayMs });
   }
   assert(path !== undefined, 'a data directory has a path or is in memory');
-  return new LevelDirectoryStore({ path, clock, logger });
+  return new LevelDirectoryStore({ path, clock, logger, metrics, unsafeNoFsync });
 }

@@ -1,6 +1,7 @@
 /** What it takes to open a data directory. */
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Metrics } from '../base/metrics.ts';
 import type { MemberId } from '../raft/index.ts';
 import type { Identity } from './identity.ts';
 import type { MemoryDirectory } from './memory-directory.ts';
@@ -21,6 +22,10 @@ export interface DataDirectoryOptions {
   /** Damage that was found in what the state holds, when it was open last: it is not to be used. */
   readonly stateDamage?: Error | undefined;
   readonly flushIntervalMs?: number | undefined;
+  /** Nothing that is written to databases is synced: a power cut loses it, and more. */
+  readonly unsafeNoFsync?: boolean | undefined;
+  /** For the times that synced writes take. */
+  readonly metrics?: Metrics | undefined;
   /** Budget for log entries kept in memory. */
   readonly logCacheBytes?: number | undefined;
   /** In memory only: how long a write takes. */

@@ -12,6 +12,7 @@ import {
 import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Metrics } from '../base/metrics.ts';
 import type { MemberId } from '../raft/index.ts';
 import {
   buildingLogDirectory,
@@ -31,7 +32,8 @@ import {
 } from './errors.ts';
 import { decodeFounding, encodeFounding, type FoundingRecord } from './founding-file.ts';
 import { decodeIdentity, encodeIdentity, type StoredIdentity } from './identity.ts';
-import { isLockedError, LevelEngine } from './level-engine.ts';
+import { createDiskMetrics, type DiskMetrics } from './disk-metrics.ts';
+import { isLockedError, LevelEngine, type LevelEngineOptions } from './level-engine.ts';
 import { mendDatabase } from './mend.ts';
 import { readRetrying } from './read-retry.ts';
 import { checkDatabase, type DatabaseCheck, type Mend } from './scanner.ts';
@@ -84,7 +86,18 @@ export class LevelDirectoryStore implements DirectoryStore {
   /** What checks found that is to be done before a database is opened. */
   readonly #mends = new Map<string, Mend>();
 
-  constructor(options: { readonly path: string; readonly clock: Clock; readonly logger: Logger }) {
+  readonly #syncs: boolean;
+  readonly #diskMetrics: DiskMetrics;
+
+  constructor(options: {
+    readonly path: string;
+    readonly clock: Clock;
+    readonly logger: Logger;
+    readonly metrics?: Metrics | undefined;
+    readonly unsafeNoFsync?: boolean | undefined;
+  }) {
+    this.#syncs = options.unsafeNoFsync !== true;
+    this.#diskMetrics = createDiskMetrics(options.metrics);
     this.#path = options.path;
     this.description = options.path;
     this.#clock = options.clock;
@@ -205,7 +218,11 @@ export class LevelDirectoryStore implements DirectoryStore {
       this.#clock.defer(() => done(unusable(this.#path, thrown), undefined));
       return;
     }
-    this.#openLevel(name, isStateDirectory(name) ? stateBuffers : logBuffers, done);
+    const { log, state } = this.#diskMetrics;
+    const settings = isStateDirectory(name)
+      ? { ...stateBuffers, observe: state }
+      : { ...logBuffers, observe: log };
+    this.#openLevel(name, settings, done);
   }
 
   databases(): readonly string[] {
@@ -282,11 +299,16 @@ export class LevelDirectoryStore implements DirectoryStore {
 
   #openLevel(
     name: string,
-    buffers: { readonly writeBufferBytes: number; readonly cacheBytes: number },
+    settings: Omit<LevelEngineOptions, 'clock' | 'logger' | 'syncs'>,
     done: (error: Error | undefined, engine: LevelEngine | undefined) => void,
   ): void {
     const location = join(this.#path, name);
-    const options = { clock: this.#clock, logger: this.#logger, ...buffers };
+    const options = {
+      clock: this.#clock,
+      logger: this.#logger,
+      syncs: this.#syncs,
+      ...settings,
+    };
     LevelEngine.open(location, options, (error, engine) => {
       if (engine === undefined) {
         done(this.#explain(error), undefined);

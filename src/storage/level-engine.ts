@@ -5,6 +5,7 @@ import { buffer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { operationBytes } from './engine.ts';
+import type { WriteObserver } from './disk-metrics.ts';
 import type { Completion, Engine, EngineEntry, EngineView, KeyRange, Operation } from './engine.ts';
 import { asError, codeOf, CorruptionError } from './errors.ts';
 import { LogName } from './log-name.ts';
@@ -38,6 +39,9 @@ export interface LevelEngineOptions {
   readonly writeBufferBytes: number;
   /** Budget of LevelDB's cache of table blocks. */
   readonly cacheBytes: number;
+  /** False: what is to be synced is only written, and lost in a power cut. True if absent. */
+  readonly syncs?: boolean | undefined;
+  readonly observe?: WriteObserver | undefined;
 }
 
 interface Waiting {
@@ -67,6 +71,8 @@ export class LevelEngine implements Engine {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #logName: LogName;
+  readonly #syncs: boolean;
+  readonly #observe: WriteObserver | undefined;
   readonly #waiting: Waiting[] = [];
   #underWay = false;
   #failure: Error | undefined;
@@ -83,6 +89,8 @@ export class LevelEngine implements Engine {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#logName = new LogName(location);
+    this.#syncs = options.syncs ?? true;
+    this.#observe = options.observe;
   }
 
   /** Opens the database in `location`, which LevelDB creates if it is not there. */
@@ -200,7 +208,7 @@ export class LevelEngine implements Engine {
   /** Fills one LevelDB batch in slices, other work in between, then writes it as a whole. */
   #writeGroup(group: readonly Waiting[]): void {
     const batch = this.#database.batch();
-    const sync = group.some((write) => write.sync);
+    const sync = this.#syncs && group.some((write) => write.sync);
     let member = 0;
     let position = 0;
     const fill = (): void => {
@@ -222,7 +230,9 @@ export class LevelEngine implements Engine {
         this.#clock.defer(fill);
         return;
       }
+      const startMs = this.#clock.monotonicMs();
       const written: Completion = (error) => {
+        if (sync && error === undefined) this.#observeWrite(startMs, group);
         this.#failure = error;
         this.#complete(group, error);
       };
@@ -232,6 +242,13 @@ export class LevelEngine implements Engine {
       );
     };
     fill();
+  }
+
+  #observeWrite(startMs: number, group: readonly Waiting[]): void {
+    if (this.#observe === undefined) return;
+    let bytes = 0;
+    for (const write of group) bytes += write.bytes;
+    this.#observe(this.#clock.monotonicMs() - startMs, bytes);
   }
 
   #complete(group: readonly Waiting[], error: Error | undefined): void {

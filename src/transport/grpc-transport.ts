@@ -14,7 +14,7 @@ import {
   type ServerDuplexStream,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
-import { buffer } from '../base/bytes.ts';
+import { buffer, emptyBytes } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { PeerTransport } from './peer-transport.ts';
 import type { PeerTransportOptions } from './peer-transport.ts';
@@ -244,10 +244,27 @@ class GrpcCarrier implements Carrier {
       client.close();
       events.closed(closeReason(code, details));
     });
-    return dialledStream(call, () => {
+    const close = (): void => {
       call.cancel();
       client.close();
-    });
+    };
+    return dialledStream(call, close, (answered) => this.#probe(client, answered));
+  }
+
+  /** Any call that costs little will do: it goes over the connection of the client's stream. */
+  #probe(client: Client, answered: () => void): void {
+    const options = { deadline: this.#clock.wallMs() + this.#limits.silenceMs };
+    const bytes = (message: Uint8Array): Buffer => buffer(message);
+    client.makeUnaryRequest(
+      describePath,
+      bytes,
+      (b: Buffer) => b,
+      emptyBytes,
+      options,
+      (error) => {
+        if (error === null) answered();
+      },
+    );
   }
 
   stop(done: () => void): void {
@@ -350,6 +367,7 @@ class GrpcCarrier implements Carrier {
 function dialledStream(
   call: ClientDuplexStream<Uint8Array, Buffer>,
   close: () => void,
+  probe: (answered: () => void) => void,
 ): FrameStream {
   let open = true;
   return {
@@ -361,6 +379,9 @@ function dialledStream(
     },
     pause: () => call.pause(),
     resume: () => call.resume(),
+    probe(answered) {
+      if (open) probe(answered);
+    },
     close() {
       open = false;
       close();

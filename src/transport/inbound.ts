@@ -92,6 +92,11 @@ export class InboundChannel {
     });
   }
 
+  /** Calls `answered` when the peer has answered on the connection of this stream, or never. */
+  probe(answered: () => void): void {
+    if (this.#live) this.#stream?.probe(answered);
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#redial?.cancel();

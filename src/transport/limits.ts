@@ -27,6 +27,8 @@ export interface TransportLimits {
   readonly pingMs: number;
   /** After this long without a frame from the other end a stream counts as dead. */
   readonly silenceMs: number;
+  /** Time between two measurements of the way to a peer and back. */
+  readonly probeMs: number;
   /** First wait before dialling again; doubles up to the longest. */
   readonly redialMs: number;
   readonly redialLongestMs: number;
@@ -47,6 +49,7 @@ export const defaultLimits: TransportLimits = {
   handshakeMs: 5_000,
   pingMs: 1_000,
   silenceMs: 5_000,
+  probeMs: 4_000,
   redialMs: 50,
   redialLongestMs: 2_000,
   offerMs: 10_000,

@@ -2,7 +2,7 @@
  * Everything between this member and one other: two channels each way, and at most one snapshot
  * each way.
  */
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
@@ -47,6 +47,8 @@ export interface PeerEnvironment {
   nextTransfer(): number;
   sent(member: MemberId, sizeBytes: number): void;
   received(member: MemberId, sizeBytes: number): void;
+  /** It took so long to a member and back. */
+  roundTrip(member: MemberId, tookMs: number): void;
 }
 
 /** The channel of a message: entries may be large, all else is small and must not wait for them. */
@@ -65,6 +67,7 @@ export class Peer {
   #urls: readonly string[];
   #dials = 0;
   #heardMs: number | undefined;
+  #probeTimer: Timer | undefined;
   #sender: SnapshotSender | undefined;
   #receiver: SnapshotReceiver | undefined;
   #closed = false;
@@ -87,6 +90,7 @@ export class Peer {
       control: new InboundChannel('control', owner, this.#environment),
       append: new InboundChannel('append', owner, this.#environment),
     };
+    this.#scheduleProbe();
   }
 
   get heardMs(): number | undefined {
@@ -172,12 +176,24 @@ export class Peer {
 
   close(): void {
     this.#closed = true;
+    this.#probeTimer?.cancel();
     this.#inbound.control.stop();
     this.#inbound.append.stop();
     this.#outbound.control.close();
     this.#outbound.append.close();
     this.#sender?.stop();
     this.#receiver?.stop();
+  }
+
+  #scheduleProbe(): void {
+    const { clock, limits } = this.#environment;
+    this.#probeTimer = clock.after(limits.probeMs, () => {
+      const startMs = clock.monotonicMs();
+      this.#inbound.control.probe(() => {
+        if (!this.#closed) this.#environment.roundTrip(this.id, clock.monotonicMs() - startMs);
+      });
+      this.#scheduleProbe();
+    });
   }
 
   #heard(sizeBytes: number): void {

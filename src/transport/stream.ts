@@ -14,6 +14,11 @@ export interface FrameStream {
   /** Stops and restarts reading, so that the other end has to wait. */
   pause(): void;
   resume(): void;
+  /**
+   * Asks the other end for a sign of life, on the connection of a dialled stream; `answered` is
+   * called when it comes, or never. Absent where that cannot be asked.
+   */
+  probe?(answered: () => void): void;
   /** Ends the stream at once; events may still come and are ignored. */
   close(): void;
 }
@@ -102,6 +107,10 @@ export class LiveStream implements FrameStreamEvents {
     this.#paused = false;
     this.#heardMs = this.#clock.monotonicMs();
     this.#stream?.resume();
+  }
+
+  probe(answered: () => void): void {
+    if (!this.#closed) this.#stream?.probe?.(answered);
   }
 
   close(): void {

@@ -76,8 +76,6 @@ describe('defaults', () => {
       compactionSleepIntervalMs: 10,
       corruptCheckTimeMs: 0,
       watchProgressNotifyIntervalMs: 600_000,
-      authTokenTtlSeconds: 300,
-      bcryptCost: 10,
       corsOrigins: [],
       hostWhitelist: [],
       logLevel: 'info',
@@ -233,7 +231,6 @@ describe('refusals', () => {
     [['--max-txn-ops=0'], '--max-txn-ops must be >0'],
     [['--cert-file=x'], '--cert-file is not supported: Connections are not encrypted.'],
     [['--client-cert-auth'], '--client-cert-auth is not supported: Connections are not encrypted.'],
-    [['--auth-token=jwt,pub-key=x'], '--auth-token "jwt,pub-key=x" is not supported: use "simple"'],
     [
       ['--initial-advertise-peer-urls=https://10.0.0.1:1'],
       '--initial-advertise-peer-urls: https://10.0.0.1:1 needs TLS, which is not supported',

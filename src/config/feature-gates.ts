@@ -1,0 +1,87 @@
+/** The values of --feature-gates: etcd's gates, and what is true here whatever they say. */
+import { parseBoolean, quote, type Parsed } from '../base/go-values.ts';
+
+export interface FeatureGate {
+  readonly name: string;
+  /** What the member does, whether the gate asks for it or not; undefined: it is all the same. */
+  readonly always?: boolean;
+  /** Whether another value than `always` is refused and not just warned of. */
+  readonly refused?: boolean;
+  readonly reason: string;
+}
+
+/** Those of etcd 3.6. */
+export const featureGates: readonly FeatureGate[] = [
+  {
+    name: 'CompactHashCheck',
+    always: false,
+    reason: 'Compactions are not the occasion on which members compare their states.',
+  },
+  {
+    name: 'InitialCorruptCheck',
+    always: false,
+    reason: 'At a start every file is checked, but not compared with those of other members.',
+  },
+  {
+    name: 'LeaseCheckpoint',
+    always: true,
+    reason: 'What long leases have left is always noted in the log.',
+  },
+  {
+    name: 'LeaseCheckpointPersist',
+    always: true,
+    reason: 'What long leases have left is always noted in the log.',
+  },
+  {
+    name: 'SetMemberLocalAddr',
+    always: false,
+    refused: true,
+    reason: 'The system chooses the address from which other members are called.',
+  },
+  {
+    name: 'StopGRPCServiceOnDefrag',
+    always: false,
+    reason: 'A member serves on while it is defragmented.',
+  },
+  { name: 'TxnModeWriteWithSharedBuffer', reason: 'There is no such buffer.' },
+  {
+    name: 'AllAlpha',
+    always: false,
+    refused: true,
+    reason: 'Name the gates one by one.',
+  },
+  { name: 'AllBeta', reason: 'No gate of this kind changes anything here.' },
+];
+
+const gatesByName: ReadonlyMap<string, FeatureGate> = new Map(
+  featureGates.map((gate) => [gate.name, gate]),
+);
+
+/** Reads `Gate=true,Other=false`; the errors are etcd's. */
+export function parseFeatureGates(text: string): Parsed<readonly string[]> {
+  const settings: string[] = [];
+  for (const part of text.split(',').map((each) => each.trim())) {
+    if (part === '') continue;
+    const [name = '', value] = part.split('=').map((each) => each.trim());
+    if (value === undefined) return { error: `missing bool value for ${name}` };
+    const parsed = parseBoolean(value);
+    if ('error' in parsed) {
+      const reason = `strconv.ParseBool: parsing ${quote(value)}: invalid syntax`;
+      return { error: `invalid value of ${name}=${value}, err: ${reason}` };
+    }
+    if (!gatesByName.has(name)) return { error: `unrecognized feature gate: ${name}` };
+    settings.push(gateSetting(name, parsed.value));
+  }
+  return { value: settings };
+}
+
+export function gateSetting(name: string, value: boolean): string {
+  return `${name}=${value}`;
+}
+
+/** The settings, as {@link parseFeatureGates} gives them, that a member does not keep to. */
+export function unkeptGates(settings: readonly string[]): FeatureGate[] {
+  return featureGates.filter(
+    ({ name, always }) => always !== undefined && settings.includes(gateSetting(name, !always)),
+  );
+}
