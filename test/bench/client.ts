@@ -86,7 +86,7 @@ export async function runClient(
   begun: () => Promise<void>,
 ): Promise<ClientResult> {
   const program = join(root, 'build', 'test', 'bench', 'client-process.js');
-  const processes = Math.min(processesMax, run.connections);
+  const processes = processesOf(run);
   const clients = Array.from({ length: processes }, (_, process) => {
     const connections = Math.floor((run.connections + process) / processes);
     return new Client(program, { ...run, connections, process, processes });
@@ -99,6 +99,12 @@ export async function runClient(
   } finally {
     for (const client of clients) client.end();
   }
+}
+
+/** Watchers of one key are in one process, with the writer that waits for them. */
+function processesOf({ load, connections }: ClientRun): number {
+  if (load.kind === 'watch' && load.shared) return 1;
+  return Math.min(processesMax, connections);
 }
 
 async function figuresOf(client: Client): Promise<ClientFigures> {

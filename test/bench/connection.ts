@@ -42,10 +42,14 @@ export interface Duplex<Request> {
 export class Connection {
   readonly #session: ClientHttp2Session;
   #failure: Error | undefined;
+  /** By us. */
+  #closed = false;
 
   private constructor(session: ClientHttp2Session) {
     this.#session = session;
-    session.on('error', (error) => (this.#failure = error));
+    session.on('error', (error: Error) => {
+      this.#failure = error;
+    });
   }
 
   static async open(address: string): Promise<Connection> {
@@ -78,9 +82,15 @@ export class Connection {
       const stream = this.#session.request(headersOf(path));
       const chunks: Buffer[] = [];
       const outcome = statusOf(stream);
+      let ended = false;
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
       stream.on('error', reject);
+      // A connection that is lost ends its streams without a word.
+      stream.on('close', () => {
+        if (!ended) reject(new Error(`${path}: the connection was lost`));
+      });
       stream.on('end', () => {
+        ended = true;
         const status = outcome();
         const bytes = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
         const [message, ...more] = new FrameReader().read(bytes);
@@ -104,13 +114,14 @@ export class Connection {
       for (const message of reader.read(chunk)) receive(method.response.decode(message));
     });
     stream.on('error', failed);
-    stream.on('end', () => {
-      if (!this.#session.destroyed) failed(new Error(`${method.path}: ended (${outcome()})`));
+    stream.on('close', () => {
+      if (!this.#closed) failed(new Error(`${method.path}: ended, grpc-status ${outcome()}`));
     });
     return { send: (request) => void stream.write(framedOf(method.request, request)) };
   }
 
   close(): void {
+    this.#closed = true;
     this.#session.destroy();
   }
 }

@@ -1,6 +1,6 @@
 /** What the benchmark runs on: figures mean little without it. */
 import { readFileSync, statfsSync } from 'node:fs';
-import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
 import { etcdVersion } from '../support/etcd.ts';
 import { h2loadVersion } from './h2load.ts';
 import type { Machine } from './measurements.ts';
@@ -22,6 +22,7 @@ export function thisMachine(directory: string): Machine {
     cpu: cpuName(),
     cores: availableParallelism(),
     memoryBytes: totalmem(),
+    loadAverage: loadavg()[0] ?? NaN,
     kernel: release(),
     fileSystem: fileSystems[type] ?? `file system 0x${type.toString(16)}`,
     node: process.version,

@@ -34,6 +34,8 @@ export interface Machine {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryBytes: number;
+  /** Processes that ran or waited for a core in the minute before: others disturb. */
+  readonly loadAverage: number;
   readonly kernel: string;
   /** Below the members' data. */
   readonly fileSystem: string;

@@ -34,6 +34,7 @@ function measured(turns: readonly Turn[]): Measurements {
       cpu: 'A processor',
       cores: 2,
       memoryBytes: 8 * 1024 ** 3,
+      loadAverage: 0.12,
       kernel: '6.1',
       fileSystem: 'ext4',
       node: 'v20.20.2',
