@@ -16,7 +16,8 @@ npm run bench -- [options]
   --quick           a smoke test: small, short, once, a part of the workloads
   --profile DIR     start our members with --cpu-prof; a directory for each workload
   --json FILE       the data once more, there
-  --out DIR         where the page, its charts and data go (docs)
+  --out DIR         where the page, its charts and data go (docs; build/benchmarks for a part, a
+                    smoke test and what a profiler slowed down)
   --directory DIR   where members keep their data (build/bench): on the disk that is measured
   --report          run nothing, only write the page again from its data
 `;
@@ -58,7 +59,7 @@ export function benchOptions(args: readonly string[], root: string): BenchOption
       only: { type: 'string' },
       profile: { type: 'string' },
       json: { type: 'string' },
-      out: { type: 'string', default: 'docs' },
+      out: { type: 'string' },
       directory: { type: 'string', default: 'build/bench' },
       quick: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
@@ -67,6 +68,8 @@ export function benchOptions(args: readonly string[], root: string): BenchOption
     },
   });
   const { workloads, quick, list, report, help } = values;
+  const isPart =
+    quick || [workloads, values.only, values.profile].some((flag) => flag !== undefined);
   const path = (text: string | undefined): string | undefined =>
     text === undefined ? undefined : resolve(root, text);
   return {
@@ -78,7 +81,7 @@ export function benchOptions(args: readonly string[], root: string): BenchOption
     only: systemOf(values.only),
     profile: path(values.profile),
     json: path(values.json),
-    out: resolve(root, values.out),
+    out: resolve(root, values.out ?? (isPart ? 'build/benchmarks' : 'docs')),
     directory: resolve(root, values.directory),
     ...{ quick, list, report, help },
   };

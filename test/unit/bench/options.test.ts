@@ -20,6 +20,17 @@ describe('options', () => {
   });
 
   test.each([
+    [['--quick'], 'build/benchmarks'],
+    [['--workloads=put-1'], 'build/benchmarks'],
+    [['--only=ours'], 'build/benchmarks'],
+    [['--profile=p'], 'build/benchmarks'],
+    [['--only=ours', '--out=x'], 'x'],
+    [['--rounds=5'], 'docs'],
+  ])('%s goes to %s: only all of it is the page of the project', (args, out) => {
+    expect(benchOptions(args, '/r').out).toBe(`/r/${out}`);
+  });
+
+  test.each([
     [['--members=1,x'], '--members takes positive whole numbers, not x'],
     [['--rounds=0'], '--rounds takes positive whole numbers, not 0'],
     [['--seconds=-1'], '--seconds takes a number'],
