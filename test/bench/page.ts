@@ -43,7 +43,8 @@ same command measures it again, and [test/bench](../test/bench/README.md) says h
 - Quorate ${commit}; compared with ${compared}
 - ${machineOf(machine)}
 - begun ${begun}, when the load of the machine was ${grouped(machine.loadAverage)};
-  ${counted(rounds, 'round')} in turns, ${counted(seconds, 'second')} for each load, figures are medians
+  ${counted(rounds, 'round')} in turns, ${counted(seconds, 'second')} for each load; figures are
+  medians
 
 Both sync each write to disk before it is acknowledged, on the same file system. A turn starts new
 members, and counts only if every call was answered without an error and with the bytes expected,
