@@ -72,8 +72,14 @@ export function buildProof() {
   compile('proof');
 }
 
-/** The page of proofs and what belongs to it: written from results, so no result depends on it. */
-const pageOfProofs = ':(exclude)docs/proof*';
+/** Builds what measures, with the programs that it starts. */
+export function buildBench() {
+  prepare();
+  compile('bench');
+}
+
+/** Pages that are written from results, with what belongs to them: no result depends on them. */
+const writtenPages = [':(exclude)docs/proof*', ':(exclude)docs/benchmarks*'];
 
 const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' });
 
@@ -81,11 +87,11 @@ const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' })
 export function commit() {
   const head = git('rev-parse', '--short', 'HEAD');
   if (head.status !== 0) return 'unknown';
-  const { stdout } = git('status', '--porcelain', '--', '.', pageOfProofs);
+  const { stdout } = git('status', '--porcelain', '--', '.', ...writtenPages);
   return head.stdout.trim() + (stdout === '' ? '' : '+');
 }
 
 /** Whether a commit has the files of the one that is checked out, but for the page of proofs. */
 export function isSame(other) {
-  return git('diff', '--quiet', other, 'HEAD', '--', '.', pageOfProofs).status === 0;
+  return git('diff', '--quiet', other, 'HEAD', '--', '.', ...writtenPages).status === 0;
 }

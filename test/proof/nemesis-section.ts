@@ -1,18 +1,9 @@
 /** What came of real processes under faults. */
-import { barChart, dotChart } from './charts.ts';
+import { barChart, dotChart } from '../report/charts.ts';
+import { grouped, image, table } from '../report/markdown.ts';
 import type { NemesisFigures } from './figures.ts';
 import type { Result } from './results.ts';
-import {
-  counted,
-  failuresOf,
-  figuresOf,
-  grouped,
-  image,
-  type Section,
-  sumOf,
-  table,
-  tally,
-} from './section.ts';
+import { counted, failuresOf, figuresOf, type Section, sumOf, tally } from './section.ts';
 
 const faultsChart = 'proof-faults-processes.svg';
 const silenceChart = 'proof-silence.svg';

@@ -1,13 +1,13 @@
 /** The page of proofs and its charts, from results and from nothing else. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { table } from '../report/markdown.ts';
 import type { PartName } from './figures.ts';
 import type { RecordedRange } from './ledger.ts';
 import { commitsOf, hasPassed, type Result, type Results } from './results.ts';
 import { bugsSection, simulationSection, tracesSection } from './simulated-sections.ts';
 import { nemesisSection } from './nemesis-section.ts';
 import type { Section } from './section.ts';
-import { table } from './section.ts';
 import { crashesSection, damageSection, fuzzSection, powerSection } from './storage-sections.ts';
 
 export interface PageInput {

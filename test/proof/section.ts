@@ -1,4 +1,5 @@
 /** What sections of the page are made of. */
+import { grouped } from '../report/markdown.ts';
 import type { Result } from './results.ts';
 
 export interface Section {
@@ -9,26 +10,6 @@ export interface Section {
   readonly body: string;
   /** By the names of their files. */
   readonly charts: ReadonlyMap<string, string>;
-}
-
-/** A table in Markdown. */
-export function table(
-  heads: readonly string[],
-  rows: readonly (readonly (string | number)[])[],
-): string {
-  const line = (cells: readonly (string | number)[]): string =>
-    `| ${cells.map((cell) => cellText(cell)).join(' | ')} |\n`;
-  return [line(heads), line(heads.map(() => '---')), ...rows.map(line)].join('');
-}
-
-function cellText(cell: string | number): string {
-  if (typeof cell === 'number') return grouped(cell);
-  return cell.replaceAll('|', '\\|').replaceAll('\n', ' ');
-}
-
-/** A number with its thousands apart. */
-export function grouped(value: number): string {
-  return value.toLocaleString('en', { maximumFractionDigits: 1 });
 }
 
 /** A count and what is counted: `1 seed`, `2,000 seeds`. */
@@ -65,8 +46,4 @@ export function failuresOf(results: readonly Result[]): string {
     return `- \`${key}\`: exit code ${status}${figures === null ? ', left no figures' : ''}\n`;
   });
   return `\n**Failed:**\n\n${lines.join('')}`;
-}
-
-export function image(name: string, description: string): string {
-  return `![${description}](${name})\n`;
 }

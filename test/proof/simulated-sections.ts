@@ -1,21 +1,12 @@
 /** What came of simulated clusters: seeds, equal traces, planted mistakes. */
 import { plantedBugs } from '../sim/bugs/index.ts';
 import { rangesOf } from '../sim/summary.ts';
-import { barChart, dotChart } from './charts.ts';
+import { barChart, dotChart } from '../report/charts.ts';
+import { grouped, image, table } from '../report/markdown.ts';
 import type { BugFigures, SimulationFigures, TraceFigures } from './figures.ts';
 import type { RecordedRange } from './ledger.ts';
 import type { Result } from './results.ts';
-import {
-  counted,
-  failuresOf,
-  figuresOf,
-  grouped,
-  image,
-  type Section,
-  sumOf,
-  table,
-  tally,
-} from './section.ts';
+import { counted, failuresOf, figuresOf, type Section, sumOf, tally } from './section.ts';
 
 const msPerHour = 3_600_000;
 const faultsChart = 'proof-faults-simulated.svg';

@@ -1,19 +1,10 @@
 /** What came of damaged disks, power cuts and damaged input. */
-import { type StackedBar, stackedChart } from './charts.ts';
+import { type StackedBar, stackedChart } from '../report/charts.ts';
+import { grouped, image, table } from '../report/markdown.ts';
 import type { CrashFigures, DamageFigures, FuzzFigures, PowerFigures } from './figures.ts';
 import type { Result } from './results.ts';
-import {
-  counted,
-  failuresOf,
-  figuresOf,
-  grouped,
-  image,
-  type Section,
-  sumOf,
-  table,
-  tally,
-} from './section.ts';
-import { colours } from './svg.ts';
+import { counted, failuresOf, figuresOf, type Section, sumOf, tally } from './section.ts';
+import { colours } from '../report/svg.ts';
 
 const damageChart = 'proof-damage.svg';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { barChart, dotChart, stackedChart } from '../../proof/charts.ts';
+import { barChart, dotChart, stackedChart } from '../../report/charts.ts';
 
 const heading = { title: 'A & B', subtitle: 'less < more' };
 

@@ -1,13 +1,13 @@
 // How many messages a second two members exchange over gRPC on loopback, both ends in this process:
-//   npm run build && node bench/transport.mjs
+//   npm run build && node test/bench/transport.mjs
 //
 // One member sends appends of one 300-byte entry, the other acknowledges each; `window` of them
 // are under way at a time.
 import { performance } from 'node:perf_hooks';
-import { silentLogger } from '../dist/base/logger.js';
-import { SeededRandom } from '../dist/base/random.js';
-import { systemClock } from '../dist/daemon/system-clock.js';
-import { GrpcTransport } from '../dist/transport/grpc-transport.js';
+import { silentLogger } from '../../dist/base/logger.js';
+import { SeededRandom } from '../../dist/base/random.js';
+import { systemClock } from '../../dist/daemon/system-clock.js';
+import { GrpcTransport } from '../../dist/transport/grpc-transport.js';
 
 const entryBytes = 300;
 const windows = [1, 10, 100, 1_000];

@@ -1,0 +1,134 @@
+/** What is measured: clusters of ours and of etcd, and a server that only answers. */
+import { fork } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Maintenance } from '../../src/gen/services.ts';
+import { type ClusterProcess, type Program, startCluster } from '../support/cluster-process.ts';
+import { startEtcd } from '../support/etcd.ts';
+import { Connection } from './connection.ts';
+
+export const systemNames = ['ours', 'etcd', 'constant'] as const;
+export type SystemName = (typeof systemNames)[number];
+
+export interface System {
+  /** `host:port` of the leader. */
+  readonly leader: string;
+  /** Of another member; undefined if there is none. */
+  readonly follower: string | undefined;
+  /** URLs of all members, as `etcdctl --endpoints` takes them. */
+  readonly endpoints: string;
+  readonly pids: readonly number[];
+  /** Whether it keeps what is put: revisions can be compared then. */
+  readonly stores: boolean;
+  /** Ends the members and removes their data. */
+  stop(): Promise<void>;
+}
+
+export interface StartOptions {
+  /** Of the repository. */
+  readonly root: string;
+  readonly members: number;
+  /** Where data is kept; the same file system for all. */
+  readonly directory: string;
+  /** Where profiles of our members go; none without it. */
+  readonly profiles?: string | undefined;
+}
+
+export function startSystem(name: SystemName, options: StartOptions): Promise<System> {
+  if (name === 'constant') return startConstant(options.root);
+  return startMembers(name, options);
+}
+
+async function startMembers(name: 'ours' | 'etcd', options: StartOptions): Promise<System> {
+  const { root, members, profiles } = options;
+  mkdirSync(options.directory, { recursive: true });
+  const data = mkdtempSync(join(options.directory, `${name}-`));
+  const dataDir = (member: string): string => join(data, member);
+  const removeData = (): void => rmSync(data, { recursive: true, force: true });
+  try {
+    const cluster = await (name === 'etcd'
+      ? startEtcd({ members, dataDir })
+      : startCluster(quorate(root), {
+          members,
+          dataDir,
+          programOf: (member) => quorate(root, profiles, member),
+        }));
+    const leader = await leaderOf(cluster);
+    const ours = name === 'ours' ? profiles : undefined;
+    return {
+      leader: addressAt(cluster, leader),
+      follower: members > 1 ? addressAt(cluster, (leader + 1) % members) : undefined,
+      endpoints: cluster.endpoints,
+      pids: cluster.members.map(({ pid }) => pid ?? 0),
+      stores: true,
+      stop: async () => {
+        await cluster.stop();
+        removeData();
+        if (ours !== undefined) renameSync(...leaderProfile(ours, cluster, leader));
+      },
+    };
+  } catch (error) {
+    removeData();
+    throw error;
+  }
+}
+
+const profileName = (member: string): string => `${member}.cpuprofile`;
+
+/** Name of the leader's profile, and one that says that it is the leader's. */
+function leaderProfile(
+  directory: string,
+  { members }: ClusterProcess,
+  leader: number,
+): [string, string] {
+  const name = members[leader]?.name ?? '';
+  return [join(directory, profileName(name)), join(directory, profileName(`${name}-leader`))];
+}
+
+/** As users start it, unless a profile is wanted. */
+function quorate(root: string, profiles?: string, member = ''): Program {
+  const flags =
+    profiles === undefined
+      ? []
+      : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${profileName(member)}`];
+  return {
+    name: 'quorate',
+    command: process.execPath,
+    arguments: [...flags, join(root, 'bin', 'quorate.js')],
+  };
+}
+
+const addressAt = (cluster: ClusterProcess, index: number): string =>
+  cluster.addresses[index] ?? '';
+
+/** Position of the leader among the members. */
+async function leaderOf({ addresses }: ClusterProcess): Promise<number> {
+  for (const [i, address] of addresses.entries()) {
+    const connection = await Connection.open(address);
+    const { header, leader } = await connection.unary(Maintenance.methods.status, {});
+    connection.close();
+    if (header?.memberId === leader) return i;
+  }
+  throw new Error('no member says that it is the leader');
+}
+
+async function startConstant(root: string): Promise<System> {
+  const child = fork(join(root, 'build', 'test', 'bench', 'constant-server.js'));
+  const port = await new Promise<unknown>((resolve, reject) => {
+    child.once('message', resolve);
+    child.once('exit', () => reject(new Error('the constant server has ended')));
+  });
+  const leader = `127.0.0.1:${String(port)}`;
+  return {
+    leader,
+    follower: undefined,
+    endpoints: `http://${leader}`,
+    pids: [child.pid ?? 0],
+    stores: false,
+    stop: async () => {
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      child.kill();
+      await ended;
+    },
+  };
+}
