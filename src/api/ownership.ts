@@ -130,7 +130,10 @@ export class Ownership {
    * the leader, that the own one is still there.
    * @throws EtcdError if that cannot be made sure, or the call ends
    */
-  async turn({ place, header }: TakenPlace, context: CallContext): Promise<Turn> {
+  async turn(taken: TakenPlace, context: CallContext): Promise<Turn> {
+    const { place, header, previous } = taken;
+    // Nobody would hear of the place. One that the lease had before may be another call's.
+    if (previous === undefined && context.signal.aborted) throw unknownError('context canceled');
     // Who came first is told by the state that the own key was put into.
     let revision = Math.max(header.revision, this.#backend.store.compactedRevision);
     for (let atOnce = revision === header.revision; ; atOnce = false) {

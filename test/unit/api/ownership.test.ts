@@ -1,94 +1,30 @@
 /** Locks and elections of whole members in virtual time, through lost leases and leaders. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { ElectionService } from '../../../src/api/election.ts';
 import { LockService } from '../../../src/api/lock.ts';
 import { latin1, utf8 } from '../../../src/base/bytes.ts';
-import { EtcdError, StatusCode, StatusError } from '../../../src/base/errors.ts';
+import { EtcdError, StatusError } from '../../../src/base/errors.ts';
 import type { LeaderKey, LeaderResponse } from '../../../src/gen/election.ts';
 import type { LockResponse } from '../../../src/gen/lock.ts';
 import { CompactionRequest } from '../../../src/gen/rpc.ts';
 import { backendOf, call } from '../../support/virtual-api.ts';
 import {
-  VirtualCluster,
-  type VirtualClusterOptions,
-  type VirtualMember,
-} from '../../support/virtual-cluster.ts';
-
-let cluster: VirtualCluster;
-
-async function start(
-  seed: number,
-  options: Omit<VirtualClusterOptions, 'seed'> = {},
-): Promise<void> {
-  cluster = new VirtualCluster({ seed, ...options });
-  await cluster.until(() =>
-    cluster.members.every((each) => (each.running?.server.leader ?? 0n) > 0n),
-  );
-}
-
-const member = (i: number): VirtualMember => cluster.members[i % 3] as VirtualMember;
-const running = (i: number): NonNullable<VirtualMember['running']> => {
-  const found = member(i).running;
-  if (found === undefined) throw new Error('the member is down');
-  return found;
-};
-const locks = (i: number): LockService => new LockService(backendOf(cluster, member(i)));
-const elections = (i: number): ElectionService =>
-  new ElectionService(backendOf(cluster, member(i)));
-
-/** Waits in virtual time. */
-async function wait<T>(promise: Promise<T>): Promise<T> {
-  let settled = false;
-  const end = (): void => {
-    settled = true;
-  };
-  promise.then(end, end);
-  await cluster.until(() => settled);
-  return promise;
-}
-
-const grant = (id: bigint, ttl = 600): Promise<unknown> =>
-  wait(running(0).server.request({ case: 'leaseGrant', value: { id, ttl } }));
-const revoke = (id: bigint): Promise<unknown> =>
-  wait(running(0).server.request({ case: 'leaseRevoke', value: { id, grant: 0n } }));
-
-interface Waiting<Answer> {
-  readonly answer: Promise<Answer>;
-  readonly giveUp: () => void;
-  /** The answer's, or the refusal's words. */
-  outcome: Answer | string | undefined;
-}
-
-function begun<Answer>(make: (context: ReturnType<typeof call>['context']) => Promise<Answer>) {
-  const { context, abort } = call();
-  const answer = make(context);
-  const waiting: Waiting<Answer> = { answer, giveUp: abort, outcome: undefined };
-  answer.then(
-    (value) => (waiting.outcome = value),
-    (error: unknown) => {
-      expect(error).toBeInstanceOf(StatusError);
-      expect((error as StatusError).code).toBe(StatusCode.unknown);
-      waiting.outcome = (error as StatusError).message;
-    },
-  );
-  return waiting;
-}
-
-const lock = (i: number, name: string, lease: bigint): Waiting<LockResponse> =>
-  begun((context) => locks(i).lock({ name: utf8(name), lease }, context));
-
-const unlock = (i: number, key: string): Promise<unknown> =>
-  wait(locks(i).unlock({ key: utf8(key) }));
-
-/** Keys below a name, the oldest first. */
-function keysOf(name: string, i = 0): string[] {
-  const query = { key: `${name}/`, end: `${name}0`, revision: 0, limit: 0, countOnly: false };
-  const { kvs } = running(i).store.range(query);
-  return kvs.toSorted((a, b) => a.createRevision - b.createRevision).map(({ key }) => latin1(key));
-}
-
-const held = (waiting: Waiting<LockResponse>): string =>
-  typeof waiting.outcome === 'object' ? latin1(waiting.outcome.key) : String(waiting.outcome);
+  begun,
+  cluster,
+  cutOff,
+  elections,
+  grant,
+  held,
+  keysOf,
+  lock,
+  locks,
+  member,
+  revoke,
+  running,
+  start,
+  unlock,
+  wait,
+  type Waiting,
+} from './ownership-setup.ts';
 
 describe('a lock', () => {
   beforeEach(() => start(1));
@@ -170,6 +106,13 @@ describe('a lock', () => {
     again.giveUp();
     await cluster.pass(50);
     expect(keysOf('l')).toEqual(['l/1']);
+  });
+
+  test('is not kept by one that gave up before its key was put', async () => {
+    await grant(1n);
+    lock(1, 'l', 1n).giveUp();
+    await cluster.pass(50);
+    expect(keysOf('l')).toEqual([]);
   });
 
   test('takes back the key of a wait that fails, and tells why without a code', async () => {
@@ -283,9 +226,7 @@ describe('a lock that is waited for on a member while a snapshot replaces its st
     await wait(lock(other, 'l', 1n).answer);
     second = lock(away, 'l', 2n);
     await cluster.pass(50);
-    const { id } = member(away);
-    const others = cluster.members.filter((each) => each.id !== id).map((each) => each.id);
-    cluster.network.partition([id], others);
+    cutOff(away);
   });
 
   test('goes to it with the snapshot, if the holder had let it go', async () => {
@@ -359,7 +300,6 @@ describe('an election', () => {
   });
 
   test('is observed by one that wants to know if the member is alone, until it is', async () => {
-    const { id } = member(0);
     const told: string[] = [];
     const observed = async (headers: Readonly<Record<string, string>>): Promise<void> => {
       const events = elections(0).observe({ name: utf8('e') }, call(headers).context);
@@ -375,8 +315,7 @@ describe('an election', () => {
     await grant(1n);
     await wait(campaign(1, 1n, 'a').answer);
     await cluster.until(() => told.length === 2);
-    const others = cluster.members.filter((each) => each.id !== id).map((each) => each.id);
-    cluster.network.partition([id], others);
+    cutOff(0);
     await cluster.pass(2_000);
     expect(ends.wary).toBe('none');
     await cluster.pass(8_000);
