@@ -33,6 +33,7 @@ function changesKeysOrLeases(command: Command): boolean {
     case 'leaseCheckpoint':
     case 'alarm':
     case 'downgradeInfoSet':
+    case 'clusterProtocolSet':
     case 'clusterMemberAttrSet':
       return false;
   }

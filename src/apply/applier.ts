@@ -152,6 +152,9 @@ export class Applier {
         this.#state.downgrade.set({ enabled, targetVersion: ver });
         return {};
       }
+      case 'clusterProtocolSet':
+        this.#state.membership.setProtocol(command.value.protocol);
+        return {};
       case 'clusterMemberAttrSet': {
         const { memberId, memberAttributes } = command.value;
         assert(memberAttributes !== undefined, 'a member announces itself without attributes');

@@ -25,6 +25,7 @@ export function spaceCostBytes(command: Command): number {
     case 'leaseCheckpoint':
     case 'alarm':
     case 'downgradeInfoSet':
+    case 'clusterProtocolSet':
     case 'clusterMemberAttrSet':
       return 0;
   }

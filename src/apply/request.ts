@@ -5,6 +5,7 @@
 import { AssertionFailure, present } from '../base/assert.ts';
 import {
   ClusterMemberAttrSetRequest,
+  ClusterProtocolSetRequest,
   DowngradeInfoSetRequest,
   InternalRaftRequest,
   LoggedAlarm,
@@ -28,6 +29,7 @@ export type Command =
   | { readonly case: 'leaseRevoke'; readonly value: LoggedLeaseRevoke }
   | { readonly case: 'leaseCheckpoint'; readonly value: LoggedLeaseCheckpoints }
   | { readonly case: 'alarm'; readonly value: LoggedAlarm }
+  | { readonly case: 'clusterProtocolSet'; readonly value: ClusterProtocolSetRequest }
   | { readonly case: 'downgradeInfoSet'; readonly value: DowngradeInfoSetRequest }
   | {
       readonly case: 'clusterMemberAttrSet';
@@ -60,6 +62,8 @@ function encodeValue(command: Command): Uint8Array {
       return LoggedLeaseCheckpoints.encode(command.value);
     case 'alarm':
       return LoggedAlarm.encode(command.value);
+    case 'clusterProtocolSet':
+      return ClusterProtocolSetRequest.encode(command.value);
     case 'downgradeInfoSet':
       return DowngradeInfoSetRequest.encode(command.value);
     case 'clusterMemberAttrSet':
@@ -101,6 +105,8 @@ export function decodeCommand(data: Uint8Array): {
       return { id, command: { case: kind, value: LoggedLeaseCheckpoints.decode(value) } };
     case 'alarm':
       return { id, command: { case: kind, value: LoggedAlarm.decode(value) } };
+    case 'clusterProtocolSet':
+      return { id, command: { case: kind, value: ClusterProtocolSetRequest.decode(value) } };
     case 'downgradeInfoSet':
       return { id, command: { case: kind, value: DowngradeInfoSetRequest.decode(value) } };
     case 'clusterMemberAttrSet':

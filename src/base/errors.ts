@@ -63,6 +63,8 @@ export const etcdErrors = {
     unknown,
     'etcdserver: re-configuration failed due to not enough started members',
   ],
+  /** etcd's for what the version of its cluster does not allow yet. */
+  notCapable: [failedPrecondition, 'etcdserver: not capable'],
   notLeader: [failedPrecondition, 'etcdserver: not leader'],
   learnerUnsupported: [failedPrecondition, 'etcdserver: rpc not supported for learner'],
   badLeaderTransferee: [failedPrecondition, 'etcdserver: bad leader transferee'],

@@ -9,5 +9,11 @@ export const CLUSTER_VERSION = '3.6.0';
 /** The format of the state, in etcd's numbering. */
 export const STORAGE_VERSION = '3.6.0';
 
+/**
+ * The protocol between members, and with it the kinds of log entries: 4 brought changes of
+ * membership (`transport/frames.ts`, `server/protocol-gate.ts`).
+ */
+export const PEER_PROTOCOL = 4;
+
 /** Our own release, as in package.json. */
 export const QUORATE_VERSION = '0.1.0';

@@ -3,9 +3,10 @@
  * from changes of membership; a member's name and client URLs from its own logged announcement, so
  * that every member can list all. Ids of removed members are kept for ever, and never used again.
  */
-import { assert, present } from '../base/assert.ts';
+import { assert, present, safeInteger } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
 import type { EtcdErrorName } from '../base/errors.ts';
+import { PEER_PROTOCOL } from '../base/versions.ts';
 import type { StateBackend } from '../mvcc/state-backend.ts';
 import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
@@ -36,6 +37,7 @@ export class Membership {
   readonly #backend: MemberBackend;
   readonly #members = new Map<bigint, Member>();
   readonly #removed = new Set<bigint>();
+  #protocol = 0;
   /** Of all records. */
   readonly #digest = new StateDigest();
 
@@ -61,7 +63,10 @@ export class Membership {
     const remember = (record: Uint8Array): void => membership.#remember(decodeMember(record));
     const forget = (record: Uint8Array): void => membership.#forget(decodeRemovedMember(record));
     scan(stateKeys.member, remember, () => {
-      scan(stateKeys.removedMember, forget, () => done(undefined, membership));
+      scan(stateKeys.removedMember, forget, () => {
+        const agree = (record: Uint8Array): void => membership.#agree(decodeProtocol(record));
+        scan(protocolKey, agree, () => done(undefined, membership));
+      });
     });
   }
 
@@ -99,6 +104,18 @@ export class Membership {
     const member = this.#members.get(id);
     if (member === undefined) return;
     this.#set({ ...member, name: attributes.name, clientUrls: [...attributes.clientUrls] });
+  }
+
+  /** The protocol that all members speak, as far as they have agreed on one; else 0. */
+  get protocol(): number {
+    return this.#protocol;
+  }
+
+  /** From here on all members speak at least `protocol`. It stays: newer ones include it. */
+  setProtocol(protocol: number): void {
+    if (protocol <= this.#protocol) return;
+    this.#agree(protocol);
+    this.#backend.put(protocolKey, encodeProtocol(protocol));
   }
 
   /** Why a change is refused, whoever checks it (etcd: ValidateConfigurationChange). */
@@ -147,6 +164,16 @@ export class Membership {
     return others.some(({ peerUrls }) => peerUrls.some((url) => urls.includes(url)));
   }
 
+  #agree(protocol: number): void {
+    assert(
+      protocol <= PEER_PROTOCOL,
+      `the members have agreed on protocol ${protocol}, and this version speaks ${PEER_PROTOCOL}`,
+    );
+    if (this.#protocol > 0) this.#digest.remove(digestOf(encodeProtocol(this.#protocol)));
+    this.#digest.add(digestOf(encodeProtocol(protocol)));
+    this.#protocol = protocol;
+  }
+
   #set(member: Member): void {
     this.#remember(member);
     this.#backend.put(keyOf(stateKeys.member, member.id), encodeMember(member));
@@ -167,6 +194,8 @@ export class Membership {
     this.#digest.add(digestOf(encodeMember(member)));
   }
 }
+
+const protocolKey = `${stateKeys.cluster}protocol`;
 
 function keyOf(prefix: string, id: bigint): string {
   return prefix + id.toString(16).padStart(16, '0');
@@ -215,4 +244,15 @@ export function decodeRemovedMember(bytes: Uint8Array): bigint {
   const version = String(record.version);
   assert(record.version === recordVersion, `record of a removed member of version ${version}`);
   return BigInt(`0x${present(record.removed, 'id of a removed member')}`);
+}
+
+function encodeProtocol(protocol: number): Uint8Array {
+  return utf8(JSON.stringify({ version: recordVersion, protocol }));
+}
+
+function decodeProtocol(bytes: Uint8Array): number {
+  const record = JSON.parse(fromUtf8(bytes)) as { version?: number; protocol?: number };
+  const version = String(record.version);
+  assert(record.version === recordVersion, `record of a protocol of version ${version}`);
+  return safeInteger(present(record.protocol, 'the protocol of the members'), 'the protocol');
 }

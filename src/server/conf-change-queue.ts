@@ -31,6 +31,8 @@ export interface ConfChangeQueueOptions {
   readonly successor: () => MemberId | undefined;
   /** Whether somebody here still waits for a request's outcome. */
   readonly awaited: (request: bigint) => boolean;
+  /** Whether all members know such entries, as far as this member, which leads, is aware. */
+  readonly gate: () => 'open' | 'waiting' | 'shut';
   /** Why this member, which leads, does not propose a change. */
   readonly refusalOf: (change: LoggedMemberChange) => ChangeRefusal | undefined;
   /** Told of what was refused; `from` passed it on, or it was asked for here. */
@@ -97,7 +99,9 @@ export class ConfChangeQueue {
     if (isOwn ? !awaited(logged.request) : clock.monotonicMs() - sinceMs > waitMs) return true;
     if (leader() === noMember) return false;
     if (leader() !== self) return this.#passOn(waiting);
-    const refusal = this.#options.refusalOf(logged);
+    const gate = this.#options.gate();
+    if (gate === 'waiting') return false;
+    const refusal = gate === 'shut' ? 'notCapable' : this.#options.refusalOf(logged);
     if (refusal === undefined) return this.#propose(waiting);
     this.#options.refused(from, logged.request, refusal);
     return true;

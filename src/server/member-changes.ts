@@ -26,6 +26,7 @@ import type { ConfChange, Entry, MemberId, RaftStatus } from '../raft/index.ts';
 import type { ChangeNote, ChangeRefusal } from '../transport/change-notes.ts';
 import type { Transport } from '../transport/transport.ts';
 import { ConfChangeQueue } from './conf-change-queue.ts';
+import { ProtocolGate } from './protocol-gate.ts';
 import type { RaftDriver } from './raft-driver.ts';
 import { RequestIds } from './request-id.ts';
 import { memberHex, type Server } from './server.ts';
@@ -72,9 +73,12 @@ export interface MemberChangesOptions {
   readonly settings: ReconfigurationSettings;
   readonly membership: () => Membership;
   readonly status: () => Pick<RaftStatus, 'id' | 'role' | 'progress'>;
-  readonly driver: Pick<RaftDriver, 'leader' | 'proposeConfChange' | 'transferLeader' | 'wake'>;
+  readonly driver: Pick<
+    RaftDriver,
+    'leader' | 'term' | 'proposeConfChange' | 'proposeInTerm' | 'transferLeader' | 'wake'
+  >;
   readonly server: Pick<Server, 'requestTimeoutMs' | 'connectedSince' | 'timeoutCause'>;
-  readonly transport: Pick<Transport, 'connected' | 'sendNote'>;
+  readonly transport: Pick<Transport, 'connected' | 'protocolOf' | 'sendNote'>;
   /** The members, or their addresses, are others now. */
   readonly changed: () => void;
   /** This member was removed and must end. */
@@ -104,8 +108,19 @@ export class MemberChanges {
     this.#options = options;
     this.#requestIds = new RequestIds(options.random);
     this.#waiting = new WaitList(options.clock, options.server.requestTimeoutMs);
-    const { self, clock, driver, transport, status } = options;
+    const { self, clock, driver, transport, status, membership } = options;
     const connected = (member: MemberId): boolean => transport.connected(member);
+    const gate = new ProtocolGate({
+      agreed: () => membership().protocol,
+      others: () =>
+        membership()
+          .list()
+          .flatMap(({ id }) => (id === self ? [] : id)),
+      protocolOf: (member) => transport.protocolOf(member),
+      term: () => driver.term,
+      propose: (term, data) => driver.proposeInTerm(term, [data]),
+      nextRequest: () => this.#requestIds.next(),
+    });
     this.#queue = new ConfChangeQueue({
       self,
       clock,
@@ -115,6 +130,7 @@ export class MemberChanges {
       transferLeader: (to) => driver.transferLeader(to),
       successor: () => bestSuccessor(status(), connected),
       awaited: (request) => this.#waiting.has(request),
+      gate: () => gate.pass(),
       refusalOf: (change) => this.#refusalOf(change),
       refused: (from, request, reason) => this.#refused(from, request, reason),
     });

@@ -268,6 +268,7 @@ export class Member {
         else this.changes.toldRefused(note);
       },
       isRemoved: (member) => this.membership.isRemoved(member),
+      oldestProtocol: () => this.membership.protocol,
       removed: (by) => this.changes.toldRemoved(by),
       unreachable: (member) => {
         this.#driver.reportUnreachable(member);

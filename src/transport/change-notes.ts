@@ -11,6 +11,7 @@ const reasonNumbers = {
   learnerNotReady: 2,
   notEnoughStarted: 3,
   memberNotLearner: 4,
+  notCapable: 5,
 } as const satisfies Partial<Record<EtcdErrorName, number>>;
 export type ChangeRefusal = keyof typeof reasonNumbers;
 

@@ -11,6 +11,7 @@
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
  */
+import { PEER_PROTOCOL } from '../base/versions.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMetadata } from '../raft/index.ts';
 import {
@@ -38,7 +39,7 @@ import {
 import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } from './wire.ts';
 
 /** The newest protocol this program speaks. */
-export const protocolVersion = 4;
+export const protocolVersion = PEER_PROTOCOL;
 /** From this protocol on, leaders tell why they refuse changes of membership. */
 export const changeProtocolVersion = 4;
 /** From this protocol on, members ask their leader about leases. */

@@ -9,7 +9,14 @@ import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import { messageSizeLimit } from './codec.ts';
 import { type Flight, memoryQueueBytes, memoryQueueMessages, Path } from './memory-path.ts';
-import { decodeFrame, encodeBatch, encodeIntroduction, encodeNote, isNote } from './frames.ts';
+import {
+  decodeFrame,
+  encodeBatch,
+  encodeIntroduction,
+  encodeNote,
+  isNote,
+  protocolVersion,
+} from './frames.ts';
 import type { PeerNote } from './frames.ts';
 import { MemoryTransfer } from './memory-transfer.ts';
 import { channelOf } from './peer.ts';
@@ -189,6 +196,8 @@ export class MemoryNetwork {
 
 export class MemoryTransport implements Transport {
   readonly self: MemberId;
+  /** What it tells the others that it speaks. */
+  protocol = protocolVersion;
   readonly cluster: bigint;
   readonly #network: MemoryNetwork;
   readonly #peers = new Map<MemberId, PeerAddress>();
@@ -249,6 +258,10 @@ export class MemoryTransport implements Transport {
   sendNote(to: MemberId, note: PeerNote): boolean {
     const frame = encodeNote(note);
     return this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
+  }
+
+  protocolOf(member: MemberId): number | undefined {
+    return this.#heardMs.has(member) ? this.#network.member(member)?.protocol : undefined;
   }
 
   lastHeardMs(member: MemberId): number | undefined {

@@ -204,6 +204,10 @@ export class PeerTransport implements Transport {
     return !this.#stopped && this.#peers.get(to)?.sendNote(note) === true;
   }
 
+  protocolOf(member: MemberId): number | undefined {
+    return this.#peers.get(member)?.protocol;
+  }
+
   lastHeardMs(member: MemberId): number | undefined {
     return this.#peers.get(member)?.heardMs;
   }
@@ -332,9 +336,11 @@ export class PeerTransport implements Transport {
 
   #judge(hello: Hello): Verdict {
     const { version, oldestVersion } = hello;
-    if (oldestVersion > protocolVersion || version < oldestProtocolVersion) {
+    const agreed = this.#environment?.handlers.oldestProtocol() ?? 0;
+    const oldest = Math.max(oldestProtocolVersion, agreed);
+    if (oldestVersion > protocolVersion || version < oldest) {
       const theirs = `${oldestVersion} to ${version}`;
-      const ours = `${oldestProtocolVersion} to ${protocolVersion}`;
+      const ours = `${oldest} to ${protocolVersion}`;
       return {
         code: refusals.version,
         text: `protocol versions differ: ${theirs} there, ${ours} here`,

@@ -66,6 +66,7 @@ export class Peer {
   readonly #helloed = new Map<Channel, { incarnation: bigint; session: number }>();
   #urls: readonly string[];
   #dials = 0;
+  #protocol: number | undefined;
   #heardMs: number | undefined;
   #probeTimer: Timer | undefined;
   #sender: SnapshotSender | undefined;
@@ -95,6 +96,11 @@ export class Peer {
 
   get heardMs(): number | undefined {
     return this.#heardMs;
+  }
+
+  /** The newest protocol that it said it speaks. */
+  get protocol(): number | undefined {
+    return this.#protocol;
   }
 
   get connected(): boolean {
@@ -149,6 +155,7 @@ export class Peer {
   /** Serves a stream that the peer dialled; undefined if there is nothing to serve on it. */
   serve(hello: Hello, stream: LiveStream): LiveStreamOwner | undefined {
     const { channel } = hello;
+    this.#protocol = hello.version;
     const version = Math.min(hello.version, protocolVersion);
     const welcome = (): void => {
       stream.write(encodeWelcome(version, this.#environment.incarnation));

@@ -40,6 +40,8 @@ export interface TransportHandlers {
   note(member: MemberId, note: PeerNote): void;
   /** Whether a member was removed for ever: it is told so when it dials. */
   isRemoved(member: MemberId): boolean;
+  /** The oldest protocol that the members have agreed to speak; older members are refused. */
+  oldestProtocol(): number;
   /** Another member says that this one was removed. */
   removed(by: MemberId): void;
   /** A message to `member` could not be sent; the leader slows down its appends. */
@@ -73,6 +75,8 @@ export interface Transport {
    * waits, or the member's version does not know such notes.
    */
   sendNote(to: MemberId, note: PeerNote): boolean;
+  /** The newest protocol that `member` speaks, as it said last; undefined if it never did. */
+  protocolOf(member: MemberId): number | undefined;
   /** Monotonic milliseconds at which `member` was last heard of, undefined if never. */
   lastHeardMs(member: MemberId): number | undefined;
   /**

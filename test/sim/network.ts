@@ -148,6 +148,7 @@ class MessageLinks implements Network {
         process.deliver(() => handlers.introduced(member, introduction)),
       note: (member, note) => process.deliver(() => handlers.note(member, note)),
       isRemoved: (member) => handlers.isRemoved(member),
+      oldestProtocol: () => handlers.oldestProtocol(),
       removed: (by) => process.deliver(() => handlers.removed(by)),
       unreachable: (member) => process.deliver(() => handlers.unreachable(member)),
       snapshotStatus: (member, ok) => process.deliver(() => handlers.snapshotStatus(member, ok)),

@@ -170,6 +170,7 @@ const changeRefusals = [
   'learnerNotReady',
   'notEnoughStarted',
   'memberNotLearner',
+  'notCapable',
 ] as const;
 
 export const frames: fc.Arbitrary<Frame> = fc.oneof(

@@ -7,6 +7,7 @@ import {
 } from '../../../src/cluster/member-change.ts';
 import { parsePeerUrls } from '../../../src/cluster/peer-urls.ts';
 import { mayAddVoter, mayPromote, mayRemoveVoter } from '../../../src/cluster/quorum-check.ts';
+import { PEER_PROTOCOL } from '../../../src/base/versions.ts';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { decodeConfChange, encodeConfChange } from '../../../src/raft/index.ts';
 import type { StringRange } from '../../../src/storage/keyspace.ts';
@@ -177,6 +178,21 @@ describe('changes', () => {
       'the log holds a change of membership unknown to this version: demote',
     );
   });
+});
+
+test('the protocol that members agree on only grows, is hashed, and kept', () => {
+  const records = new Records();
+  const members = load(records);
+  const before = members.stateHash;
+  members.setProtocol(3);
+  const three = members.stateHash;
+  members.setProtocol(4);
+  members.setProtocol(3);
+  expect(members.protocol).toBe(4);
+  expect(new Set([before, three, members.stateHash]).size).toBe(3);
+  const again = load(records);
+  expect([again.protocol, again.stateHash]).toEqual([4, members.stateHash]);
+  expect(() => members.setProtocol(PEER_PROTOCOL + 1)).toThrow('have agreed on protocol');
 });
 
 describe('what etcd asks of the members before a change', () => {

@@ -1,6 +1,7 @@
 /** Changes of membership in whole clusters, in virtual time. */
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../../src/base/bytes.ts';
+import { PEER_PROTOCOL } from '../../../src/base/versions.ts';
 import { PutRequest } from '../../../src/gen/rpc.ts';
 import type { Member as ClusterMember } from '../../../src/cluster/membership.ts';
 import { stateHashOf } from '../../../src/server/state.ts';
@@ -255,6 +256,42 @@ describe('learners', () => {
   });
 });
 
+describe('members of an older version', () => {
+  /** As if `member` ran a version that does not know changes of membership. */
+  const speak = (whole: VirtualCluster, member: VirtualMember, protocol: number): void => {
+    const transport = whole.network.member(member.id);
+    if (transport === undefined) throw new Error('the member is down');
+    transport.protocol = protocol;
+  };
+
+  test('have changes refused until they are replaced by newer ones', async () => {
+    const whole = await grown(3);
+    const old = follower(whole);
+    speak(whole, old, PEER_PROTOCOL - 1);
+    for (const asked of whole.members) {
+      const { error } = await outcomeOf(whole, changesOf(asked).add(['http://d:1'], false));
+      expect(error).toBe('etcdserver: not capable');
+    }
+    expect(old.running?.membership.protocol).toBe(0);
+    speak(whole, old, PEER_PROTOCOL);
+    await join(whole, 'http://d:1');
+    await expectEqualStates(whole);
+    const protocols = whole.members.map(({ running }) => running?.membership.protocol);
+    expect(new Set(protocols)).toEqual(new Set([PEER_PROTOCOL]));
+  });
+
+  test('cannot come back once the members have agreed, also after a restart', async () => {
+    const whole = await grown(1);
+    const learner = await outcomeOf(whole, changesOf(whole.leader).add(['http://b:1'], true));
+    expect(learner.error).toBeUndefined();
+    const [member] = whole.members;
+    member?.crash();
+    member?.start();
+    await whole.until(() => whole.leader !== undefined);
+    expect(member?.running?.membership.protocol).toBe(PEER_PROTOCOL);
+  });
+});
+
 describe('a change is refused', () => {
   test("in etcd's words", async () => {
     const whole = await grown(1);
@@ -298,8 +335,8 @@ describe('a change is refused', () => {
     const other = whole.members.find((each) => each !== victim && each !== whole.leader);
     const healthy = await outcomeOf(whole, changesOf(whole.leader).remove(other?.id ?? 0n));
     expect(healthy.error).toBe('etcdserver: unhealthy cluster');
-    // Two of four are no quorum: a fourth, which counts as down until it has come, may not be added,
-    // a learner neither, as in etcd.
+    // Two of four are no quorum: a fourth, which counts as down until it has come, may not be
+    // added, a learner neither, as in etcd.
     for (const isLearner of [false, true]) {
       const add = changesOf(whole.leader).add(['http://d:1'], isLearner);
       expect((await outcomeOf(whole, add)).error).toBe('etcdserver: unhealthy cluster');

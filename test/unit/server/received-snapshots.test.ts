@@ -74,6 +74,7 @@ function startMember(directory: DataDirectory, stopMs = 0): Started {
     introduce: () => undefined,
     sendNote: () => false,
     lastHeardMs: () => undefined,
+    protocolOf: () => undefined,
     connected: () => false,
     stop: (done: () => void) => void clock.after(stopMs, done),
   };

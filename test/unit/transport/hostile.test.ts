@@ -109,6 +109,23 @@ describe('a stream is refused, and the reason said and logged,', () => {
     await bothTalk();
   });
 
+  test('of a version older than the members have agreed on', async () => {
+    one.agreed = protocolVersion;
+    const old = { version: protocolVersion - 1, oldestVersion: 1 };
+    const answer = await answerTo(encodeHello({ ...hello, ...old }));
+    const text =
+      `protocol versions differ: 1 to ${protocolVersion - 1} there, ` +
+      `${protocolVersion} to ${protocolVersion} here`;
+    expect(answer).toMatchObject({ kind: 'refused', text });
+    expect(one.transport.protocolOf(3n)).not.toBe(protocolVersion - 1);
+    one.agreed = 0;
+    expect(await answerTo(encodeHello({ ...hello, ...old, session: 7 }))).toMatchObject({
+      kind: 'welcome',
+    });
+    expect(one.transport.protocolOf(3n)).toBe(protocolVersion - 1);
+    await bothTalk();
+  });
+
   test('for a snapshot that was not offered', async () => {
     const answer = await answerTo(encodeHello({ ...hello, channel: 'snapshot', transfer: 1 }));
     expect(answer).toMatchObject({ kind: 'refused', text: 'that snapshot is not offered' });

@@ -155,6 +155,8 @@ export class TestMember implements TransportHandlers {
   readonly unreachables: MemberId[] = [];
   /** Members that it says were removed. */
   readonly gone = new Set<MemberId>();
+  /** The protocol that the members have agreed on. */
+  agreed = 0;
   readonly removedBy: MemberId[] = [];
   readonly statuses: { member: MemberId; ok: boolean }[] = [];
   readonly logger: RecordingLogger;
@@ -192,6 +194,10 @@ export class TestMember implements TransportHandlers {
 
   isRemoved(member: MemberId): boolean {
     return this.gone.has(member);
+  }
+
+  oldestProtocol(): number {
+    return this.agreed;
   }
 
   removed(by: MemberId): void {
