@@ -35,7 +35,8 @@ export class ChangeRules {
     if (stands === '' || stands === before) return undefined;
     const change = changesIn(core, log.applied + 1, log.committed)[0];
     if (change === undefined) return undefined;
-    const text = `is ${stands} and has not applied the change at ${change.index}, which is committed`;
+    const { index } = change;
+    const text = `is ${stands} and has not applied the change at ${index}, which is committed`;
     return { rule: 'campaign-too-early', text };
   }
 

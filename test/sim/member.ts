@@ -12,7 +12,7 @@ import { WatchService } from '../../src/api/watch.ts';
 import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
 import type { Member as ClusterMember } from '../../src/cluster/membership.ts';
-import { describeCluster, type Joined, joinOf } from '../../src/daemon/join.ts';
+import type { Joined } from '../../src/daemon/join.ts';
 import type { WatchStreamOptions } from '../../src/mvcc/watch-stream.ts';
 import type { Member, MemberOptions } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
@@ -23,7 +23,8 @@ import type { RawNode } from '../../src/raft/index.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Cluster } from './cluster.ts';
-import { nameAt, type Plug } from './network.ts';
+import { join, JoinFailure } from './joining.ts';
+import type { Plug } from './network.ts';
 import { OracleFailure, Witness } from './oracle.ts';
 import type { DiskSettings } from './plan.ts';
 import { Process } from './process.ts';
@@ -33,8 +34,11 @@ import { defaultConfig } from './settings.ts';
 const restartMs = { least: 200, most: 1_500 };
 /** How often a member is asked whether it has its data back, or takes part yet. */
 const pollMs = 50;
-/** A removed member must have ended by then, by its own clock. */
-const removedLimitMs = 3_000;
+/**
+ * A removed member must have ended by then, by its own clock. Until it does it may serve, as etcd's:
+ * what it acknowledges was agreed on.
+ */
+const removedLimitMs = 1_500;
 /** The longest value that a progress interval may have, so that notices are seen in a run. */
 const progressIntervalMs = 400;
 
@@ -58,11 +62,6 @@ export interface SimMemberOptions {
   readonly name: string;
   /** It was added to a cluster that works, and asks it who it is at its first start. */
   readonly joins: boolean;
-}
-
-/** A start that came to nothing because the cluster could not be asked, or told of others. */
-class JoinFailure extends Error {
-  override readonly name = 'JoinFailure';
 }
 
 type Disk = 'sound' | 'failing' | 'damaged' | 'emptied';
@@ -153,7 +152,7 @@ export class SimMember {
       // Who has a directory knows who it is.
       if (!this.#joins || this.directory.identity !== undefined) open();
       else {
-        this.#join(process).then(
+        join(this.#cluster, this, process).then(
           (joined) => process.run(() => open(joined)),
           (thrown: unknown) => process.run(() => this.#threw(thrown)),
         );
@@ -165,55 +164,6 @@ export class SimMember {
   startAgain(): void {
     this.retired = false;
     this.start();
-  }
-
-  /** Finds out who it is, by flags that list the members as its operator knows them now. */
-  async #join(process: Process): Promise<Joined> {
-    const { ledger } = this.#cluster;
-    const listed = [...(ledger?.latest.members.values() ?? [])];
-    const initialCluster = listed.map(({ peerUrls }) => {
-      return { name: nameAt(peerUrls[0] ?? '') ?? '', peerUrls };
-    });
-    const own = initialCluster.find(({ name }) => name === this.name);
-    const flags = {
-      name: this.name,
-      initialCluster,
-      initialAdvertisePeerUrls: own?.peerUrls ?? [],
-      maxLearners: this.#cluster.plan.membership?.settings.learnersMax ?? 1,
-    };
-    try {
-      const joined = await joinOf(flags, (url) => this.#askForCluster(process, url), process);
-      if (joined.memberId !== this.id) {
-        this.#cluster.broken(
-          'join',
-          `${this.name} takes itself for ${joined.memberId.toString(16)}`,
-        );
-      }
-      return joined;
-    } catch (thrown) {
-      throw new JoinFailure(String(thrown));
-    }
-  }
-
-  /** Asks one member who belongs to the cluster, over a line that may be cut. */
-  #askForCluster(process: Process, url: string): Promise<Uint8Array> {
-    const { scheduler, network, chance, members, id: clusterId } = this.#cluster;
-    return new Promise((resolve, reject) => {
-      scheduler.after(chance.between(0.2, 5), this.position + 1, () => {
-        const member = members.find(({ name }) => name === nameAt(url));
-        const identity = { memberId: member?.id ?? 0n, clusterId };
-        const cut =
-          network.isCut(this.id, identity.memberId) || network.isCut(identity.memberId, this.id);
-        const running = cut || member?.process?.paused === true ? undefined : member?.running;
-        const { membership, server } = running ?? {};
-        const answer =
-          membership && server && describeCluster(identity, server.appliedIndex, membership.list());
-        process.deliver(() => {
-          if (answer === undefined) reject(new Error('no answer'));
-          else resolve(answer);
-        });
-      });
-    });
   }
 
   #open(
@@ -240,7 +190,7 @@ export class SimMember {
         founders: () => founders,
         joins: this.#joins
           ? async (): Promise<readonly ClusterMember[]> =>
-              (joined ?? (await this.#join(process))).members
+              (joined ?? (await join(this.#cluster, this, process))).members
           : undefined,
         member: this.#options(transport, process, chance),
       },

@@ -62,7 +62,7 @@ export class Port {
 
   /**
    * One call; `done` is called once, at the latest at the deadline.
-   * @param forLearners learners serve it too (`api/learner.ts`): it may be out of date
+   * @param forLearners learners serve it too (`api/learner.ts`)
    */
   call<Answer>(
     member: SimMember,
@@ -104,19 +104,12 @@ export class Port {
         });
       };
       life.process.deliver(() => {
-        const { membership, id, isLearner } = life.member;
-        const wasRemoved = membership.isRemoved(id);
-        if (isLearner && !forLearners) {
+        if (life.member.isLearner && !forLearners) {
           answered(this.#refused(member, new EtcdError('learnerUnsupported')));
           return;
         }
         invoke(life, contextOf(abort.signal)).then(
-          (answer) => {
-            if (wasRemoved && !forLearners) {
-              this.cluster.broken('removal', `${member.name} served after it had been removed`);
-            }
-            answered({ kind: 'answered', answer });
-          },
+          (answer) => answered({ kind: 'answered', answer }),
           (thrown: unknown) => {
             if (life.process.alive) answered(this.#refused(member, thrown));
           },

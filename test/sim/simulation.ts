@@ -36,7 +36,7 @@ const progressLimitMs = 60_000;
 /** Answers that a healthy quorum must give. */
 const progressOperations = 20;
 const sliceMs = 1_000;
-/** Members count as settled when they were left as they are for so long: no request waits longer. */
+/** Members that stay as they are for so long are settled: no request waits longer. */
 const settledMs = 7_000;
 /** How long each leader lasts while the leases of a healed cluster run out: less than they do. */
 const reignMs = 4_000;

@@ -64,7 +64,8 @@ export const membershipBugs: readonly PlantedBug[] = [
         file: 'src/cluster/membership.ts',
         find: "if (kind === 'update') this.#set({ ...member, peerUrls: change.peerUrls });",
         replace:
-          "if (kind === 'update') this.#set({ ...member, peerUrls: change.peerUrls, isLearner: false });",
+          "if (kind === 'update') " +
+          'this.#set({ ...member, peerUrls: change.peerUrls, isLearner: false });',
       },
     ],
   },
@@ -86,15 +87,15 @@ export const membershipBugs: readonly PlantedBug[] = [
     id: 'learner-refuses-snapshot',
     mistake: 23,
     title: 'one that does not know that it is a learner refuses the snapshot that it needs',
-    caughtBy: 'membership-progress',
+    caughtBy: 'convergence',
     edits: [
       {
         file: 'src/raft/snapshot.ts',
-        find: 'if (snapshot.index <= log.committed) return false;',
+        find: 'const restored = tryRestore(core, message.snapshot);',
         replace:
-          'if (snapshot.index <= log.committed) return false;\n' +
-          '  const learns = snapshot.confState.learners.includes(core.id);\n' +
-          '  if (learns && !core.isSelfLearner()) return false;',
+          'const learns = message.snapshot.confState.learners.includes(core.id);\n' +
+          '  if (learns && !core.isSelfLearner()) return;\n' +
+          '  const restored = tryRestore(core, message.snapshot);',
       },
     ],
   },

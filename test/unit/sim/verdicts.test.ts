@@ -39,6 +39,7 @@ test('a leader that stood still before it was cut off is not blamed for leading 
     clockRates: [1, 1, 1],
     clients: drawn.clients.map((client) => ({ ...client, member: undefined })),
     watchers: [],
+    membership: undefined,
     faults: [
       { atMs: 3_000, forMs: 8_000, fault: { kind: 'pause', target: 0 } },
       { atMs: 3_000, forMs: 8_000, fault: { kind: 'isolate', target: 0 } },
