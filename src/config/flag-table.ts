@@ -303,7 +303,7 @@ const features = section('Features', {
     ['warning-apply-duration', 'duration', '100ms', 'An apply that takes longer is logged.'],
   ],
   ignored: [
-    ['compact-hash-check-time', 'duration', '1m', 'The members compare a running hash.'],
+    ['compact-hash-check-time', 'duration', '1m', 'Belongs to the gate CompactHashCheck.'],
     ['bootstrap-defrag-threshold-megabytes', 'unsigned', '0', 'The database compacts itself.'],
     ['downgrade-check-time', 'duration', '5s', 'Belongs to downgrades.'],
   ],
