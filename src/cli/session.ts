@@ -25,6 +25,11 @@ export class Session {
     return this.#endpoints ?? this.flags.list('endpoints');
   }
 
+  /** Whether calls come with the token of a user and password. */
+  get signsIn(): boolean {
+    return this.flags.text('user') !== '' && this.flags.text('auth-jwt-token') === '';
+  }
+
   /** Reads environment and global flags; refuses in etcdctl's order what is wrong with them. */
   settings(): Promise<{ options: ClientOptions; printer: Printer }> {
     this.#options ??= this.#read();
