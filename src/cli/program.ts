@@ -3,6 +3,7 @@ import { parseCommandLine } from './command-line.ts';
 import type { CommandDefinition } from './command.ts';
 import { alarmCommand } from './commands/alarm.ts';
 import { authCommand } from './commands/auth.ts';
+import { checkCommand } from './commands/check.ts';
 import { compactionCommand } from './commands/compaction.ts';
 import { completionCommand } from './commands/completion.ts';
 import { defragCommand } from './commands/defrag.ts';
@@ -13,6 +14,7 @@ import { endpointCommand } from './commands/endpoint.ts';
 import { getCommand } from './commands/get.ts';
 import { leaseCommand } from './commands/lease.ts';
 import { lockCommand } from './commands/lock.ts';
+import { makeMirrorCommand } from './commands/make-mirror.ts';
 import { memberCommand } from './commands/member.ts';
 import { moveLeaderCommand } from './commands/move-leader.ts';
 import { putCommand } from './commands/put.ts';
@@ -60,6 +62,8 @@ export const program: CommandDefinition = {
     defragCommand,
     downgradeCommand,
     snapshotCommand,
+    makeMirrorCommand,
+    checkCommand,
     authCommand,
     userCommand,
     roleCommand,

@@ -59,9 +59,14 @@ export class Session {
     const { options } = await this.settings();
     const chosen = endpoints ?? (options.endpoints as readonly string[]);
     if (chosen.length === 0) throw noEndpoints();
+    return this.open({ ...options, endpoints: chosen });
+  }
+
+  /** A client with options of its own, such as those of another cluster. */
+  async open(options: ClientOptions): Promise<Client> {
     // Loading gRPC takes longer than all else, and help or a refusal can do without.
     const { Client } = await import('../client/index.ts');
-    const client = new Client({ ...options, endpoints: chosen });
+    const client = new Client(options);
     this.#clients.push(client);
     return client;
   }
