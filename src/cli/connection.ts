@@ -7,20 +7,32 @@ import type { FlagValues } from './flags.ts';
 import { quote } from './go-text.ts';
 import type { Terminal } from './terminal.ts';
 
-type Auth = { readonly token: string } | { readonly user: string; readonly password: string };
+interface SignIn {
+  readonly user: string;
+  readonly password: string;
+}
 
-/** Signing in as etcdctl reads it: --password, else what follows the colon, else ask. */
+type Auth = { readonly token: string } | SignIn;
+
 async function authFrom(flags: FlagValues, terminal: Terminal): Promise<Auth | undefined> {
   const token = flags.text('auth-jwt-token');
   if (token !== '') return { token };
-  const user = flags.text('user');
+  return signInFrom(flags.text('user'), flags.text('password'), 'Password: ', terminal);
+}
+
+/** Signing in as etcdctl reads it: the password, else what follows the colon, else ask. */
+async function signInFrom(
+  user: string,
+  password: string,
+  prompt: string,
+  terminal: Terminal,
+): Promise<SignIn | undefined> {
   if (user === '') return undefined;
-  const password = flags.text('password');
   if (password !== '') return { user, password };
   const colon = user.indexOf(':');
   if (colon >= 0) return { user: user.slice(0, colon), password: user.slice(colon + 1) };
   const { readPassword } = await import('./password.ts');
-  return { user, password: await readPassword(terminal, 'Password: ') };
+  return { user, password: await readPassword(terminal, prompt) };
 }
 
 function checkFiles(flags: FlagValues): void {
@@ -46,14 +58,23 @@ function serverNameFrom(flags: FlagValues): string {
 }
 
 function tlsFrom(flags: FlagValues): ClientOptions['tls'] {
-  const serverName = serverNameFrom(flags);
-  const files = ['cert', 'key', 'cacert'].map((name) => flags.text(name));
-  const [certPath = '', keyPath = '', caPath = ''] = files;
   const skipsVerify = flags.boolean('insecure-skip-tls-verify');
+  return tlsNamed('', flags, serverNameFrom(flags), skipsVerify);
+}
+
+/** @param prefix what the names of the flags begin with */
+function tlsNamed(
+  prefix: string,
+  flags: FlagValues,
+  serverName = '',
+  skipsVerify = false,
+): ClientOptions['tls'] {
+  const files = ['cert', 'key', 'cacert'].map((name) => flags.text(prefix + name));
+  const [certPath = '', keyPath = '', caPath = ''] = files;
   const isWanted =
     [...files, serverName].some((text) => text !== '') ||
     skipsVerify ||
-    !flags.boolean('insecure-transport');
+    !flags.boolean(`${prefix}insecure-transport`);
   if (!isWanted) return undefined;
   if ((certPath === '') !== (keyPath === '')) {
     throw badArguments(
@@ -114,6 +135,30 @@ export async function clientOptions(flags: FlagValues, terminal: Terminal): Prom
     ...positive('maxReceiveBytes', flags.number('max-recv-bytes')),
     ...(tls === undefined ? {} : { tls }),
     ...(auth === undefined ? {} : 'token' in auth ? { token: auth.token } : { auth }),
+  };
+}
+
+/**
+ * Options of the client for the destination of `make-mirror`: its own servers, TLS and user, all
+ * else as for the source.
+ *
+ * @throws ExitError in etcdctl's words
+ */
+export async function destinationOptions(
+  address: string,
+  source: ClientOptions,
+  flags: FlagValues,
+  terminal: Terminal,
+): Promise<ClientOptions> {
+  const [user, password] = [flags.text('dest-user'), flags.text('dest-password')];
+  const auth = await signInFrom(user, password, 'Destination Password: ', terminal);
+  const { tls: _tls, auth: _auth, token: _token, ...rest } = source;
+  const tls = tlsNamed('dest-', flags);
+  return {
+    ...rest,
+    endpoints: [address],
+    ...(tls === undefined ? {} : { tls }),
+    ...(auth === undefined ? {} : { auth }),
   };
 }
 

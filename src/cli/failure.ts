@@ -36,11 +36,25 @@ function isUnconnected({ code, message }: CallFailure): boolean {
 
 const deadline = 'context deadline exceeded';
 
-/** The server's words. A server that cannot be reached is for etcdctl one that takes too long. */
+/** Words of etcd and of the client. */
+const known = /^(etcdserver|context|mutex|election|the client|the stream)\b/;
+
+/** gRPC's name of a code, as Go writes it. */
+function codeName(code: StatusCode): string {
+  const [name = 'unknown'] = Object.entries(StatusCode).find(([, value]) => value === code) ?? [];
+  return name === 'cancelled' ? 'Canceled' : name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+/**
+ * The server's words, with gRPC's code if they are not etcd's. A server that cannot be reached is
+ * for etcdctl one that takes too long.
+ */
 export function failureText(error: unknown): string {
   const failure = callFailure(error);
   if (failure === undefined) return error instanceof Error ? error.message : String(error);
-  return isUnconnected(failure) ? deadline : failure.message;
+  if (isUnconnected(failure)) return deadline;
+  const { code, message } = failure;
+  return known.test(message) ? message : `rpc error: code = ${codeName(code)} desc = ${message}`;
 }
 
 /** The system's words at the end of gRPC's. */
@@ -82,8 +96,15 @@ export function causeOf(error: unknown, endpoints: readonly string[]): string | 
     const last = cause === undefined ? '' : ` The last answer was: ${cause.message}.`;
     return `No answer in time from ${endpoints.join(', ')}.${last} See --command-timeout.`;
   }
-  if (failure.code === StatusCode.unimplemented) return 'The server does not offer this call.';
+  if (failure.code === StatusCode.unimplemented) return missingCall(failure.message);
   return hints.find(([words]) => words.test(failure.message))?.[1];
+}
+
+/** Users and roles are the part of etcd that Quorate does not have yet. */
+function missingCall(message: string): string {
+  return /\bAuth\b/.test(message)
+    ? 'The server has no users and roles: it serves everybody.'
+    : 'The server does not offer this call.';
 }
 
 function noConnection(endpoints: readonly string[], message: string): string {

@@ -14,8 +14,9 @@ export async function readPassword(terminal: Terminal, prompt: string): Promise<
   const { stdin } = process;
   terminal.prompt(prompt);
   if (!(stdin instanceof ReadStream && stdin.isTTY)) {
-    for await (const line of terminal.lines()) return fromUtf8(line);
-    return '';
+    const line = (await terminal.readLine()) ?? (await terminal.readAll());
+    terminal.warn('');
+    return fromUtf8(line);
   }
   stdin.setRawMode(true);
   try {

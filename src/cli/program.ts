@@ -2,6 +2,8 @@
 import { parseCommandLine } from './command-line.ts';
 import type { CommandDefinition } from './command.ts';
 import { alarmCommand } from './commands/alarm.ts';
+import { authCommand } from './commands/auth.ts';
+import { checkCommand } from './commands/check.ts';
 import { compactionCommand } from './commands/compaction.ts';
 import { completionCommand } from './commands/completion.ts';
 import { defragCommand } from './commands/defrag.ts';
@@ -12,11 +14,14 @@ import { endpointCommand } from './commands/endpoint.ts';
 import { getCommand } from './commands/get.ts';
 import { leaseCommand } from './commands/lease.ts';
 import { lockCommand } from './commands/lock.ts';
+import { makeMirrorCommand } from './commands/make-mirror.ts';
 import { memberCommand } from './commands/member.ts';
 import { moveLeaderCommand } from './commands/move-leader.ts';
 import { putCommand } from './commands/put.ts';
+import { roleCommand } from './commands/role.ts';
 import { snapshotCommand } from './commands/snapshot.ts';
 import { txnCommand } from './commands/txn.ts';
+import { userCommand } from './commands/user.ts';
 import { versionCommand } from './commands/version.ts';
 import { watchCommand } from './commands/watch.ts';
 import { ExitCode, ExitError } from './exit.ts';
@@ -57,24 +62,32 @@ export const program: CommandDefinition = {
     defragCommand,
     downgradeCommand,
     snapshotCommand,
+    makeMirrorCommand,
+    checkCommand,
+    authCommand,
+    userCommand,
+    roleCommand,
     versionCommand,
     completionCommand,
   ],
 };
 
 /** Tells why a command failed: first what helps, last the line that scripts look for. */
-function tellFailure(error: unknown, terminal: Terminal, endpoints: readonly string[]): number {
+function tellFailure(error: unknown, terminal: Terminal, session: Session | undefined): number {
   if (error instanceof ExitError) {
     if (error.hint !== undefined) terminal.warn(error.hint);
     if (error.message !== '') terminal.warn(`Error: ${error.message}`);
     return error.code;
   }
-  const hint = causeOf(error, endpoints);
+  const hint = causeOf(error, session?.endpoints ?? []);
   if (hint !== undefined) terminal.warn(hint);
   const text = failureText(error);
   terminal.warn(`Error: ${text}`);
   // Signing in is for etcdctl a part of connecting.
-  return text.includes('authentication failed') ? ExitCode.badConnection : ExitCode.error;
+  const isSignIn =
+    text.includes('authentication failed') ||
+    (session?.signsIn === true && text.includes('unknown service etcdserverpb.Auth'));
+  return isSignIn ? ExitCode.badConnection : ExitCode.error;
 }
 
 /** Runs a command line; resolves to the exit code once all output is out. */
@@ -93,7 +106,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     }
   } catch (error) {
     await terminal.flush();
-    code = tellFailure(error, terminal, session?.endpoints ?? []);
+    code = tellFailure(error, terminal, session);
   }
   await session?.close();
   await terminal.flush();

@@ -25,6 +25,11 @@ export class Session {
     return this.#endpoints ?? this.flags.list('endpoints');
   }
 
+  /** Whether calls come with the token of a user and password. */
+  get signsIn(): boolean {
+    return this.flags.text('user') !== '' && this.flags.text('auth-jwt-token') === '';
+  }
+
   /** Reads environment and global flags; refuses in etcdctl's order what is wrong with them. */
   settings(): Promise<{ options: ClientOptions; printer: Printer }> {
     this.#options ??= this.#read();
@@ -54,9 +59,14 @@ export class Session {
     const { options } = await this.settings();
     const chosen = endpoints ?? (options.endpoints as readonly string[]);
     if (chosen.length === 0) throw noEndpoints();
+    return this.open({ ...options, endpoints: chosen });
+  }
+
+  /** A client with options of its own, such as those of another cluster. */
+  async open(options: ClientOptions): Promise<Client> {
     // Loading gRPC takes longer than all else, and help or a refusal can do without.
     const { Client } = await import('../client/index.ts');
-    const client = new Client({ ...options, endpoints: chosen });
+    const client = new Client(options);
     this.#clients.push(client);
     return client;
   }

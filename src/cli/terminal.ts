@@ -20,7 +20,9 @@ export class Terminal {
   readonly environment: Environment;
   /** Name servers to ask, as `address:port`; those of the system if undefined. */
   readonly nameServers: readonly string[] | undefined;
-  readonly #input: AsyncIterable<Uint8Array>;
+  readonly #input: AsyncIterator<Uint8Array>;
+  /** Input that was read and not used yet. */
+  #rest: Uint8Array = new Uint8Array();
   readonly #write: Write;
   readonly #warn: (text: string) => void;
   #waiting: Uint8Array[] = [];
@@ -36,7 +38,7 @@ export class Terminal {
   }) {
     this.environment = parts.environment;
     this.nameServers = parts.nameServers;
-    this.#input = parts.input;
+    this.#input = parts.input[Symbol.asyncIterator]();
     this.#write = parts.write;
     this.#warn = parts.warn;
   }
@@ -72,32 +74,50 @@ export class Terminal {
     return this.#flushed;
   }
 
+  /** All input that is left. */
   async readAll(): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    let sizeBytes = 0;
-    for await (const part of this.#input) {
-      sizeBytes += part.length;
+    const parts = [this.#rest];
+    let sizeBytes = this.#rest.length;
+    this.#rest = new Uint8Array();
+    for (;;) {
+      const next = await this.#input.next();
+      if (next.done === true) return Buffer.concat(parts);
+      sizeBytes += next.value.length;
       if (sizeBytes > inputMaxBytes) throw new InputTooLarge('standard input is too large');
-      parts.push(part);
+      parts.push(next.value);
     }
-    return Buffer.concat(parts);
   }
 
-  /** Lines without their ends; what follows the last end is not a line, and etcdctl's neither. */
-  async *lines(): AsyncGenerator<Uint8Array> {
-    let parts: Uint8Array[] = [];
+  /**
+   * The next line without its end, undefined if there is none: what follows the last end is not a
+   * line, and etcdctl's neither. {@link readAll} has it.
+   */
+  async readLine(): Promise<Uint8Array | undefined> {
+    const parts: Uint8Array[] = [];
     let sizeBytes = 0;
-    for await (const part of this.#input) {
-      let from = 0;
-      for (let end = part.indexOf(10); end >= 0; end = part.indexOf(10, from)) {
-        yield Buffer.concat([...parts, part.subarray(from, end)]);
-        parts = [];
-        sizeBytes = 0;
-        from = end + 1;
+    for (let part = this.#rest; ;) {
+      const end = part.indexOf(10);
+      if (end >= 0) {
+        this.#rest = part.subarray(end + 1);
+        return Buffer.concat([...parts, part.subarray(0, end)]);
       }
-      parts.push(part.subarray(from));
-      sizeBytes += part.length - from;
+      parts.push(part);
+      sizeBytes += part.length;
       if (sizeBytes > inputMaxBytes) throw new InputTooLarge('a line of input is too long');
+      const next = await this.#input.next();
+      if (next.done === true) {
+        this.#rest = Buffer.concat(parts);
+        return undefined;
+      }
+      part = next.value;
+    }
+  }
+
+  async *lines(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const line = await this.readLine();
+      if (line === undefined) return;
+      yield line;
     }
   }
 }

@@ -44,6 +44,7 @@ import {
   type TxnResponse,
 } from '../gen/rpc.ts';
 import { Cluster, KV, Lease, Maintenance } from '../gen/services.ts';
+import { AuthCalls } from './auth-calls.ts';
 import { Caller } from './caller.ts';
 import type { ClientError } from './errors.ts';
 import { BackgroundLease, type HeldLease, keepAlive, keepAliveOnce } from './lease.ts';
@@ -94,6 +95,8 @@ export interface GetOptions extends CallOptions {
  */
 export class Client implements AsyncDisposable {
   readonly endpoints: readonly string[];
+  /** Users and roles. To sign in as one of them is an option of the client. */
+  readonly auth: AuthCalls;
   readonly #caller: Caller;
   readonly #requestTimeoutMs: number;
   readonly #options: ClientOptions;
@@ -110,6 +113,7 @@ export class Client implements AsyncDisposable {
     this.#options = options;
     this.#requestTimeoutMs = settings.requestTimeoutMs;
     this.#caller = new Caller(settings);
+    this.auth = new AuthCalls(this.#caller);
     this.#places = new PlaceCalls(this.#caller, (request, call) => this.watch(request, call));
   }
 

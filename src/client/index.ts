@@ -1,4 +1,5 @@
 /** The client library's public face. */
+export type { AuthCalls, PermissionKeys } from './auth-calls.ts';
 export { Client, type GetOptions } from './client.ts';
 export { ClientError, CompactedError } from './errors.ts';
 export type { HeldLease } from './lease.ts';
@@ -18,6 +19,7 @@ export {
 } from './requests.ts';
 export type { WatchBatch, WatchOptions, Watcher } from './watcher.ts';
 export { StatusCode } from '../base/errors.ts';
+export { Permission, PermissionType } from '../gen/auth.ts';
 export { Event, EventType, KeyValue } from '../gen/kv.ts';
 export {
   AlarmMember,

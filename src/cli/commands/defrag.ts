@@ -9,6 +9,12 @@ import { endpointsOf } from './endpoint.ts';
 
 /** One member after the other, so that at most one is busy with it. */
 async function run(line: CommandLine, session: Session): Promise<void> {
+  const directory = line.flags.text('data-dir');
+  if (directory !== '') {
+    const reason = 'LevelDB gives space back by itself while the member runs';
+    session.terminal.warn(`Failed to defragment etcd data[${directory}] (${reason})`);
+    throw new ExitError(ExitCode.error, '');
+  }
   let failed = false;
   for (const endpoint of await endpointsOf(line, session)) {
     const started = process.hrtime.bigint();
@@ -36,6 +42,12 @@ export const defragCommand: CommandDefinition = {
   examples: [{ line: 'defrag --cluster', tells: 'on every member, one after the other' }],
   flags: [
     { ...off, name: 'cluster', help: 'ask all members, not only those that --endpoints names' },
+    {
+      name: 'data-dir',
+      type: 'string',
+      fallback: '',
+      help: 'refused: a directory without its member needs none of it',
+    },
   ],
   run,
 };

@@ -1,8 +1,11 @@
 /** One `"Name" : value` a line: for scripts that read line by line. */
 import { paddedHex, quote } from '../go-text.ts';
+import { PermissionType } from '../../gen/auth.ts';
 import { EventType, type KeyValue } from '../../gen/kv.ts';
 import type {
   AlarmResponse,
+  AuthRoleGetResponse,
+  AuthRoleListResponse,
   DeleteRangeResponse,
   LeaseGrantResponse,
   LeaseKeepAliveResponse,
@@ -18,12 +21,17 @@ import type {
 import type { SnapshotStatus } from '../../snapshot/status.ts';
 import { alarmName } from './alarm-name.ts';
 import {
+  type Acknowledgement,
   BasePrinter,
   type EndpointHash,
   type EndpointHealth,
   type EndpointStatus,
   type WatchView,
 } from './printer.ts';
+
+const permissionNames = Object.fromEntries(
+  Object.entries(PermissionType).map(([name, type]) => [type, name.toUpperCase()]),
+);
 
 export class FieldsPrinter extends BasePrinter {
   override readonly format = 'fields';
@@ -160,6 +168,25 @@ export class FieldsPrinter extends BasePrinter {
       this.#field('AlarmType', alarmName(alarm));
       this.terminal.line();
     }
+  }
+
+  override acknowledged(_told: string, { header }: Acknowledgement): void {
+    this.#header(header);
+  }
+
+  override role(_name: string, { header, perm }: AuthRoleGetResponse): void {
+    this.#header(header);
+    for (const { permType, key, rangeEnd } of perm) {
+      // The second space is etcdctl's.
+      this.#field('PermType', ` ${permissionNames[permType] ?? permType}`);
+      this.#field('Key', quote(key));
+      this.#field('RangeEnd', quote(rangeEnd));
+    }
+  }
+
+  override roles({ header, roles }: AuthRoleListResponse): void {
+    this.#header(header);
+    this.terminal.line(['"Roles" :', ...roles.map((name) => quote(name))].join(' '));
   }
 
   #field(name: string, value: string | number | bigint | boolean): void {

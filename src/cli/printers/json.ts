@@ -6,6 +6,11 @@ import { buffer } from '../../base/bytes.ts';
 import type { Event, KeyValue } from '../../gen/kv.ts';
 import type {
   AlarmResponse,
+  AuthRoleGetResponse,
+  AuthRoleListResponse,
+  AuthStatusResponse,
+  AuthUserGetResponse,
+  AuthUserListResponse,
   DeleteRangeResponse,
   DowngradeResponse,
   HashKVResponse,
@@ -30,6 +35,7 @@ import type {
 import { ResponseHeader } from '../../gen/rpc.ts';
 import type { SnapshotStatus } from '../../snapshot/status.ts';
 import {
+  type Acknowledgement,
   BasePrinter,
   type DowngradeStep,
   type EndpointHash,
@@ -248,8 +254,8 @@ export class JsonPrinter extends BasePrinter {
     this.#line({ ...headerFields(header), ID: id, TTL: ttl, Error: error });
   }
 
-  override revoke(_id: bigint, { header }: LeaseRevokeResponse): void {
-    this.#line(omitEmpty({ header: headerJson(header) }));
+  override revoke(_id: bigint, response: LeaseRevokeResponse): void {
+    this.acknowledged('', response);
   }
 
   override keepAlive({ header, id, ttl }: LeaseKeepAliveResponse): void {
@@ -322,12 +328,39 @@ export class JsonPrinter extends BasePrinter {
     this.#line(omitEmpty({ header: headerJson(header), alarms: items }));
   }
 
-  override moveLeader(_leader: bigint, _target: bigint, { header }: MoveLeaderResponse): void {
-    this.#line(omitEmpty({ header: headerJson(header) }));
+  override moveLeader(_leader: bigint, _target: bigint, response: MoveLeaderResponse): void {
+    this.acknowledged('', response);
   }
 
   override downgrade(_what: DowngradeStep, { header, version }: DowngradeResponse): void {
     this.#line(omitEmpty({ header: headerJson(header), version }));
+  }
+
+  override acknowledged(_told: string, { header }: Acknowledgement): void {
+    this.#line(omitEmpty({ header: headerJson(header) }));
+  }
+
+  override authStatus({ header, enabled, authRevision }: AuthStatusResponse): void {
+    this.#line(omitEmpty({ header: headerJson(header), enabled, authRevision }));
+  }
+
+  override user(_name: string, { header, roles }: AuthUserGetResponse): void {
+    this.#line(omitEmpty({ header: headerJson(header), roles }));
+  }
+
+  override users({ header, users }: AuthUserListResponse): void {
+    this.#line(omitEmpty({ header: headerJson(header), users }));
+  }
+
+  override role(_name: string, { header, perm }: AuthRoleGetResponse): void {
+    const permissions = perm.map(({ permType, key, rangeEnd }) =>
+      omitEmpty({ permType, key, range_end: rangeEnd }),
+    );
+    this.#line(omitEmpty({ header: headerJson(header), perm: permissions }));
+  }
+
+  override roles({ header, roles }: AuthRoleListResponse): void {
+    this.#line(omitEmpty({ header: headerJson(header), roles }));
   }
 
   #members({ header, members }: MemberListResponse): void {

@@ -2,6 +2,11 @@
 import { ExitCode, ExitError } from '../exit.ts';
 import type {
   AlarmResponse,
+  AuthRoleGetResponse,
+  AuthRoleListResponse,
+  AuthStatusResponse,
+  AuthUserGetResponse,
+  AuthUserListResponse,
   DeleteRangeResponse,
   DowngradeResponse,
   HashKVResponse,
@@ -18,6 +23,7 @@ import type {
   MoveLeaderResponse,
   PutResponse,
   RangeResponse,
+  ResponseHeader,
   ResponseOp,
   StatusResponse,
   TxnResponse,
@@ -42,6 +48,11 @@ export interface EndpointStatus {
 export interface EndpointHash {
   readonly endpoint: string;
   readonly hash: HashKVResponse;
+}
+
+/** An answer that has nothing but its header. */
+export interface Acknowledgement {
+  readonly header: ResponseHeader | undefined;
 }
 
 export type DowngradeStep = 'validate' | 'enable' | 'cancel';
@@ -79,6 +90,13 @@ export interface Printer {
   alarms(response: AlarmResponse): void;
   moveLeader(leader: bigint, target: bigint, response: MoveLeaderResponse): void;
   downgrade(what: DowngradeStep, response: DowngradeResponse): void;
+  /** @param told what was done, for people */
+  acknowledged(told: string, response: Acknowledgement): void;
+  authStatus(response: AuthStatusResponse): void;
+  user(name: string, response: AuthUserGetResponse): void;
+  users(response: AuthUserListResponse): void;
+  role(name: string, response: AuthRoleGetResponse): void;
+  roles(response: AuthRoleListResponse): void;
 }
 
 export interface PrinterOptions {
@@ -182,6 +200,30 @@ export abstract class BasePrinter implements Printer {
   }
 
   downgrade(_what: DowngradeStep, _response: DowngradeResponse): void {
+    this.#refuse();
+  }
+
+  acknowledged(_told: string, _response: Acknowledgement): void {
+    this.#refuse();
+  }
+
+  authStatus(_response: AuthStatusResponse): void {
+    this.#refuse();
+  }
+
+  user(_name: string, _response: AuthUserGetResponse): void {
+    this.#refuse();
+  }
+
+  users(_response: AuthUserListResponse): void {
+    this.#refuse();
+  }
+
+  role(_name: string, _response: AuthRoleGetResponse): void {
+    this.#refuse();
+  }
+
+  roles(_response: AuthRoleListResponse): void {
     this.#refuse();
   }
 

@@ -1,18 +1,35 @@
 /** The messages as they are on the wire, without anything between them. */
 import {
   AlarmResponse,
+  AuthRoleGetResponse,
+  AuthRoleListResponse,
+  AuthStatusResponse,
+  AuthUserGetResponse,
+  AuthUserListResponse,
   DeleteRangeResponse,
+  DowngradeResponse,
+  type LeaseGrantResponse,
+  type LeaseKeepAliveResponse,
+  type LeaseLeasesResponse,
+  type LeaseTimeToLiveResponse,
   MemberAddResponse,
   MemberListResponse,
   MemberPromoteResponse,
   MemberRemoveResponse,
   MemberUpdateResponse,
+  MoveLeaderResponse,
   PutResponse,
   RangeResponse,
+  ResponseHeader,
   TxnResponse,
   WatchResponse,
 } from '../../gen/rpc.ts';
-import { BasePrinter, type WatchView } from './printer.ts';
+import {
+  type Acknowledgement,
+  BasePrinter,
+  type DowngradeStep,
+  type WatchView,
+} from './printer.ts';
 
 export class ProtobufPrinter extends BasePrinter {
   override readonly format = 'protobuf';
@@ -60,5 +77,59 @@ export class ProtobufPrinter extends BasePrinter {
 
   override memberList(response: MemberListResponse): void {
     this.terminal.bytes(MemberListResponse.encode(response));
+  }
+
+  override grant({ header }: LeaseGrantResponse): void {
+    this.#header(header);
+  }
+
+  override keepAlive({ header }: LeaseKeepAliveResponse): void {
+    this.#header(header);
+  }
+
+  override timeToLive({ header }: LeaseTimeToLiveResponse): void {
+    this.#header(header);
+  }
+
+  override leases({ header }: LeaseLeasesResponse): void {
+    this.#header(header);
+  }
+
+  override moveLeader(_leader: bigint, _target: bigint, response: MoveLeaderResponse): void {
+    this.acknowledged('', response);
+  }
+
+  override downgrade(_what: DowngradeStep, response: DowngradeResponse): void {
+    this.terminal.bytes(DowngradeResponse.encode(response));
+  }
+
+  /** A header as the first field is all that such answers have, whatever their name. */
+  override acknowledged(_told: string, { header }: Acknowledgement): void {
+    this.terminal.bytes(MoveLeaderResponse.encode({ header }));
+  }
+
+  override authStatus(response: AuthStatusResponse): void {
+    this.terminal.bytes(AuthStatusResponse.encode(response));
+  }
+
+  override user(_name: string, response: AuthUserGetResponse): void {
+    this.terminal.bytes(AuthUserGetResponse.encode(response));
+  }
+
+  override users(response: AuthUserListResponse): void {
+    this.terminal.bytes(AuthUserListResponse.encode(response));
+  }
+
+  override role(_name: string, response: AuthRoleGetResponse): void {
+    this.terminal.bytes(AuthRoleGetResponse.encode(response));
+  }
+
+  override roles(response: AuthRoleListResponse): void {
+    this.terminal.bytes(AuthRoleListResponse.encode(response));
+  }
+
+  /** etcdctl writes no more than this of answers about leases. */
+  #header(header = ResponseHeader.create()): void {
+    this.terminal.bytes(ResponseHeader.encode(header));
   }
 }

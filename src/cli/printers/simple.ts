@@ -1,9 +1,17 @@
 /** Keys and values as they are, each on a line of its own: for eyes and shells. */
-import { utf8 } from '../../base/bytes.ts';
+import { compareBytes, utf8 } from '../../base/bytes.ts';
+import { textOf } from '../byte-text.ts';
 import { hexText, paddedHex } from '../go-text.ts';
+import { prefixEnd } from '../../client/range-end.ts';
+import { type Permission, PermissionType } from '../../gen/auth.ts';
 import { EventType, type KeyValue } from '../../gen/kv.ts';
 import type {
   AlarmResponse,
+  AuthRoleGetResponse,
+  AuthRoleListResponse,
+  AuthStatusResponse,
+  AuthUserGetResponse,
+  AuthUserListResponse,
   DeleteRangeResponse,
   DowngradeResponse,
   LeaseGrantResponse,
@@ -23,6 +31,7 @@ import type {
 } from '../../gen/rpc.ts';
 import type { SnapshotStatus } from '../../snapshot/status.ts';
 import {
+  type Acknowledgement,
   BasePrinter,
   type DowngradeStep,
   type EndpointHash,
@@ -32,6 +41,16 @@ import {
 } from './printer.ts';
 import { alarmName } from './alarm-name.ts';
 import { type Rows, hashRows, memberRows, snapshotRows, statusRows } from './rows.ts';
+
+/** What a permission is about. The end of the range of all keys is a zero byte. */
+function keysText({ key, rangeEnd }: Permission): string {
+  const from = textOf(key);
+  if (rangeEnd.length === 0) return from;
+  const isOpen = rangeEnd.length === 1 && rangeEnd[0] === 0;
+  const range = isOpen ? `[${from}, <open ended>` : `[${from}, ${textOf(rangeEnd)})`;
+  const isPrefix = key.length > 0 && compareBytes(prefixEnd(key), rangeEnd) === 0;
+  return isPrefix ? `${range} (prefix ${from})` : range;
+}
 
 const newline = Uint8Array.of(10);
 
@@ -164,6 +183,42 @@ export class SimplePrinter extends BasePrinter {
 
   override downgrade(what: DowngradeStep, { version }: DowngradeResponse): void {
     this.terminal.line(`Downgrade ${what} success, cluster version ${version}`);
+  }
+
+  override acknowledged(told: string, _response: Acknowledgement): void {
+    this.terminal.line(told);
+  }
+
+  override authStatus({ enabled, authRevision }: AuthStatusResponse): void {
+    this.terminal.line(`Authentication Status: ${enabled}`);
+    this.terminal.line(`AuthRevision: ${authRevision}`);
+  }
+
+  override user(name: string, { roles }: AuthUserGetResponse): void {
+    this.terminal.line(`User: ${name}`);
+    this.terminal.line(['Roles:', ...roles].join(' '));
+  }
+
+  override users({ users }: AuthUserListResponse): void {
+    for (const name of users) this.terminal.line(name);
+  }
+
+  override role(name: string, { perm }: AuthRoleGetResponse): void {
+    // The role of this name may do everything, without being granted it.
+    const isRoot = name === 'root' && perm.length === 0;
+    const lines = (refused: PermissionType): string[] =>
+      isRoot
+        ? ['[, <open ended>']
+        : perm.filter(({ permType }) => permType !== refused).map(keysText);
+    this.terminal.line(`Role ${name}`);
+    this.terminal.line('KV Read:');
+    for (const text of lines(PermissionType.write)) this.terminal.line(`\t${text}`);
+    this.terminal.line('KV Write:');
+    for (const text of lines(PermissionType.read)) this.terminal.line(`\t${text}`);
+  }
+
+  override roles({ roles }: AuthRoleListResponse): void {
+    for (const name of roles) this.terminal.line(name);
   }
 
   /** Ids padded as Go's %16x pads them: with spaces. */

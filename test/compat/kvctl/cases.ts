@@ -10,7 +10,7 @@ export interface CommandCase extends CommandOptions {
 type Line = readonly [string, CommandOptions?] | readonly [readonly string[], CommandOptions?];
 
 /** Words separated by spaces, or a list where that is not enough. */
-function cases(lines: readonly (string | Line)[]): CommandCase[] {
+export function cases(lines: readonly (string | Line)[]): CommandCase[] {
   return lines.map((line) => {
     const [words, options] = typeof line === 'string' ? [line] : line;
     return { args: typeof words === 'string' ? words.split(' ') : words, ...options };

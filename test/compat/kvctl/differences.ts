@@ -128,3 +128,25 @@ export const commandDifferences: readonly CommandDifference[] = [
     reason: 'lock ends with the code of the program that it ran since 3.5 (PR 12829).',
   },
 ];
+
+/** The same for users and roles. */
+export const accessDifferences: readonly CommandDifference[] = [
+  {
+    command: /^(role get root|user get root --detail) /,
+    in: ['stdout'],
+    etcdctl: minor34,
+    reason: 'That the root role may do everything is told by later versions.',
+  },
+  {
+    command: /^user nope$/,
+    in: ['stdout', 'code', 'error'],
+    etcdctl: every,
+    reason: 'etcdctl prints help and succeeds for a command below another one that it has not got.',
+  },
+  {
+    command: /^user add someone </,
+    in: ['stdout'],
+    etcdctl: every,
+    reason: 'What asks for a password goes to standard error.',
+  },
+];
