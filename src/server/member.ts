@@ -25,6 +25,7 @@ import {
   type SoftState,
 } from '../raft/index.ts';
 import type { BackendView } from '../storage/backend-view.ts';
+import { isHashNote } from '../transport/frames.ts';
 import type { SnapshotSource } from '../transport/transport.ts';
 import type { CompactionRunner } from './compaction-runner.ts';
 import { Defragmentation } from './defragmentation.ts';
@@ -33,6 +34,7 @@ import { HandOver } from './hand-over.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
 import { defaultReconfiguration, MemberChanges } from './member-changes.ts';
+import { stateCheckOf } from './member-state-check.ts';
 import { createServerMetrics, exportStateFacts, type ServerMetrics } from './metrics.ts';
 import type { MemberOptions } from './member-options.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
@@ -40,6 +42,7 @@ import { raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State, stateFactsOf } from './state.ts';
+import type { StateCheck } from './state-check.ts';
 import { StateMachine } from './state-machine.ts';
 import { bestSuccessor } from './successor.ts';
 import { Upkeep } from './upkeep.ts';
@@ -58,6 +61,7 @@ export class Member {
   readonly leases: Leases;
   readonly upkeep: Upkeep;
   readonly changes: MemberChanges;
+  readonly stateCheck: StateCheck;
   readonly #options: MemberOptions;
   readonly #logger: Logger;
   readonly #metrics: ServerMetrics;
@@ -118,6 +122,7 @@ export class Member {
         this.leases.tick();
         this.upkeep.quota.tick();
         this.changes.tick();
+        this.stateCheck.tick();
       },
     });
     this.server = new Server({
@@ -144,6 +149,7 @@ export class Member {
       sendNote: (to, note) => options.transport.sendNote(to, note),
     });
     this.upkeep = new Upkeep(options, this.server, this.#driver, () => this.#machine.state);
+    this.stateCheck = stateCheckOf(options, this.#driver, () => this.#machine.state);
     this.changes = new MemberChanges({
       ...options,
       self: memberId,
@@ -261,7 +267,8 @@ export class Member {
         if (!this.ended) this.#founder.introduced(member, introduction);
       },
       note: (member, note) => {
-        if (note.kind !== 'changeRefused') this.leases.receive(member, note);
+        if (isHashNote(note)) this.stateCheck.received(member, note);
+        else if (note.kind !== 'changeRefused') this.leases.receive(member, note);
         else this.changes.toldRefused(note);
       },
       isRemoved: (member) => this.membership.isRemoved(member),
@@ -381,6 +388,7 @@ export class Member {
   #apply(entry: Entry): void {
     this.#options.observer?.applying(entry);
     const applied = this.#machine.apply(entry.data);
+    this.stateCheck.applied(entry.index);
     if (applied !== undefined) this.server.applied(applied);
   }
 
@@ -390,6 +398,7 @@ export class Member {
     const confState = this.#node.applyConfChange(effective);
     this.#options.directory.backend.setConfState(confState);
     this.#options.directory.raftLog.setConfState(confState);
+    this.stateCheck.applied(entry.index);
     settle();
   }
 
@@ -442,12 +451,14 @@ export class Member {
 
   /** A view of the newest flush, which holds the log's compaction back while it is sent. */
   #openSnapshot(): SnapshotSource | undefined {
+    if (this.stateCheck.refuses) return undefined;
     const source = this.#options.directory.openSnapshot();
     return source === undefined ? undefined : this.#logCompaction.whileSent(source);
   }
 
   #stateReplaced({ index, term }: SnapshotMetadata): void {
     this.leases.restored();
+    this.stateCheck.restarted(index);
     this.#logCompaction.restarted(index);
     this.#watchBackend();
     this.changes.membersChanged();

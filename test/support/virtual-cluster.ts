@@ -61,7 +61,10 @@ export interface VirtualClusterOptions {
   readonly catchUpEntries?: number;
   readonly leaseCheckpointIntervalMs?: number;
   /** More options of each member. */
-  readonly member?: Pick<MemberOptions, 'quotaBackendBytes' | 'quotaAutoDisarm' | 'autoCompaction'>;
+  readonly member?: Pick<
+    MemberOptions,
+    'quotaBackendBytes' | 'quotaAutoDisarm' | 'autoCompaction' | 'stateCheckIntervalMs'
+  >;
   readonly strictReconfigCheck?: boolean;
   readonly learnerAutoPromote?: boolean;
   /** Members may refuse to start: {@link VirtualMember.refusal} tells why. */
