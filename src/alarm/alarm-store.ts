@@ -4,7 +4,7 @@
  */
 import { buffer } from '../base/bytes.ts';
 import { AlarmType } from '../gen/rpc.ts';
-import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
+import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { CorruptionError } from '../storage/errors.ts';
 import { prefixRange, stateKeys, type StringRange } from '../storage/keyspace.ts';
 import { readSafe, writeSafe } from '../storage/record.ts';
@@ -66,6 +66,11 @@ export class AlarmStore {
   /** Equal on members that applied the same entries; a part of the hash of the whole state. */
   get stateHash(): bigint {
     return this.#digest.value;
+  }
+
+  /** Both halves of {@link stateHash}. */
+  get stateDigest(): DigestHalves {
+    return this.#digest;
   }
 
   get size(): number {

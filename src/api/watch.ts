@@ -45,6 +45,8 @@ export interface WatchBackend {
   openWatchStream(options: WatchStreamOptions): WatchStream;
   /** Calls `listener` once after there was no leader for too long. Returns how to stop that. */
   onLeaderLost(listener: () => void): () => void;
+  /** Calls `listener` once when the state must not be shown any more. Returns how to stop that. */
+  onStateRefused?(listener: () => void): () => void;
   /** Why a client may not watch a range; undefined if it may. */
   refusal?(request: WatchCreateRequest, context: CallContext): string | undefined;
 }
@@ -86,6 +88,7 @@ class WatchSession {
   readonly #stream: WatchStream;
   readonly #progressIntervalMs: number;
   readonly #stopListening: () => void;
+  readonly #stopDoubting: (() => void) | undefined;
   readonly #abort = (): void => this.#fail(new EtcdError('watchCanceled'));
   #timer: Timer;
   #failure: Error | undefined;
@@ -105,6 +108,7 @@ class WatchSession {
     this.#stopListening = needsLeader
       ? backend.onLeaderLost(() => this.#fail(new EtcdError('noLeader')))
       : () => undefined;
+    this.#stopDoubting = backend.onStateRefused?.(() => this.#fail(new EtcdError('corrupt')));
     context.signal.addEventListener('abort', this.#abort);
     if (context.signal.aborted) this.#abort();
   }
@@ -215,6 +219,7 @@ class WatchSession {
     this.#closed = true;
     this.#timer.cancel();
     this.#stopListening();
+    this.#stopDoubting?.();
     this.#context.signal.removeEventListener('abort', this.#abort);
     this.#stream.close();
     this.#wakeReader?.();

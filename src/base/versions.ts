@@ -11,9 +11,9 @@ export const STORAGE_VERSION = '3.6.0';
 
 /**
  * The protocol between members, and with it the kinds of log entries: 4 brought changes of
- * membership (`transport/frames.ts`, `server/protocol-gate.ts`).
+ * membership, 5 the comparison of states (`transport/frames.ts`, `server/protocol-gate.ts`).
  */
-export const PEER_PROTOCOL = 4;
+export const PEER_PROTOCOL = 5;
 
 /** Our own release, as in package.json. */
 export const QUORATE_VERSION = '0.1.0';

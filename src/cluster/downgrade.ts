@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
-import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
+import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
 import type { MemberBackend } from './membership.ts';
 
@@ -44,6 +44,11 @@ export class Downgrade {
   /** Equal on members that applied the same entries; a part of the hash of the whole state. */
   get stateHash(): bigint {
     return this.#digest.value;
+  }
+
+  /** Both halves of {@link stateHash}. */
+  get stateDigest(): DigestHalves {
+    return this.#digest;
   }
 
   get info(): DowngradeInfo {

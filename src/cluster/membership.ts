@@ -8,7 +8,7 @@ import { fromUtf8, utf8 } from '../base/bytes.ts';
 import type { EtcdErrorName } from '../base/errors.ts';
 import { PEER_PROTOCOL } from '../base/versions.ts';
 import type { StateBackend } from '../mvcc/state-backend.ts';
-import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
+import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
 import type { MemberChange } from './member-change.ts';
 
@@ -97,6 +97,11 @@ export class Membership {
   /** Equal on members that applied the same entries; a part of the hash of the whole state. */
   get stateHash(): bigint {
     return this.#digest.value;
+  }
+
+  /** Both halves of {@link stateHash}. */
+  get stateDigest(): DigestHalves {
+    return this.#digest;
   }
 
   /** Applies a member's announcement. One from an unknown member is ignored, as in etcd. */

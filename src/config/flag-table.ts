@@ -290,7 +290,7 @@ const features = section('Features', {
       'corrupt-check-time',
       'duration',
       '0s',
-      'Time between comparisons of the members; 0 means never.',
+      'Time between comparisons of the state with the leader; 0s means every second.',
     ],
     ['compaction-batch-limit', 'integer', '1000', 'Most revisions removed in one step.'],
     ['compaction-sleep-interval', 'duration', '10ms', 'Pause between two steps of a compaction.'],

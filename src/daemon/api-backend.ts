@@ -91,6 +91,7 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
     members: () => member.membership.list(),
     openWatchStream: (streamOptions) => member.watchable.openStream(streamOptions),
     onLeaderLost: (listener) => server.onLeaderLost(listener),
+    onStateRefused: (listener) => member.stateCheck.onRefusing(listener),
   };
   // Not a spread: properties that are looked up must stay so.
   return mixed(own, maintenanceBackend(member, config, clock));
@@ -100,7 +101,11 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
 export function serverHealth(member: Member): ServerHealth {
   const { server } = member;
   return {
-    alarms: () => member.alarms.list().map(({ kind }) => alarmName(kind)),
+    alarms: () => {
+      const names = member.alarms.list().map(({ kind }) => alarmName(kind));
+      const raised = !member.stateCheck.refuses || names.includes('CORRUPT');
+      return raised ? names : [...names, 'CORRUPT'];
+    },
     hasLeader: () => server.leader !== noMember,
     isLearner: () => member.isLearner,
     repairing: () => member.repairing,

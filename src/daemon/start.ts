@@ -4,6 +4,7 @@
  */
 import { completion, result } from '../base/completion.ts';
 import { CLUSTER_VERSION, ETCD_VERSION, STORAGE_VERSION } from '../base/versions.ts';
+import { showsState } from '../api/corrupt.ts';
 import { ClusterService } from '../api/cluster.ts';
 import { ElectionService } from '../api/election.ts';
 import { Gateway } from '../api/gateway/gateway.ts';
@@ -125,6 +126,7 @@ async function open(
           quotaBackendBytes: config.quotaBackendBytes,
           quotaAutoDisarm: config.quotaAutoDisarm,
           autoCompaction: config.autoCompaction,
+          stateCheckIntervalMs: config.corruptCheckTimeMs,
         },
       },
       done,
@@ -208,6 +210,7 @@ function clientApi(
     refusal: (path, request) => {
       // As of a member that has no leader: to clients it is as little use.
       if (member.repairing && !path.startsWith(healthPaths)) return 'noLeader';
+      if (member.stateCheck.refuses && showsState(path)) return 'corrupt';
       return member.isLearner && !isForLearners(path, request) ? 'learnerUnsupported' : undefined;
     },
     clock,

@@ -9,7 +9,7 @@
 import { assert, present } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { StateBackend } from '../mvcc/state-backend.ts';
-import { digestOf, StateDigest } from '../mvcc/state-digest.ts';
+import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { CorruptionError } from '../storage/errors.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
 import {
@@ -92,6 +92,11 @@ export class Lessor {
   /** Equal on members that applied the same entries; a part of the hash of the whole state. */
   get stateHash(): bigint {
     return this.#digest.value;
+  }
+
+  /** Both halves of {@link stateHash}. */
+  get stateDigest(): DigestHalves {
+    return this.#digest;
   }
 
   has(id: bigint): boolean {

@@ -36,7 +36,13 @@ function mix(value: number): number {
   return hash ^ (hash >>> 16);
 }
 
-export class StateDigest {
+/** A hash of 64 bits as two unsigned numbers. */
+export interface DigestHalves {
+  readonly high: number;
+  readonly low: number;
+}
+
+export class StateDigest implements DigestHalves {
   #high = 0;
   #low = 0;
 

@@ -15,6 +15,7 @@ import { isLast, isTombstone, keyValueOf } from './record.ts';
 import { restoreState, type LeasedKeys } from './restore.ts';
 import { compactedGapsMax, firstRevision } from './revision.ts';
 import type { StateBackend } from './state-backend.ts';
+import type { DigestHalves } from './state-digest.ts';
 import {
   StoreState,
   type RangeQuery,
@@ -118,6 +119,11 @@ export class Store {
   /** Hash over the newest key values, see {@link StateDigest}. */
   get stateHash(): bigint {
     return this.#state.digest.value;
+  }
+
+  /** Both halves of {@link stateHash}. */
+  get stateDigest(): DigestHalves {
+    return this.#state.digest;
   }
 
   /** The leases of keys as found at the start; for the lessor, once. */

@@ -59,6 +59,8 @@ export interface MemberOptions {
   readonly quotaAutoDisarm?: boolean;
   /** How history is compacted without being asked; not if absent. */
   readonly autoCompaction?: AutoCompactionMode;
+  /** Time between comparisons of the state with the leader's; 0 or absent means the default. */
+  readonly stateCheckIntervalMs?: number;
   /** Memory for values. */
   readonly cacheBytes?: number;
   readonly limits?: RaftLimits;

@@ -25,22 +25,28 @@ import {
   type SoftState,
 } from '../raft/index.ts';
 import type { BackendView } from '../storage/backend-view.ts';
+import { isHashNote } from '../transport/frames.ts';
 import type { SnapshotSource } from '../transport/transport.ts';
 import type { CompactionRunner } from './compaction-runner.ts';
-import { Defragmentation } from './defragmentation.ts';
 import { companyOf, Founder } from './founder.ts';
 import { HandOver } from './hand-over.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
 import { defaultReconfiguration, MemberChanges } from './member-changes.ts';
-import { createServerMetrics, exportIdentity, type ServerMetrics } from './metrics.ts';
-import { exportStateFacts } from './metrics.ts';
+import { stateCheckOf } from './member-state-check.ts';
+import {
+  createServerMetrics,
+  exportIdentity,
+  exportStateFacts,
+  type ServerMetrics,
+} from './metrics.ts';
 import type { MemberOptions } from './member-options.ts';
 import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
 import { giveHeadStart, raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State, stateFactsOf } from './state.ts';
+import type { StateCheck } from './state-check.ts';
 import { StateMachine } from './state-machine.ts';
 import { bestSuccessor } from './successor.ts';
 import { Upkeep } from './upkeep.ts';
@@ -59,6 +65,7 @@ export class Member {
   readonly leases: Leases;
   readonly upkeep: Upkeep;
   readonly changes: MemberChanges;
+  readonly stateCheck: StateCheck;
   readonly #options: MemberOptions;
   readonly #logger: Logger;
   readonly #metrics: ServerMetrics;
@@ -68,7 +75,6 @@ export class Member {
   readonly #logCompaction: LogCompaction;
   readonly #repairWatch: RepairWatch;
   readonly #founder: Founder;
-  readonly #defragmentation: Defragmentation;
   readonly #handOver: HandOver;
   #stopping = false;
   #failure: Error | undefined;
@@ -120,6 +126,7 @@ export class Member {
         this.leases.tick();
         this.upkeep.quota.tick();
         this.changes.tick();
+        this.stateCheck.tick();
       },
     });
     this.server = new Server({
@@ -146,6 +153,7 @@ export class Member {
       sendNote: (to, note) => options.transport.sendNote(to, note),
     });
     this.upkeep = new Upkeep(options, this.server, this.#driver, () => this.#machine.state);
+    this.stateCheck = stateCheckOf(options, this.#driver, () => this.#machine.state);
     this.changes = new MemberChanges({
       ...options,
       self: memberId,
@@ -175,7 +183,6 @@ export class Member {
       takePart: () => this.#driver.takePart(),
       failed: (error) => this.#fail(error),
     });
-    this.#defragmentation = new Defragmentation(options, () => directory.backend);
     this.#watchBackend();
     exportIdentity(options.metrics, memberId);
     exportStateFacts(options.metrics, () => stateFactsOf(this));
@@ -234,9 +241,9 @@ export class Member {
     this.#options.directory.backend.currentView(done);
   }
 
-  /** See {@link Defragmentation}. */
+  /** See `defragmentation.ts`. */
   defragment(done: (error: Error | undefined) => void): void {
-    this.#defragmentation.run(done);
+    this.#machine.defragment(done);
   }
 
   /** Hands leadership to `to` if this member leads and the other keeps up. */
@@ -264,7 +271,8 @@ export class Member {
         if (!this.ended) this.#founder.introduced(member, introduction);
       },
       note: (member, note) => {
-        if (note.kind !== 'changeRefused') this.leases.receive(member, note);
+        if (isHashNote(note)) this.stateCheck.received(member, note);
+        else if (note.kind !== 'changeRefused') this.leases.receive(member, note);
         else this.changes.toldRefused(note);
       },
       isRemoved: (member) => this.membership.isRemoved(member),
@@ -322,7 +330,7 @@ export class Member {
       connected: (member) => transport.connected(member),
       awaited: (id) => this.server.awaited(id),
       send: (messages) => {
-        this.#send(messages);
+        transport.send(messages);
       },
       mayApply: () => this.#options.directory.backend.pendingBytes < pendingLimitBytes,
       apply: (entry) => {
@@ -378,13 +386,10 @@ export class Member {
     return this.membership.list().filter(({ id }) => id !== this.id);
   }
 
-  #send(messages: readonly Message[]): void {
-    this.#options.transport.send(messages);
-  }
-
   #apply(entry: Entry): void {
     this.#options.observer?.applying(entry);
     const applied = this.#machine.apply(entry.data);
+    this.stateCheck.applied(entry.index);
     if (applied !== undefined) this.server.applied(applied);
   }
 
@@ -394,6 +399,7 @@ export class Member {
     const confState = this.#node.applyConfChange(effective);
     this.#options.directory.backend.setConfState(confState);
     this.#options.directory.raftLog.setConfState(confState);
+    this.stateCheck.applied(entry.index);
     settle();
   }
 
@@ -446,12 +452,14 @@ export class Member {
 
   /** A view of the newest flush, which holds the log's compaction back while it is sent. */
   #openSnapshot(): SnapshotSource | undefined {
+    if (this.stateCheck.refuses) return undefined;
     const source = this.#options.directory.openSnapshot();
     return source === undefined ? undefined : this.#logCompaction.whileSent(source);
   }
 
   #stateReplaced({ index, term }: SnapshotMetadata): void {
     this.leases.restored();
+    this.stateCheck.restarted(index);
     this.#logCompaction.restarted(index);
     this.#watchBackend();
     this.changes.membersChanged();

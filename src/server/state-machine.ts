@@ -9,6 +9,7 @@ import type { SnapshotMetadata } from '../raft/index.ts';
 import type { DataDirectory } from '../storage/data-directory.ts';
 import { ApplyWatch, type ApplyWatchOptions } from './apply-watch.ts';
 import { CompactionRunner } from './compaction-runner.ts';
+import { Defragmentation } from './defragmentation.ts';
 import { loadState, type State } from './state.ts';
 
 export interface StateMachineOptions extends ApplyWatchOptions {
@@ -25,6 +26,7 @@ export class StateMachine {
   readonly watchable: WatchableStore;
   readonly #options: StateMachineOptions;
   readonly #applier: Applier;
+  readonly #defragmentation: Defragmentation;
   readonly #applyWatch: ApplyWatch;
   #state: State;
   #compaction: CompactionRunner;
@@ -36,6 +38,7 @@ export class StateMachine {
     this.#applyWatch = new ApplyWatch(options);
     this.watchable = new WatchableStore({ store: state.store, clock: options.clock });
     this.#compaction = this.#startCompaction();
+    this.#defragmentation = new Defragmentation(options, () => options.directory.backend);
   }
 
   get state(): State {
@@ -80,6 +83,11 @@ export class StateMachine {
         done(error);
       });
     });
+  }
+
+  /** See {@link Defragmentation}. */
+  defragment(done: (error: Error | undefined) => void): void {
+    this.#defragmentation.run(done);
   }
 
   /** Compaction goes on after the next start. */

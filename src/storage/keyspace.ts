@@ -29,6 +29,8 @@ export const stateKeys = {
   flushMark: '\x02',
   /** Backend: what the newest flush knows of the log. It is this member's, and never sent. */
   logMark: '\x03',
+  /** server: only of a state that was found to be wrong: from which entry on. Never sent. */
+  deviation: '\x04',
   /** Single values by name: consistent hash, compacted revision, current revision and the like. */
   meta: 'M',
   /** mvcc: followed by main and sub revision. */

@@ -6,7 +6,8 @@
  * the receiver dials a stream for it, which carries `begin`, `chunk`s and `end`, and answers with a
  * `result`. From version 2 on, members introduce themselves on the control stream; from version 3
  * on, questions about leases and their answers go there too; from version 4 on, refusals of changes
- * of membership. Either end sends a `ping` when it has had nothing to say for a while.
+ * of membership; from version 5 on, comparisons of the state's hashes. Either end sends a `ping`
+ * when it has had nothing to say for a while.
  *
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
@@ -28,6 +29,7 @@ import {
   writeMessages,
   writeMetadata,
 } from './codec.ts';
+import { hashNoteSizeLimit, readHashNote, writeHashNote, type HashNote } from './hash-notes.ts';
 import {
   leaseNoteSizeLimit,
   readLeaseAnswers,
@@ -40,6 +42,8 @@ import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } fr
 
 /** The newest protocol this program speaks. */
 export const protocolVersion = PEER_PROTOCOL;
+/** From this protocol on, members compare the hashes of their states. */
+export const hashProtocolVersion = 5;
 /** From this protocol on, leaders tell why they refuse changes of membership. */
 export const changeProtocolVersion = 4;
 /** From this protocol on, members ask their leader about leases. */
@@ -67,6 +71,7 @@ export const frameKinds = {
   leaseAsks: 12,
   leaseAnswers: 13,
   changeRefused: 14,
+  stateHashes: 15,
 } as const;
 
 /** Streams of different channels use different connections, so that none waits behind another. */
@@ -185,11 +190,22 @@ export type Frame =
   | PeerNote;
 
 /** What members tell each other beside Raft's messages. */
-export type PeerNote = LeaseNote | ChangeNote;
+export type PeerNote = LeaseNote | ChangeNote | HashNote;
 
 export function isNote(frame: Frame): frame is PeerNote {
   const { kind } = frame;
-  return kind === 'leaseAsks' || kind === 'leaseAnswers' || kind === 'changeRefused';
+  const other = kind === 'leaseAsks' || kind === 'leaseAnswers' || kind === 'changeRefused';
+  return other || isHashNote(frame);
+}
+
+export function isHashNote(frame: Frame): frame is HashNote {
+  return frame.kind.startsWith('hash');
+}
+
+/** The oldest protocol that knows a note. */
+export function protocolOf(note: PeerNote): number {
+  if (isHashNote(note)) return hashProtocolVersion;
+  return note.kind === 'changeRefused' ? changeProtocolVersion : leaseProtocolVersion;
 }
 
 export const pingFrame: Uint8Array = Uint8Array.of(frameKinds.ping);
@@ -271,6 +287,12 @@ export function encodeNote(note: PeerNote): Uint8Array {
     change.byte(frameKinds.changeRefused);
     writeChangeNote(change, note);
     return change.finish();
+  }
+  if (isHashNote(note)) {
+    const hashes = new FrameWriter(1 + hashNoteSizeLimit(note));
+    hashes.byte(frameKinds.stateHashes);
+    writeHashNote(hashes, note);
+    return hashes.finish();
   }
   const writer = new FrameWriter(1 + leaseNoteSizeLimit(note));
   writer.byte(frameKinds[note.kind]);
@@ -387,6 +409,8 @@ function readFrame(reader: FrameReader, from: MemberId, to: MemberId): Frame {
       return { kind: 'leaseAnswers', answers: readLeaseAnswers(reader) };
     case frameKinds.changeRefused:
       return readChangeNote(reader);
+    case frameKinds.stateHashes:
+      return readHashNote(reader);
     default:
       throw new PeerProtocolError(`unknown kind of frame ${kind}`);
   }

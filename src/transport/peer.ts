@@ -8,15 +8,14 @@ import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import {
-  changeProtocolVersion,
   encodeHello,
   encodeIntroduction,
   encodeNote,
   encodeOffer,
   encodeWelcome,
   introductionVersion,
-  leaseProtocolVersion,
   oldestProtocolVersion,
+  protocolOf,
   protocolVersion,
 } from './frames.ts';
 import type { Channel, Hello, PeerNote } from './frames.ts';
@@ -137,8 +136,7 @@ export class Peer {
   /** False if it cannot be sent. */
   sendNote(note: PeerNote): boolean {
     const { control } = this.#outbound;
-    const needed = note.kind === 'changeRefused' ? changeProtocolVersion : leaseProtocolVersion;
-    return control.version >= needed && control.sendFrame(encodeNote(note));
+    return control.version >= protocolOf(note) && control.sendFrame(encodeNote(note));
   }
 
   flush(): void {

@@ -17,6 +17,7 @@ import {
   type Channel,
   type Frame,
 } from '../../src/transport/frames.ts';
+import { hashNoteItemsMax, type HashNote } from '../../src/transport/hash-notes.ts';
 import type { LeaseAnswer, LeaseNote } from '../../src/transport/lease-notes.ts';
 
 /** Numbers that fit everywhere, and those at which encodings change. */
@@ -165,6 +166,41 @@ export const leaseNotes: fc.Arbitrary<LeaseNote> = fc.oneof(
   }),
 );
 
+const digestUpTo = fc.record({ to: anyInteger, high: uint32, low: uint32 });
+
+export const hashNotes: fc.Arbitrary<HashNote> = fc.oneof(
+  fc.record({
+    kind: fc.constant('hashReport' as const),
+    algorithm: fc.nat(255),
+    from: anyInteger,
+    digest: digestUpTo,
+    deviates: fc.boolean(),
+  }),
+  fc.record({
+    kind: fc.constant('hashAgreed' as const),
+    to: anyInteger,
+    certain: fc.boolean(),
+  }),
+  fc.record({
+    kind: fc.constant('hashAsks' as const),
+    algorithm: fc.nat(255),
+    from: anyInteger,
+    tos: fc.array(anyInteger, { maxLength: hashNoteItemsMax }),
+  }),
+  fc.record({
+    kind: fc.constant('hashAnswers' as const),
+    from: anyInteger,
+    digests: fc.array(digestUpTo, { maxLength: hashNoteItemsMax }),
+  }),
+  fc.record({
+    kind: fc.constant('hashVerdict' as const),
+    from: anyInteger,
+    digest: digestUpTo,
+    first: anyInteger,
+    certain: fc.boolean(),
+  }),
+);
+
 const changeRefusals = [
   'memberNotFound',
   'learnerNotReady',
@@ -223,6 +259,7 @@ export const frames: fc.Arbitrary<Frame> = fc.oneof(
     }),
   }),
   leaseNotes,
+  hashNotes,
   fc.record({
     kind: fc.constant('changeRefused' as const),
     request: anyId,
@@ -257,6 +294,11 @@ export function encodeFrame(frame: Frame): Uint8Array {
     case 'leaseAsks':
     case 'leaseAnswers':
     case 'changeRefused':
+    case 'hashReport':
+    case 'hashAgreed':
+    case 'hashAsks':
+    case 'hashAnswers':
+    case 'hashVerdict':
       return encodeNote(frame);
   }
 }

@@ -63,7 +63,11 @@ export interface VirtualClusterOptions {
   /** More options of each member. */
   readonly member?: Pick<
     MemberOptions,
-    'quotaBackendBytes' | 'quotaAutoDisarm' | 'autoCompaction' | 'earlyFirstElection'
+    | 'quotaBackendBytes'
+    | 'quotaAutoDisarm'
+    | 'autoCompaction'
+    | 'earlyFirstElection'
+    | 'stateCheckIntervalMs'
   >;
   readonly strictReconfigCheck?: boolean;
   readonly learnerAutoPromote?: boolean;

@@ -1,0 +1,44 @@
+/** The check of the state (`state-check.ts`) as a part of a member. */
+import { encodeCommand } from '../apply/request.ts';
+import type { MemberId } from '../raft/index.ts';
+import { markDeviation } from './deviation-mark.ts';
+import type { MemberOptions } from './member-options.ts';
+import type { RaftDriver } from './raft-driver.ts';
+import { RequestIds } from './request-id.ts';
+import { type State, stateDigestOf } from './state.ts';
+import { StateCheck } from './state-check.ts';
+
+export function stateCheckOf(
+  options: MemberOptions,
+  driver: RaftDriver,
+  state: () => State,
+): StateCheck {
+  const { directory, memberId, random, transport } = options;
+  const voters = (): readonly MemberId[] => directory.backend.confState.voters;
+  let ids: RequestIds | undefined;
+  let attempts = 0;
+  const check = new StateCheck({
+    ...options,
+    hash: () => stateDigestOf(state()),
+    voters,
+    leader: () => driver.leader,
+    term: () => driver.term,
+    alarms: () => state().alarms,
+    propose: (term, command) => {
+      ids ??= new RequestIds(random);
+      return driver.proposeInTerm(term, [encodeCommand(ids.next(), command)]);
+    },
+    sendNote: (to, note) => transport.sendNote(to, note),
+    handOver: (trusted) => {
+      const others = voters().filter((each) => each !== memberId && transport.connected(each));
+      // The first may be unable to take over.
+      const isFirst = attempts === 0 && trusted !== undefined && others.includes(trusted);
+      const to = isFirst ? trusted : others[attempts % others.length];
+      attempts += 1;
+      if (to !== undefined) driver.transferLeader(to);
+    },
+    condemn: (deviation) => markDeviation(directory.backend, deviation),
+  });
+  check.restarted(directory.backend.flushedIndex);
+  return check;
+}
