@@ -1,6 +1,7 @@
 /** Texts of --help and --version. */
 import type { FlagDefinition, FlagSupport } from './flag.ts';
 import { commandFlags, flagSections } from './flag-table.ts';
+import { renamedFlags } from './renamed-flags.ts';
 import { ETCD_VERSION, QUORATE_VERSION } from '../base/versions.ts';
 
 export function usageText(): string {
@@ -47,7 +48,8 @@ export function helpText(): string {
   };
   parts.push(`Accepted for compatibility, without effect, because:\n${named('ignored')}`);
   parts.push(`Refused unless at their default, because:\n${named('refused')}`);
-  parts.push(`Older names, which still work:\n${named('renamed')}`);
+  const renamed = renamedFlags.map(({ name, help }) => `  --${name}: ${help}`);
+  parts.push(['Older names, which still work:', ...renamed].join('\n'));
   parts.push('Every flag may come from the environment: --max-txn-ops is ETCD_MAX_TXN_OPS.');
   return parts.join('\n\n');
 }

@@ -163,6 +163,21 @@ describe('a store', () => {
   });
 });
 
+test('operations are counted, and changes of several of them', () => {
+  const { store } = newStore();
+  expect(store.operations).toEqual({ ranges: 0, puts: 0, deletes: 0, txns: 0 });
+  put(store, 'a', '1');
+  remove(store, 'none');
+  store.range({ key: 'a', end: undefined, revision: 0, limit: 0, countOnly: false });
+  expect(store.operations).toEqual({ ranges: 1, puts: 1, deletes: 1, txns: 0 });
+  const txn = store.begin();
+  txn.put('a', utf8('2'), 0n);
+  txn.range({ key: 'a', end: undefined, revision: 0, limit: 0, countOnly: false });
+  txn.deleteRange('a', undefined);
+  txn.end();
+  expect(store.operations).toEqual({ ranges: 2, puts: 2, deletes: 2, txns: 1 });
+});
+
 describe('a compaction', () => {
   test('removes what cannot be read any more, in steps, and sizes shrink at once', () => {
     const { store, backend } = newStore();
@@ -231,6 +246,19 @@ describe('a compaction', () => {
     expect(again.finishedCompaction).toBe(-1);
     while (again.compactionStep() === 'more');
     expect(backend.entries.size).toBe(2);
+  });
+
+  test('removes no more in one step than it is told', () => {
+    const { store, backend } = newStore();
+    for (let i = 0; i < 10; i++) put(store, 'a', '');
+    put(store, 'b', '');
+    put(store, 'b', '');
+    store.compact(store.revision);
+    const sizes = [backend.entries.size];
+    while (store.compactionStep(3) === 'more') sizes.push(backend.entries.size);
+    const removed = sizes.slice(1).map((size, i) => (sizes[i] ?? 0) - size);
+    expect(Math.max(...removed)).toBe(3);
+    expect(removed.length).toBeGreaterThan(2);
   });
 
   test('of one key with a long history takes several steps', () => {
