@@ -35,8 +35,8 @@ const restartMs = { least: 200, most: 1_500 };
 /** How often a member is asked whether it has its data back, or takes part yet. */
 const pollMs = 50;
 /**
- * A removed member must have ended by then, by its own clock. Until it does it may serve, as etcd's:
- * what it acknowledges was agreed on.
+ * A removed member must have ended by then, by its own clock. Until it does it may serve, as those
+ * of etcd: what it acknowledges was agreed on.
  */
 const removedLimitMs = 1_500;
 /** The longest value that a progress interval may have, so that notices are seen in a run. */
