@@ -380,8 +380,6 @@ export const refusals: readonly CommandCase[] = cases([
   'completion',
   'make-mirror',
   'make-mirror a b',
-  'make-mirror a --max-txn-ops -1',
-  'make-mirror a --dest-prefix x --no-dest-prefix',
   'check perf --load nope',
   'check datascale --load nope',
   'lock',
