@@ -60,12 +60,13 @@ export class Load {
    * Puts that many keys a second. What the clients cannot take is not made up for later, beyond one
    * waiting request for each of them.
    *
-   * @param stop ends it; requests that have begun or wait are finished
+   * @param isOver asked from time to time, with the milliseconds since the beginning; requests that
+   * have begun or wait are finished then
    */
-  async putEvenly(perSecond: number, stop: AbortSignal): Promise<LoadResult> {
+  async putEvenly(perSecond: number, isOver: (sinceMs: number) => boolean): Promise<LoadResult> {
     let due = 0;
     let lastMs = performance.now();
-    while (!stop.aborted) {
+    while (!isOver(lastMs - this.#startedMs)) {
       await new Promise((resolve) => setTimeout(resolve, tickMs));
       const nowMs = performance.now();
       due += ((nowMs - lastMs) * perSecond) / 1000;

@@ -3,7 +3,7 @@ import { concatBytes } from '../base/bytes.ts';
 import type { Client } from '../client/index.ts';
 import { type Bytes, bytesOf, prefixRange } from '../client/range-end.ts';
 import { type Event, EventType, type KeyValue } from '../gen/kv.ts';
-import { DeleteRangeRequest, PutRequest, RequestOp } from '../gen/rpc.ts';
+import { DeleteRangeRequest, PutRequest, type RequestOp } from '../gen/rpc.ts';
 
 /** Keys that are read at a time; etcd's. */
 const pageKeys = 1000;

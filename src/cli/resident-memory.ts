@@ -52,7 +52,8 @@ export async function residentMemory(
   try {
     text = await read(url, tls);
   } catch (error) {
-    throw new Error(`fetch error: ${error instanceof Error ? error.message : String(error)}`);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`fetch error: ${reason}`, { cause: error });
   }
   const value = new RegExp(`^${metric}\\s+(\\S+)`, 'm').exec(text)?.[1];
   if (value === undefined) throw new Error(`could not find: ${metric}`);

@@ -142,11 +142,11 @@ async function perf(line: CommandLine, session: Session): Promise<void> {
   const [client] = clients;
   await refuseKeys(client, prefix);
   const interruption = new Interruption();
-  const stop = AbortSignal.any([interruption.signal, AbortSignal.timeout(perfMs)]);
+  const isOver = (sinceMs: number): boolean => sinceMs >= perfMs || interruption.signal.aborted;
   let result: LoadResult;
   try {
     const shape = { prefix: bytesOf(prefix), ...perfShape };
-    result = await new Load(clients, shape).putEvenly(load.perSecond, stop);
+    result = await new Load(clients, shape).putEvenly(load.perSecond, isOver);
     await cleanUp(client, line, session).catch((error: unknown) => {
       session.terminal.line(
         `FAIL: Cleanup failed during key deletion: ERROR(${failureText(error)})`,

@@ -67,6 +67,9 @@ describe('refusals', () => {
     [['get'], 128, 'Error: get command needs one argument as key'],
     [['--endpoints=', 'get', 'a'], 2, 'Error: etcdclient: no available endpoints\n'],
     [['txn'], 3, 'Error: EOF\n'],
+    [['make-mirror', 'a', '--max-txn-ops=-1'], 1, 'invalid argument "-1" for "--max-txn-ops"'],
+    [['make-mirror', 'a', '--dest-prefix=x', '--no-dest-prefix'], 128, 'choose one\n'],
+    [['defrag', '--data-dir=x'], 1, 'Failed to defragment etcd data[x]'],
     [['get', 'a', '--cacert', '/no/where'], 128, 'open /no/where: no such file or directory\n'],
     [['get', 'a', '--cert', '/no/where'], 128, 'Error: KeyFile and CertFile must both be present'],
   ])('%j ends with %i', async (args, code, text) => {
