@@ -236,6 +236,7 @@ function build(
     compactionBatchLimit: values.number('compaction-batch-limit'),
     compactionSleepIntervalMs: values.number('compaction-sleep-interval'),
     corruptCheckTimeMs: values.number('corrupt-check-time'),
+    scrubIntervalMs: values.number('scrub-interval'),
     watchProgressNotifyIntervalMs: progressNotifyIntervalMs(values),
     authTokenTtlSeconds: values.number('auth-token-ttl'),
     bcryptCost: bcryptCost(values),
