@@ -5,8 +5,8 @@
  * its cache hides the disk until it is dropped.
  *
  * A file is read within two intervals of its writing: those that come while a pass goes on are for
- * the next one. It never hurries: files are spread over the interval, one is read at a time off the event loop,
- * and its checksums are computed in slices with rests between them.
+ * the next one. It never hurries: files are spread over the interval, one is read at a time off the
+ * event loop, and its checksums are computed in slices with rests between them.
  */
 import { readdirSync, readFile, statSync } from 'node:fs';
 import { join } from 'node:path';
