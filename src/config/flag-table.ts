@@ -292,6 +292,12 @@ const features = section('Features', {
       '0s',
       'Time between comparisons of the state with the leader; 0s means every second.',
     ],
+    [
+      'scrub-interval',
+      'duration',
+      '24h',
+      'Time in which all stored checksums are read once; 0 means never.',
+    ],
     ['compaction-batch-limit', 'integer', '1000', 'Most revisions removed in one step.'],
     ['compaction-sleep-interval', 'duration', '10ms', 'Pause between two steps of a compaction.'],
     [

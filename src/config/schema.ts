@@ -60,6 +60,8 @@ export interface Config {
   readonly compactionBatchLimit: number;
   readonly compactionSleepIntervalMs: number;
   readonly corruptCheckTimeMs: number;
+  /** Time in which all stored checksums are read once; 0 means never. */
+  readonly scrubIntervalMs: number;
   readonly watchProgressNotifyIntervalMs: number;
 
   /** Origins that browsers may call from; empty means all. */

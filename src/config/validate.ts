@@ -230,6 +230,7 @@ function build(
     compactionBatchLimit: values.number('compaction-batch-limit'),
     compactionSleepIntervalMs: values.number('compaction-sleep-interval'),
     corruptCheckTimeMs: values.number('corrupt-check-time'),
+    scrubIntervalMs: values.number('scrub-interval'),
     watchProgressNotifyIntervalMs: progressNotifyIntervalMs(values),
     corsOrigins: all(values.list('cors')),
     hostWhitelist: all(values.words('host-whitelist')),

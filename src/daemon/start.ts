@@ -25,6 +25,7 @@ import { Cluster, Election, Health, KV, Lease, Lock, Maintenance, Watch } from '
 import type { Member as ServerMember } from '../server/member.ts';
 import { openMember } from '../server/open-member.ts';
 import { readIdentity } from '../storage/data-directory.ts';
+import { Scrub } from '../storage/scrub.ts';
 import { askForCluster } from '../transport/describe-cluster.ts';
 import { GrpcTransport } from '../transport/grpc-transport.ts';
 import { announce } from './announce.ts';
@@ -151,6 +152,17 @@ async function serve(
     fail = resolve;
   });
   member.start((error) => fail(error));
+  const scrub = new Scrub({
+    ...dependencies,
+    path: config.dataDir,
+    intervalMs: config.scrubIntervalMs,
+    damaged: (error) => fail(error),
+  });
+  scrub.start();
+  closing.push(() => {
+    scrub.stop();
+    return Promise.resolve();
+  });
   const { port, health, stop } = clientApi(config, dependencies, identity, member);
   closing.push(stop);
   const { repairing } = member;

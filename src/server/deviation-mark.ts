@@ -19,7 +19,7 @@ export function markDeviation(backend: Backend, { firstIndex, comparedFrom }: De
   backend.applied(backend.appliedIndex, backend.appliedTerm);
 }
 
-/** `done` gets a CorruptionError if the state is marked: it is to be replaced like a damaged one. */
+/** `done` gets a CorruptionError if the state is marked: it is replaced like a damaged one. */
 export function checkDeviation(backend: Backend, done: (error: Error | undefined) => void): void {
   backend.scan(
     prefixRange(stateKeys.deviation),

@@ -91,6 +91,15 @@ function looksTorn(bytes: Buffer, at: number): boolean {
  * something is unreadable that cannot be the end of a write that never completed.
  */
 export function scanLog(bytes: Buffer, name: string): ScannedLog {
+  const steps = logSteps(bytes, name);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same in steps of at most a block each, which tell how many bytes they have checked. */
+export function* logSteps(bytes: Buffer, name: string): Generator<number, ScannedLog> {
   const records: Uint8Array[] = [];
   const starts: number[] = [];
   let endsAt = 0;
@@ -119,6 +128,7 @@ export function scanLog(bytes: Buffer, name: string): ScannedLog {
       endsAt = fragment.end;
       parts = [];
     }
+    yield fragment.end - at;
     at = fragment.end;
   }
   // The file may end between the pieces of a record.

@@ -76,6 +76,39 @@ function readCurrent(location: string, names: readonly string[]): string | undef
   throw new CorruptionError(`${join(location, 'CURRENT')} names no file that is there`);
 }
 
+/** A file that LevelDB relies on now. */
+export interface LiveFile {
+  readonly name: string;
+  readonly kind: 'table' | 'log' | 'manifest';
+  /** Of a table; the others grow. */
+  readonly sizeBytes: number | undefined;
+}
+
+/**
+ * What an open database relies on at this moment; empty if there is none. It may be gone at the
+ * next: LevelDB goes on meanwhile.
+ */
+export function liveFiles(location: string): readonly LiveFile[] {
+  const names = list(location);
+  const current = readCurrent(location, names);
+  if (current === undefined) return [];
+  const path = join(location, current);
+  const { tables, logNumber, previousLogNumber } = manifestAfter(readManifest(path).edits, path);
+  const logs = names.filter((name) => {
+    const number = name.endsWith('.log') ? numberOf(name) : -1;
+    return number >= logNumber || (number > 0 && number === previousLogNumber);
+  });
+  return [
+    ...[...tables].map(([number, { sizeBytes }]): LiveFile => {
+      const stem = String(number).padStart(6, '0');
+      const name = names.includes(`${stem}.sst`) ? `${stem}.sst` : `${stem}.ldb`;
+      return { name, kind: 'table', sizeBytes };
+    }),
+    ...logs.map((name): LiveFile => ({ name, kind: 'log', sizeBytes: undefined })),
+    { name: current, kind: 'manifest', sizeBytes: undefined },
+  ];
+}
+
 /** Checks what one MANIFEST says is there. */
 function checkAsOf(location: string, names: readonly string[], name: string): DatabaseCheck {
   if (!names.includes(name)) {

@@ -62,6 +62,19 @@ export interface TableKeys {
 
 /** Throws {@link CorruptionError} with `name` and an offset unless the table is whole. */
 export function checkTable(read: ReadAt, sizeBytes: number, name: string): TableKeys {
+  const steps = tableSteps(read, sizeBytes, name);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same in steps of a block each, which tell how many bytes they have checked. */
+export function* tableSteps(
+  read: ReadAt,
+  sizeBytes: number,
+  name: string,
+): Generator<number, TableKeys> {
   const damaged = (offset: number, how: string): never => {
     throw new CorruptionError(`${name} is damaged at offset ${offset}: ${how}`);
   };
@@ -107,6 +120,7 @@ export function checkTable(read: ReadAt, sizeBytes: number, name: string): Table
     const keys = blockKeys(block, endOf(block, handle));
     first ??= keys.first;
     last = keys.last;
+    yield handle.size + trailerBytes;
   }
   // The bloom filter lies between the data and the index that names it.
   for (const handle of handlesIn(metaIndex)) {

@@ -75,6 +75,7 @@ describe('defaults', () => {
       compactionBatchLimit: 1000,
       compactionSleepIntervalMs: 10,
       corruptCheckTimeMs: 0,
+      scrubIntervalMs: 86_400_000,
       watchProgressNotifyIntervalMs: 600_000,
       corsOrigins: [],
       hostWhitelist: [],

@@ -179,7 +179,7 @@ describe('a follower that deviates', () => {
     expect(up(wrong).stateCheck.refuses).toBe(true);
   });
 
-  test('is found after a start from a state that deviates, which tells no first index', async () => {
+  test('is found after a start from a deviating state, which tells no first index', async () => {
     const cluster = await started(6, { member: { stateCheckIntervalMs: 5_000 } });
     await cluster.pass(6_000);
     const [wrong] = followersOf(cluster) as [VirtualMember];
