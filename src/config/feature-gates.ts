@@ -15,12 +15,12 @@ export const featureGates: readonly FeatureGate[] = [
   {
     name: 'CompactHashCheck',
     always: false,
-    reason: 'Compactions are not the occasion on which members compare their states.',
+    reason: 'States are compared after every entry, whether or not history is compacted.',
   },
   {
     name: 'InitialCorruptCheck',
     always: false,
-    reason: 'At a start every file is checked, but not compared with those of other members.',
+    reason: 'At a start every file is checked; states are compared once entries are applied.',
   },
   {
     name: 'LeaseCheckpoint',

@@ -36,6 +36,7 @@ function withoutLeases(text: string): string {
 }
 
 /** Ids at the beginning of a message in protobuf that begins with a header. */
+// eslint-disable-next-line no-control-regex -- tags of fields are control characters
 const headerBytes = /\n.\x08[\x80-\xff]*[\0-\x7f]\x10[\x80-\xff]*[\0-\x7f]/gs;
 
 /** Leaves out what differs between two servers or two moments. */

@@ -77,7 +77,7 @@ export const membershipBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/server/member-changes.ts',
-        find: "if (active < Math.floor(voters / 2) + 1) throw new EtcdError('unhealthy');",
+        find: "if (!isQuorumWithOneMore(active, voters)) throw new EtcdError('unhealthy');",
         replace: "if (active < voters) throw new EtcdError('unhealthy');",
       },
     ],
