@@ -39,6 +39,8 @@ export function stateCheckOf(
     },
     condemn: (deviation) => markDeviation(directory.backend, deviation),
   });
-  check.restarted(directory.backend.flushedIndex);
+  // One that joins has no state to compare before it has a snapshot.
+  const { flushedIndex, confState } = directory.backend;
+  if (confState.voters.length > 0) check.restarted(flushedIndex);
   return check;
 }

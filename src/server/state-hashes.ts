@@ -15,10 +15,10 @@ const lowSeed = 0x9e3779b9;
 export class StateHashes {
   readonly #high = new Uint32Array(keptHashes);
   readonly #low = new Uint32Array(keptHashes);
-  #oldest = 0;
+  #oldest = 1;
   #newest = 0;
 
-  /** The oldest index whose hash is known. */
+  /** The oldest index whose hash is known; above `newest` while none is. */
   get oldest(): number {
     return this.#oldest;
   }

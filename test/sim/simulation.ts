@@ -239,19 +239,24 @@ class Run {
       () => this.#recorder.answered >= before + progressOperations,
       () => `a healthy quorum gave ${this.#recorder.answered - before} answers`,
     );
-    if (!this.#broken && this.#operator !== undefined) {
-      const { operator } = { operator: this.#operator };
-      let added = false;
-      operator.addSurely(() => {
-        added = true;
-      });
-      await this.#until(
-        'change-progress',
-        () => added,
-        () => 'a healthy quorum took in no member',
-      );
-    }
+    // Who are up must be a quorum of one member more (`cluster/quorum-check.ts`).
+    const quorumOfMore = voters.length === 1 ? 1 : Math.floor((voters.length + 1) / 2) + 1;
+    for (const member of away.slice(0, quorumOfMore - quorum)) member.start();
+    await this.#takesInOneMore();
     for (const member of away) member.start();
+  }
+
+  async #takesInOneMore(): Promise<void> {
+    if (this.#broken || this.#operator === undefined) return;
+    let added = false;
+    this.#operator.addSurely(() => {
+      added = true;
+    });
+    await this.#until(
+      'change-progress',
+      () => added,
+      () => 'a healthy quorum took in no member',
+    );
   }
 
   async #allHeal(): Promise<void> {

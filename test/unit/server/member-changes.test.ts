@@ -95,6 +95,19 @@ async function expectEqualStates(whole: VirtualCluster): Promise<void> {
 const ids = (members: readonly ClusterMember[]): bigint[] => members.map(({ id }) => id);
 
 describe('a member is added', () => {
+  test('and is not compared with others before it has a state', async () => {
+    const whole = await grown(3, { member: { stateCheckIntervalMs: 1 } });
+    const { value } = await outcomeOf(whole, changesOf(whole.leader).add(['http://m4:1'], false));
+    if (value === undefined) throw new Error('it is refused');
+    const joined = whole.join(value.member.id, value.members);
+    await whole.until(() => (joined.running?.server.leader ?? 0n) > 0n);
+    expect(joined.running?.server.appliedIndex).toBe(0);
+    joined.running?.stateCheck.tick();
+    await whole.until(() => joined.running?.takesPart === true);
+    await whole.pass(2000);
+    expect(whole.leader?.running?.alarms.list()).toEqual([]);
+  });
+
   test('to a cluster of one, and gets what was there before', async () => {
     const whole = await grown(1);
     const joined = await join(whole, 'http://m2:1');
