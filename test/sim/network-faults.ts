@@ -1,7 +1,7 @@
 /** What is wrong with the network now. Faults add up, and each ends without ending others. */
 import type { Cluster } from './cluster.ts';
 import type { SimMember } from './member.ts';
-import type { LinkFaults } from './network.ts';
+import { lastingFaults, type LinkFaults } from './network.ts';
 
 /** How a fault ends; those that end by themselves have nothing to do. */
 export type Undo = () => void;
@@ -85,8 +85,7 @@ export class NetworkFaults {
   }
 
   #apply(): void {
-    const { delayMs, drop, breakSnapshot } = this.#cluster.plan.network;
-    let all: LinkFaults = { delayMs, drop, breakSnapshot, echo: 0, echoMs: 0, lateVotesMs: 0 };
+    let all = lastingFaults(this.#cluster.plan.network);
     for (const each of this.#changes) {
       all = {
         delayMs: {

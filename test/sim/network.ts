@@ -29,6 +29,11 @@ export interface LinkFaults {
   readonly breakSnapshot: number;
 }
 
+/** Those that a plan has from the beginning to the end. */
+export function lastingFaults({ delayMs, drop, breakSnapshot }: NetworkSettings): LinkFaults {
+  return { delayMs, drop, breakSnapshot, echo: 0, echoMs: 0, lateVotesMs: 0 };
+}
+
 export interface Plug {
   readonly id: MemberId;
   /** The host in its peer URLs, whatever follows it there after a hyphen. */

@@ -18,6 +18,7 @@ import { LeaseHolder } from './lease-holder.ts';
 import { LeaseLedger } from './lease-ledger.ts';
 import { LockHolder } from './lock-holder.ts';
 import { LockLedger } from './lock-ledger.ts';
+import { lastingFaults } from './network.ts';
 import { Operator } from './operator.ts';
 import { Port } from './port.ts';
 import { Recorder } from './recorder.ts';
@@ -248,6 +249,10 @@ class Run {
 
   async #takesInOneMore(): Promise<void> {
     if (this.#broken || this.#operator === undefined) return;
+    const { network, plan } = this.#cluster;
+    const usual = lastingFaults(plan.network);
+    // Who is to count as healthy must have been connected for a while.
+    network.setFaults({ ...usual, drop: 0 });
     let added = false;
     this.#operator.addSurely(() => {
       added = true;
@@ -257,6 +262,7 @@ class Run {
       () => added,
       () => 'a healthy quorum took in no member',
     );
+    network.setFaults(usual);
   }
 
   async #allHeal(): Promise<void> {
