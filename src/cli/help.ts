@@ -47,9 +47,9 @@ class Layout extends Help {
         list.map((option) => [helper.optionTerm(option), helper.optionDescription(option)]),
       );
     };
-    // Twenty lines that are the same everywhere would hide what is not.
+    // Forty lines that are the same everywhere would hide what is not.
     const globals = (lines: string[]): string[] =>
-      command.commands.length > 0 ? lines : [`Global options such as --endpoints: ${seeAll}`, ''];
+      lines.length > 0 ? lines : [`Global options such as --endpoints: ${seeAll}`, ''];
     const commands = command.commands.map((sub): [string, string] => [
       helper.subcommandTerm(sub),
       helper.subcommandDescription(sub),
@@ -96,7 +96,9 @@ export function helpText(path: readonly CommandDefinition[]): string {
   for (const leaf of leaves(definition)) command.addCommand(leaf);
   const own = [...path.slice(1).flatMap(({ flags }) => flags), helpFlag];
   for (const flag of own) command.addOption(optionOf(flag, 'Options:'));
-  for (const flag of root.flags) command.addOption(optionOf(flag, globalHeading));
+  if (path.length === 1) {
+    for (const flag of root.flags) command.addOption(optionOf(flag, globalHeading));
+  }
   command.helpCommand(false);
   command.createHelp = () =>
     Object.assign(new Layout(), { helpWidth: process.stdout.columns || 80 });
