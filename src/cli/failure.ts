@@ -15,6 +15,17 @@ const systemErrors: Readonly<Record<string, string>> = {
   ENOSPC: 'no space left on device',
 };
 
+/** What a cluster refused that is not the one of --endpoints; `cause` is its client's error. */
+export class ElsewhereError extends Error {
+  override readonly name = 'ElsewhereError';
+  readonly endpoints: readonly string[];
+
+  constructor(endpoints: readonly string[], cause: unknown) {
+    super('another cluster refused', { cause });
+    this.endpoints = endpoints;
+  }
+}
+
 /** The system's words for what it refused, as Go prints them. */
 export function systemErrorText(error: unknown): string {
   const { code = '', message } = error as NodeJS.ErrnoException;
@@ -82,6 +93,25 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [/trying to send message larger than max/i, 'See --max-request-bytes.'],
   [/received message larger than max/i, 'See --max-recv-bytes, --limit and --stream.'],
   [/too many operations in txn/, "The server's --max-txn-ops limits transactions."],
+  [
+    /database space exceeded/,
+    'Delete keys and compact; see `alarm list`, and --quota-backend-bytes of the servers.',
+  ],
+  [
+    /corrupt cluster/,
+    'Members differ: `alarm list` names who is wrong. Clear the alarm once that is mended.',
+  ],
+  [
+    /unhealthy cluster/,
+    'Enough voters must have been connected for 5 s; see `endpoint health --cluster`.',
+  ],
+  [
+    /not enough started members/,
+    'Too few voters would be left that were ever started; see `member list`.',
+  ],
+  [/in sync with leader/, 'The learner has not caught up; see `endpoint status --cluster`.'],
+  [/too many learner members/, "The server's --max-learners limits them; promote or remove one."],
+  [/not supported for learner/, 'Name a voting member with --endpoints; see `member list`.'],
   [/no leader|leader changed/, 'Is a majority of the members up? See `endpoint status --cluster`.'],
 ];
 

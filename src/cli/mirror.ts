@@ -12,6 +12,12 @@ const writesMax = 32;
 /** A revision is asked for with this key if there is no prefix; it need not exist. */
 const anyKey = 'foo';
 
+/** The cluster that is written to. */
+export interface Destination {
+  put(key: Uint8Array, value: Uint8Array): Promise<unknown>;
+  txn(request: { readonly success: readonly RequestOp[] }): Promise<unknown>;
+}
+
 export interface MirrorOptions {
   /** The keys that are mirrored begin with it; empty for all. */
   readonly prefix: Bytes;
@@ -25,13 +31,13 @@ export interface MirrorOptions {
 
 export class Mirror {
   readonly #source: Client;
-  readonly #destination: Client;
+  readonly #destination: Destination;
   readonly #options: MirrorOptions;
   readonly #prefix: Uint8Array;
   readonly #destinationPrefix: Uint8Array;
   #total = 0;
 
-  constructor(source: Client, destination: Client, options: MirrorOptions) {
+  constructor(source: Client, destination: Destination, options: MirrorOptions) {
     this.#source = source;
     this.#destination = destination;
     this.#options = options;

@@ -25,7 +25,7 @@ import { userCommand } from './commands/user.ts';
 import { versionCommand } from './commands/version.ts';
 import { watchCommand } from './commands/watch.ts';
 import { ExitCode, ExitError } from './exit.ts';
-import { causeOf, failureText } from './failure.ts';
+import { causeOf, ElsewhereError, failureText } from './failure.ts';
 import { globalFlags } from './global-flags.ts';
 import { Session } from './session.ts';
 import type { Terminal } from './terminal.ts';
@@ -74,12 +74,23 @@ export const program: CommandDefinition = {
 
 /** Tells why a command failed: first what helps, last the line that scripts look for. */
 function tellFailure(error: unknown, terminal: Terminal, session: Session | undefined): number {
+  return error instanceof ElsewhereError
+    ? tell(error.cause, terminal, error.endpoints, session)
+    : tell(error, terminal, session?.endpoints ?? [], session);
+}
+
+function tell(
+  error: unknown,
+  terminal: Terminal,
+  endpoints: readonly string[],
+  session: Session | undefined,
+): number {
   if (error instanceof ExitError) {
     if (error.hint !== undefined) terminal.warn(error.hint);
     if (error.message !== '') terminal.warn(`Error: ${error.message}`);
     return error.code;
   }
-  const hint = causeOf(error, session?.endpoints ?? []);
+  const hint = causeOf(error, endpoints);
   if (hint !== undefined) terminal.warn(hint);
   const text = failureText(error);
   terminal.warn(`Error: ${text}`);

@@ -151,7 +151,7 @@ test('leadership and a downgrade job are moved about with kvctl', async () => {
   );
   const oldLeader = members.find(({ id }) => id === leader)?.clientUrls[0] ?? '';
   expect(await kvctl(oldLeader, 'move-leader', from)).toMatch(
-    /^128 Error: no leader endpoint given at \[http:/,
+    /^128 .* tells who leads.*\nError: no leader endpoint given at \[http:/,
   );
   expect(await kvctl(all, 'move-leader', '404')).toBe(
     '1 Error: etcdserver: bad leader transferee\n',

@@ -4,6 +4,7 @@ import { RangeResponse } from '../../gen/rpc.ts';
 import { bytesOf } from '../byte-text.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { badArguments, ExitCode, ExitError } from '../exit.ts';
+import { causeOf, failureText } from '../failure.ts';
 import { off } from '../flags.ts';
 import { anyAborted, Interruption } from '../interruption.ts';
 import type { Session } from '../session.ts';
@@ -46,7 +47,7 @@ async function observe(
     }
   } catch (error) {
     if (signal.aborted) return;
-    session.terminal.warn(error instanceof Error ? error.message : String(error));
+    session.terminal.warn(causeOf(error, session.endpoints) ?? failureText(error));
     throw new ExitError(ExitCode.error, 'elect: observer lost');
   }
 }

@@ -1,11 +1,13 @@
 /** `make-mirror`: keeps the keys of another cluster like those of this one. */
+import type { Client } from '../../client/index.ts';
 import { bytesOf } from '../byte-text.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { destinationOptions } from '../connection.ts';
 import { badArguments, ExitCode, ExitError } from '../exit.ts';
+import { ElsewhereError } from '../failure.ts';
 import type { FlagValues } from '../flags.ts';
 import { quote } from '../go-text.ts';
-import type { MirrorOptions } from '../mirror.ts';
+import type { Destination, MirrorOptions } from '../mirror.ts';
 import type { Session } from '../session.ts';
 
 /** How often the count is told, in milliseconds; etcdctl's. */
@@ -38,6 +40,17 @@ function checkSigns(flags: FlagValues): void {
   throw new ExitError(ExitCode.error, message);
 }
 
+/** Failures of the other cluster name its endpoint, not those of this one. */
+function elsewhere(client: Client): Destination {
+  const fail = (error: unknown): never => {
+    throw new ElsewhereError(client.endpoints, error);
+  };
+  return {
+    put: (key, value) => client.put(key, value).catch(fail),
+    txn: (request) => client.txn(request).catch(fail),
+  };
+}
+
 async function run({ operands, flags }: CommandLine, session: Session): Promise<void> {
   checkSigns(flags);
   const [address] = operands;
@@ -51,7 +64,7 @@ async function run({ operands, flags }: CommandLine, session: Session): Promise<
     await destinationOptions(address, options, flags, terminal),
   );
   const { Mirror } = await import('../mirror.ts');
-  const mirror = new Mirror(await session.client(), destination, mirrorOptions);
+  const mirror = new Mirror(await session.client(), elsewhere(destination), mirrorOptions);
   const timer = setInterval(() => {
     terminal.line(String(mirror.total));
     void terminal.flush();

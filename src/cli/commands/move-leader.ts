@@ -17,7 +17,11 @@ async function leaderOf(endpoints: readonly string[], session: Session): Promise
     const { header, leader } = await client.status(endpoint);
     if (header?.memberId === leader) return { endpoint, id: leader };
   }
-  throw badArguments(`no leader endpoint given at [${endpoints.join(' ')}]`);
+  throw new ExitError(
+    ExitCode.badArguments,
+    `no leader endpoint given at [${endpoints.join(' ')}]`,
+    '`endpoint status --cluster` tells who leads: name it with --endpoints.',
+  );
 }
 
 async function run({ operands, flags }: CommandLine, session: Session): Promise<void> {

@@ -1,8 +1,13 @@
-/** Whole runs that need no server. */
+/** Whole runs that need no server, or one that only plays its part. */
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../../src/base/bytes.ts';
+import { StatusCode } from '../../../src/base/errors.ts';
 import { run } from '../../../src/cli/program.ts';
 import { Terminal } from '../../../src/cli/terminal.ts';
+import { KeyValue } from '../../../src/gen/kv.ts';
+import { RangeResponse } from '../../../src/gen/rpc.ts';
+import { Cluster, KV } from '../../../src/gen/services.ts';
+import { FakeMember, header, Refusal } from '../../support/fake-member.ts';
 
 interface Result {
   readonly code: number;
@@ -38,6 +43,7 @@ describe('help', () => {
     [['--help'], /\nGlobal options:\n {6}--endpoints <list>/],
     [['help', 'txn'], /^Usage: kvctl txn \[options\]\n[^]*\nExamples:\n {2}# asks/],
     [['endpoint'], /^Usage: kvctl endpoint <subcommand>\n[^]*\n {2}hashkv /],
+    [['endpoint'], /this\n\nGlobal options such as --endpoints: see kvctl --help\.\n$/],
     [['put', '-h'], /\n {6}--lease <text> [^]*\nGlobal options such as --endpoints: see kvctl/],
   ] as const)('%j', async (args, text) => {
     expect(await kvctl(args)).toEqual({ code: 0, stdout: expect.stringMatching(text), stderr: '' });
@@ -83,6 +89,50 @@ describe('refusals', () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/^No connection to 127\.0\.0\.1:1: .*ECONNREFUSED/);
     expect(stderr).toMatch(/\nError: context deadline exceeded\n$/);
+  });
+
+  test('of an election that is not heard of, the reason is told', async () => {
+    const args = [nowhere, '--command-timeout=1s', 'elect', '--listen', 'a'];
+    const { code, stderr } = await kvctl(args);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^No connection to 127\.0\.0\.1:1: .*ECONNREFUSED/);
+    expect(stderr).toMatch(/\nError: elect: observer lost\n$/);
+  });
+});
+
+describe('what helps', () => {
+  test('names the destination of a mirror if that is what is not reached', async () => {
+    const kvs = [KeyValue.create({ key: utf8('a') })];
+    const source = await new FakeMember()
+      .on(KV.methods.range, () => RangeResponse.create({ header: header(1), kvs }))
+      .listen();
+    try {
+      const args = [`--endpoints=${source.address}`, '--command-timeout=1s', 'make-mirror'];
+      const { code, stderr } = await kvctl([...args, '127.0.0.1:1']);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^No connection to 127\.0\.0\.1:1: .*ECONNREFUSED/);
+    } finally {
+      source.stop();
+    }
+  });
+
+  test('stands before the words of etcd that do not tell it', async () => {
+    const member = await new FakeMember()
+      .on(Cluster.methods.memberRemove, () => {
+        throw new Refusal(StatusCode.unavailable, 'etcdserver: unhealthy cluster');
+      })
+      .listen();
+    try {
+      expect(await kvctl([`--endpoints=${member.address}`, 'member', 'remove', '1'])).toEqual({
+        code: 1,
+        stdout: '',
+        stderr:
+          'Enough voters must have been connected for 5 s; see `endpoint health --cluster`.\n' +
+          'Error: etcdserver: unhealthy cluster\n',
+      });
+    } finally {
+      member.stop();
+    }
   });
 });
 
