@@ -13,6 +13,7 @@ const replayable = [
   'lease',
   'auth',
   'cluster',
+  'alarm',
   'apply',
   'transport',
   'schema',
