@@ -4,9 +4,10 @@
  */
 import { buffer } from '../base/bytes.ts';
 import { AlarmType } from '../gen/rpc.ts';
+import type { RecordBackend } from '../mvcc/state-backend.ts';
 import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { CorruptionError } from '../storage/errors.ts';
-import { prefixRange, stateKeys, type StringRange } from '../storage/keyspace.ts';
+import { prefixRange, stateKeys } from '../storage/keyspace.ts';
 import { readSafe, writeSafe } from '../storage/record.ts';
 
 /** In place of a quota: a client raised the alarm, and only a client may clear it. */
@@ -20,36 +21,23 @@ export interface Alarm {
   readonly quotaBytes: number;
 }
 
-/** The state database as this file needs it. */
-export interface AlarmBackend {
-  put(key: string, value: Uint8Array): void;
-  delete(key: string): void;
-  /** Reads what is on disk; for the start only. */
-  scan(
-    range: StringRange,
-    limit: number,
-    onEntries: (entries: readonly (readonly [key: string, value: Uint8Array])[]) => void,
-    done: (error: Error | undefined) => void,
-  ): void;
-}
-
 /** There are few; a slice holds them all. */
 const scanSlice = 256;
 
 export class AlarmStore {
-  readonly #backend: AlarmBackend;
+  readonly #backend: RecordBackend;
   /** By key, which is the order in which they are listed. */
   readonly #alarms = new Map<string, Alarm>();
   /** Of all alarms' records. */
   readonly #digest = new StateDigest();
   readonly #counts = new Map<AlarmType, number>();
 
-  private constructor(backend: AlarmBackend) {
+  private constructor(backend: RecordBackend) {
     this.#backend = backend;
   }
 
   static load(
-    backend: AlarmBackend,
+    backend: RecordBackend,
     done: (error: Error | undefined, alarms: AlarmStore | undefined) => void,
   ): void {
     const alarms = new AlarmStore(backend);

@@ -4,9 +4,9 @@
  */
 import { assert } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
+import type { RecordBackend } from '../mvcc/state-backend.ts';
 import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
-import type { MemberBackend } from './membership.ts';
 
 export interface DowngradeInfo {
   readonly enabled: boolean;
@@ -18,16 +18,16 @@ const noJob: DowngradeInfo = { enabled: false, targetVersion: '' };
 export const downgradeKey = `${stateKeys.cluster}downgrade`;
 
 export class Downgrade {
-  readonly #backend: Pick<MemberBackend, 'put'>;
+  readonly #backend: Pick<RecordBackend, 'put'>;
   readonly #digest = new StateDigest();
   #info = noJob;
 
-  private constructor(backend: Pick<MemberBackend, 'put'>) {
+  private constructor(backend: Pick<RecordBackend, 'put'>) {
     this.#backend = backend;
   }
 
   static load(
-    backend: MemberBackend,
+    backend: RecordBackend,
     done: (error: Error | undefined, downgrade: Downgrade | undefined) => void,
   ): void {
     const downgrade = new Downgrade(backend);

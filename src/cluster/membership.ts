@@ -7,7 +7,7 @@ import { assert, present, safeInteger } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
 import type { EtcdErrorName } from '../base/errors.ts';
 import { PEER_PROTOCOL } from '../base/versions.ts';
-import type { StateBackend } from '../mvcc/state-backend.ts';
+import type { RecordBackend } from '../mvcc/state-backend.ts';
 import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
 import type { MemberChange } from './member-change.ts';
@@ -27,27 +27,24 @@ export interface MemberAttributes {
   readonly clientUrls: readonly string[];
 }
 
-/** The state database as this file needs it. */
-export type MemberBackend = Pick<StateBackend, 'put' | 'delete' | 'scan'>;
-
 /** Clusters have few members; a slice holds them all. */
 const scanSlice = 256;
 
 export class Membership {
-  readonly #backend: MemberBackend;
+  readonly #backend: RecordBackend;
   readonly #members = new Map<bigint, Member>();
   readonly #removed = new Set<bigint>();
   #protocol = 0;
   /** Of all records. */
   readonly #digest = new StateDigest();
 
-  private constructor(backend: MemberBackend) {
+  private constructor(backend: RecordBackend) {
     this.#backend = backend;
   }
 
   /** Reads the members that the state knows; none in a member's first life. */
   static load(
-    backend: MemberBackend,
+    backend: RecordBackend,
     done: (error: Error | undefined, membership: Membership | undefined) => void,
   ): void {
     const membership = new Membership(backend);

@@ -8,7 +8,7 @@
  */
 import { assert, present } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
-import type { StateBackend } from '../mvcc/state-backend.ts';
+import type { RecordBackend } from '../mvcc/state-backend.ts';
 import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { CorruptionError } from '../storage/errors.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
@@ -24,9 +24,6 @@ import {
 
 /** Records read in one slice: about a millisecond. */
 const recordsPerSlice = 1000;
-
-/** The state database as this file needs it. */
-export type LeaseBackend = Pick<StateBackend, 'put' | 'delete' | 'scan'>;
 
 /** A change of one key: with a lease, without one, or gone. */
 export interface KeyChange {
@@ -51,14 +48,14 @@ interface StoredLease extends Lease {
 }
 
 export class Lessor {
-  readonly #backend: LeaseBackend;
+  readonly #backend: RecordBackend;
   readonly #leases = new Map<bigint, StoredLease>();
   readonly #leaseOfKey = new Map<string, StoredLease>();
   /** Of all leases' records. */
   readonly #digest = new StateDigest();
   #listener: LeaseListener | undefined;
 
-  private constructor(backend: LeaseBackend) {
+  private constructor(backend: RecordBackend) {
     this.#backend = backend;
   }
 
@@ -67,7 +64,7 @@ export class Lessor {
    * @param leasedKeys the newest lease of each key that has one
    */
   static load(
-    backend: LeaseBackend,
+    backend: RecordBackend,
     leasedKeys: ReadonlyMap<string, bigint>,
     done: (error: Error | undefined, lessor: Lessor | undefined) => void,
   ): void {

@@ -14,3 +14,6 @@ export interface StateBackend {
     done: (error: Error | undefined) => void,
   ): void;
 }
+
+/** For parts that are kept in memory as a whole, and read at the start only. */
+export type RecordBackend = Pick<StateBackend, 'put' | 'delete' | 'scan'>;

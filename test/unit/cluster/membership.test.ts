@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Member, type MemberBackend, Membership } from '../../../src/cluster/membership.ts';
+import { type Member, Membership } from '../../../src/cluster/membership.ts';
+import type { RecordBackend } from '../../../src/mvcc/state-backend.ts';
 import {
   decodeMemberChange,
   encodeMemberChange,
@@ -14,7 +15,7 @@ import type { StringRange } from '../../../src/storage/keyspace.ts';
 import { joinedHash } from '../../../src/mvcc/state-digest.ts';
 
 /** A state database of the members alone. */
-class Records implements MemberBackend {
+class Records implements RecordBackend {
   readonly entries = new Map<string, Uint8Array>();
 
   put(key: string, value: Uint8Array): void {
