@@ -85,10 +85,6 @@ export const etcdErrors = {
     unavailable,
     'etcdserver: request timed out, possibly due to connection lost',
   ],
-  timeoutAppliedIndex: [
-    unavailable,
-    'etcdserver: request timed out, waiting for the applied index took too long',
-  ],
   unhealthy: [unavailable, 'etcdserver: unhealthy cluster'],
   corrupt: [dataLoss, 'etcdserver: corrupt cluster'],
   watchCanceled: [cancelled, 'etcdserver: watch canceled'],

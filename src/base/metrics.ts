@@ -12,9 +12,6 @@ export interface Histogram {
   observe(value: number): void;
 }
 
-/** Label values, in the order in which the metric declared its label names. */
-export type Labels = readonly string[];
-
 /** Creates a metric on first use; the same name always gives the same metric. */
 export interface Metrics {
   counter(

@@ -7,6 +7,7 @@ import { compareBytes, latin1 } from '../base/bytes.ts';
 import type { FileSource } from './file-source.ts';
 import {
   bucketHeaderBytes,
+  countInFirstElement,
   decodeMeta,
   InvalidDatabaseError,
   metaBytes,
@@ -103,7 +104,7 @@ export class DatabaseReader {
     const page = this.#page(freelist);
     if (kindOf(page) !== 'freelist') invalid(`page ${freelist} is no list of free pages`);
     used.add(freelist, page.header.overflow + 1);
-    const first = page.header.count === 0xffff ? 1 : 0;
+    const first = page.header.count === countInFirstElement ? 1 : 0;
     const room = (page.bytes.length - pageHeaderBytes) / freePageBytes;
     if (first > room) invalid('the list of free pages has no length');
     const count = first === 0 ? page.header.count : readNumber(page.bytes, pageHeaderBytes);

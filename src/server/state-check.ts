@@ -27,7 +27,7 @@ import type { HashNote } from '../transport/hash-notes.ts';
 import { equalDigests, StateHashes } from './state-hashes.ts';
 import { type Finding, StateInquiry } from './state-inquiry.ts';
 
-export const defaultStateCheckIntervalMs = 1_000;
+const defaultStateCheckIntervalMs = 1_000;
 /** The alarm's member if nobody knows who is wrong (etcd: checkPeerHashes). */
 const wholeCluster = 0n;
 

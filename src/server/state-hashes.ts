@@ -7,7 +7,7 @@ import type { DigestHalves } from '../mvcc/state-digest.ts';
 import type { DigestUpTo } from '../transport/hash-notes.ts';
 
 /** Hashes that are kept, eight bytes each. A power of two. */
-export const keptHashes = 65_536;
+const keptHashes = 65_536;
 
 const highSeed = 0x2545f491;
 const lowSeed = 0x9e3779b9;

@@ -43,11 +43,11 @@ import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } fr
 /** The newest protocol this program speaks. */
 export const protocolVersion = PEER_PROTOCOL;
 /** From this protocol on, members compare the hashes of their states. */
-export const hashProtocolVersion = 5;
+const hashProtocolVersion = 5;
 /** From this protocol on, leaders tell why they refuse changes of membership. */
-export const changeProtocolVersion = 4;
+const changeProtocolVersion = 4;
 /** From this protocol on, members ask their leader about leases. */
-export const leaseProtocolVersion = 3;
+const leaseProtocolVersion = 3;
 /** The oldest protocol this program still speaks. */
 export const oldestProtocolVersion = 1;
 /** The oldest protocol with introductions. */

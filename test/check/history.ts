@@ -119,5 +119,3 @@ export interface Violation {
   /** Operations concerned, by id. */
   readonly operations: readonly number[];
 }
-
-export type Checker = (history: History) => readonly Violation[];

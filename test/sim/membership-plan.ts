@@ -15,13 +15,6 @@ export type MembershipFault =
   /** A member is reached at another address from now on; `newest`: the one that came last. */
   | { readonly kind: 'update-member'; readonly target: Target | 'newest' };
 
-export const membershipKinds: readonly MembershipFault['kind'][] = [
-  'add-members',
-  'remove-member',
-  'replace-member',
-  'update-member',
-];
-
 export interface MembershipPlan {
   readonly settings: ReconfigurationSettings;
   /** The longest that the operator takes to start what was added, or to ask for the next thing. */

@@ -118,10 +118,6 @@ export class Tracker {
     return sortedMembers(joint.allVoters(this.#config.voters));
   }
 
-  learnerIds(): MemberId[] {
-    return sortedMembers(this.#config.learners);
-  }
-
   /** The largest index that the needed majorities hold; Infinity without voters. */
   committed(): number {
     return joint.committedIndex(this.#config.voters, this.#matchOf);
