@@ -21,6 +21,16 @@ export interface Alarm {
   readonly quotaBytes: number;
 }
 
+const alarmNames: Readonly<Record<number, string>> = {
+  [AlarmType.nospace]: 'NOSPACE',
+  [AlarmType.corrupt]: 'CORRUPT',
+};
+
+/** Its name in etcd's protocol; the number of a kind that has none. */
+export function alarmName(kind: AlarmType): string {
+  return alarmNames[kind] ?? String(kind);
+}
+
 /** There are few; a slice holds them all. */
 const scanSlice = 256;
 

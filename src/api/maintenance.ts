@@ -4,13 +4,13 @@
 import { createHash } from 'node:crypto';
 import { concatBytes } from '../base/bytes.ts';
 import { EtcdError, etcdErrors, StatusCode, StatusError } from '../base/errors.ts';
-import { type Alarm, raisedByHand } from '../alarm/alarm-store.ts';
+import { type Alarm, alarmName, raisedByHand } from '../alarm/alarm-store.ts';
 import {
   AlarmAction,
   type AlarmMember,
   type AlarmRequest,
   type AlarmResponse,
-  AlarmType,
+  type AlarmType,
   type DefragmentRequest,
   type DefragmentResponse,
   type DowngradeRequest,
@@ -253,13 +253,8 @@ function interrupted(error: unknown, what: string): unknown {
   return new StatusError(StatusCode.unavailable, message);
 }
 
-const alarmNames: Readonly<Record<number, string>> = {
-  [AlarmType.nospace]: 'NOSPACE',
-  [AlarmType.corrupt]: 'CORRUPT',
-};
-
 /** An alarm in the words of Go's text format, which etcdctl looks for the name in. */
 export function alarmText({ memberId, alarm }: AlarmMember): string {
   const member = memberId === 0n ? '' : `memberID:${memberId} `;
-  return `${member}alarm:${alarmNames[alarm] ?? alarm} `;
+  return `${member}alarm:${alarmName(alarm)} `;
 }

@@ -1,10 +1,10 @@
 /** What a member does so that its state stays small: the quota and the compaction of history. */
+import { alarmName } from '../alarm/alarm-store.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { type Command, encodeCommand } from '../apply/request.ts';
-import { AlarmType } from '../gen/rpc.ts';
 import type { MemberId } from '../raft/index.ts';
 import { AutoCompaction, type AutoCompactionMode } from './auto-compaction.ts';
 import { Quota } from './quota.ts';
@@ -72,11 +72,6 @@ export class Upkeep {
 /** What `--quota-backend-bytes` says is shown where there is no limit, as in etcd. */
 export const noQuotaBytes = -1;
 
-const alarmNames: Readonly<Record<number, string>> = {
-  [AlarmType.nospace]: 'NOSPACE',
-  [AlarmType.corrupt]: 'CORRUPT',
-};
-
 function exportSpaceFacts(
   metrics: Metrics,
   quotaBytes: number | undefined,
@@ -93,7 +88,7 @@ function exportSpaceFacts(
   metrics.onCollect(() => {
     for (const cleared of shown.values()) cleared.set(0);
     for (const { memberId, kind } of state().alarms.list()) {
-      const labels = [memberId.toString(16), alarmNames[kind] ?? String(kind)] as const;
+      const labels = [memberId.toString(16), alarmName(kind)] as const;
       const raised = gauge(...labels);
       raised.set(1);
       shown.set(labels.join(), raised);

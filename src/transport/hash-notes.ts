@@ -3,16 +3,11 @@
  * that the state had after each entry of a range. They travel beside Raft's messages and are as
  * unreliable; each says again what an earlier one said, or more.
  */
+import type { DigestHalves } from '../mvcc/state-digest.ts';
 import { PeerProtocolError, type FrameReader, type FrameWriter } from './wire.ts';
 
-/** Of the state's hashes after each of some entries: two halves of 32 bits. */
-export interface HashDigest {
-  readonly high: number;
-  readonly low: number;
-}
-
 /** A digest of the hashes from some index to `to`, both included. */
-export interface DigestUpTo extends HashDigest {
+export interface DigestUpTo extends DigestHalves {
   readonly to: number;
 }
 
