@@ -141,6 +141,8 @@ async function perf(line: CommandLine, session: Session): Promise<void> {
   const clients = await clientsOf(session, load.clients);
   const [client] = clients;
   await refuseKeys(client, prefix);
+  // In place of etcdctl's bar, which scripts do not look for.
+  session.terminal.warn(`Putting ${load.perSecond} keys a second for ${perfMs / 1000} s.`);
   const interruption = new Interruption();
   const isOver = (sinceMs: number): boolean => sinceMs >= perfMs || interruption.signal.aborted;
   let result: LoadResult;
