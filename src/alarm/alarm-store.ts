@@ -138,7 +138,7 @@ export function alarmKey(memberId: bigint, kind: AlarmType): string {
 const formatVersion = 1;
 const recordBytes = 1 + 8 + 4 + 8;
 
-/** Without a checksum of its own, as the backend adds one (see `lease.ts`). */
+/** Without a checksum of its own, as the backend adds one (see `lease/lease.ts`). */
 export function encodeAlarm({ memberId, kind, quotaBytes }: Alarm): Uint8Array {
   const bytes = Buffer.allocUnsafe(recordBytes);
   bytes[0] = formatVersion;
