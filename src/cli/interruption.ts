@@ -1,4 +1,5 @@
 /** SIGINT and SIGTERM, for commands that have something to give back before they end. */
+import { ExitCode, ExitError } from './exit.ts';
 
 const signals = ['SIGINT', 'SIGTERM'] as const;
 
@@ -18,6 +19,24 @@ export class Interruption {
 
   end(): void {
     for (const signal of signals) process.removeListener(signal, this.#abort);
+  }
+}
+
+/**
+ * Runs what has something to give back before it ends, which it does when `signal` is aborted.
+ *
+ * @throws ExitError in etcdctl's words if it was still waiting for that
+ */
+export async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const interruption = new Interruption();
+  const { signal } = interruption;
+  try {
+    await run(signal);
+  } catch (error) {
+    const isEnd = signal.aborted && error === signal.reason;
+    throw isEnd ? new ExitError(ExitCode.error, 'context canceled') : error;
+  } finally {
+    interruption.end();
   }
 }
 

@@ -1,12 +1,12 @@
 /** `elect`: takes part in the election of a leader, or tells who leads. */
-import { type Client } from '../../client/index.ts';
+import type { Client } from '../../client/index.ts';
 import { RangeResponse } from '../../gen/rpc.ts';
 import { bytesOf } from '../byte-text.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { badArguments, ExitCode, ExitError } from '../exit.ts';
 import { causeOf, failureText } from '../failure.ts';
 import { off } from '../flags.ts';
-import { anyAborted, Interruption } from '../interruption.ts';
+import { anyAborted, untilInterrupted } from '../interruption.ts';
 import type { Session } from '../session.ts';
 
 const takes = 'elect takes one election name argument and an optional proposal argument';
@@ -20,17 +20,11 @@ async function run({ operands, flags }: CommandLine, session: Session): Promise<
   }
   if (proposal !== undefined && listens) throw badArguments('proposal given but -l is set');
   const client = await session.client();
-  const interruption = new Interruption();
-  const { signal } = interruption;
-  try {
-    if (proposal === undefined) await observe(client, name, session, signal);
-    else await campaign(client, name, proposal, session, signal);
-  } catch (error) {
-    const isEnd = signal.aborted && error === signal.reason;
-    throw isEnd ? new ExitError(ExitCode.error, 'context canceled') : error;
-  } finally {
-    interruption.end();
-  }
+  await untilInterrupted((signal) =>
+    proposal === undefined
+      ? observe(client, name, session, signal)
+      : campaign(client, name, proposal, session, signal),
+  );
 }
 
 async function observe(

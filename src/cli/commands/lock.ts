@@ -3,7 +3,7 @@ import type { HeldLock } from '../../client/index.ts';
 import { bytesOf, textOf } from '../byte-text.ts';
 import type { CommandDefinition, CommandLine } from '../command.ts';
 import { badArguments, ExitCode, ExitError } from '../exit.ts';
-import { anyAborted, Interruption } from '../interruption.ts';
+import { anyAborted, untilInterrupted } from '../interruption.ts';
 import { runProgram } from '../run-program.ts';
 import type { Session } from '../session.ts';
 
@@ -19,19 +19,12 @@ async function run({ operands, flags }: CommandLine, session: Session): Promise<
   }
   const ttl = flags.number('ttl');
   const client = await session.client();
-  const interruption = new Interruption();
-  const { signal } = interruption;
-  try {
+  await untilInterrupted(async (signal) => {
     const ttlSeconds = ttl > 0 ? ttl : fallbackTtlSeconds;
     const lock = await client.lock(bytesOf(name), { ttlSeconds, signal });
     if (program.length > 0) await runLocked(lock, program, session);
     else await hold(lock, session, signal);
-  } catch (error) {
-    const isEnd = signal.aborted && error === signal.reason;
-    throw isEnd ? new ExitError(ExitCode.error, 'context canceled') : error;
-  } finally {
-    interruption.end();
-  }
+  });
 }
 
 /** Runs a program; should the lock be lost before it ends, it is ended. */
