@@ -117,9 +117,13 @@ export class StateCheck {
     return this.#deviation;
   }
 
-  /** Calls `listener` once when the state must not be shown any more. Returns how to stop that. */
+  /**
+   * Calls `listener` once when the state must not be shown any more, at once if that is so already.
+   * Returns how to stop that.
+   */
   onRefusing(listener: () => void): () => void {
-    this.#refusing.add(listener);
+    if (this.refuses) listener();
+    else this.#refusing.add(listener);
     return () => this.#refusing.delete(listener);
   }
 

@@ -120,6 +120,9 @@ describe('a follower that deviates', () => {
     expect(corruptMembers(leaderOf(cluster))).toEqual([wrong.id]);
     await cluster.until(() => up(wrong).stateCheck.refuses, 1_000);
     expect(up(wrong).stateCheck.deviation?.firstIndex).toBe(first);
+    let tells = 0;
+    up(wrong).stateCheck.onRefusing(() => (tells += 1));
+    expect(tells).toBe(1);
     const others = cluster.members.filter((each) => each !== wrong);
     expect(others.map((each) => up(each).stateCheck.refuses)).toEqual([false, false]);
     expect(await ask(cluster, { case: 'put', value })).toBe('corrupt');
