@@ -1,7 +1,9 @@
 /** Changes of keys, in their order, for a call of this member that waits for them. */
+import { EtcdError } from '../base/errors.ts';
 import type { StoredEvent } from '../mvcc/event.ts';
-import type { WatchStream, WatchStreamOptions } from '../mvcc/watch-stream.ts';
+import type { WatchStream } from '../mvcc/watch-stream.ts';
 import type { CallContext } from './handler.ts';
+import type { WatchBackend } from './watch.ts';
 
 export interface WatchedKeys {
   readonly key: string;
@@ -26,14 +28,20 @@ export class KeyChanges {
   readonly #stream: WatchStream;
   readonly #signal: AbortSignal;
   readonly #wakeUp = (): void => this.#wake?.();
+  readonly #stopDoubting: (() => void) | undefined;
   #wake: (() => void) | undefined;
+  #refused = false;
 
   /** To be closed by who opens it. It keeps no more than a watch of a client may. */
   constructor(
-    open: (options: WatchStreamOptions) => WatchStream,
+    backend: Pick<WatchBackend, 'openWatchStream' | 'onStateRefused'>,
     { signal, memory }: Pick<CallContext, 'signal' | 'memory'>,
   ) {
-    this.#stream = open({ onReadable: this.#wakeUp, memory });
+    this.#stream = backend.openWatchStream({ onReadable: this.#wakeUp, memory });
+    this.#stopDoubting = backend.onStateRefused?.(() => {
+      this.#refused = true;
+      this.#wakeUp();
+    });
     this.#signal = signal;
     signal.addEventListener('abort', this.#wakeUp);
   }
@@ -43,9 +51,13 @@ export class KeyChanges {
     this.#stream.create({ key, end, startRevision, noPut, noDelete, ...rest });
   }
 
-  /** The next change; undefined once the call is over. */
+  /**
+   * The next change; undefined once the call is over.
+   * @throws EtcdError `corrupt` once the state must not be shown any more
+   */
   async next(): Promise<KeyChange | undefined> {
     for (;;) {
+      if (this.#refused) throw new EtcdError('corrupt');
       if (this.#signal.aborted) return undefined;
       for (let next = this.#stream.take(); next !== undefined; next = this.#stream.take()) {
         if (next.kind === 'events') return next;
@@ -58,6 +70,7 @@ export class KeyChanges {
   }
 
   close(): void {
+    this.#stopDoubting?.();
     this.#signal.removeEventListener('abort', this.#wakeUp);
     this.#stream.close();
   }

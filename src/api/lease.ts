@@ -35,6 +35,8 @@ export interface LeaseBackend {
   linearizableRead(): Promise<void>;
   /** Calls `listener` once after there was no leader for too long. Returns how to stop that. */
   onLeaderLost(listener: () => void): () => void;
+  /** Calls `listener` once when the state must not be shown any more. Returns how to stop that. */
+  onStateRefused?(listener: () => void): () => void;
 }
 
 /** What a member knows of leases, and what it asks its leader. */
@@ -134,6 +136,7 @@ class KeepAliveSession {
   readonly #backend: LeaseBackend;
   readonly #context: CallContext;
   readonly #stopListening: () => void;
+  readonly #stopDoubting: (() => void) | undefined;
   readonly #abort = (): void => this.#fail(new EtcdError('requestCanceled'));
   /** In the order of the requests; answered or not. */
   #renewals: Renewal[] = [];
@@ -149,6 +152,7 @@ class KeepAliveSession {
     this.#stopListening = needsLeader
       ? backend.onLeaderLost(() => this.#fail(new EtcdError('noLeader')))
       : () => undefined;
+    this.#stopDoubting = backend.onStateRefused?.(() => this.#fail(new EtcdError('corrupt')));
     context.signal.addEventListener('abort', this.#abort);
     if (context.signal.aborted) this.#abort();
   }
@@ -217,6 +221,7 @@ class KeepAliveSession {
   close(): void {
     this.#closed = true;
     this.#stopListening();
+    this.#stopDoubting?.();
     this.#context.signal.removeEventListener('abort', this.#abort);
     this.#wakeReader?.();
   }

@@ -38,7 +38,7 @@ const bytesTogether = 1024 * 1024;
 
 export type OwnershipBackend = KvBackend &
   LeaseBackend &
-  Pick<WatchBackend, 'openWatchStream' | 'onLeaderLost'>;
+  Pick<WatchBackend, 'openWatchStream' | 'onLeaderLost' | 'onStateRefused'>;
 
 /** What a wait needs to know of its call. */
 export type WaitContext = Pick<CallContext, 'signal' | 'memory'>;
@@ -180,7 +180,7 @@ export class Ownership {
   }
 
   changes(context: WaitContext): KeyChanges {
-    return new KeyChanges((options) => this.#backend.openWatchStream(options), context);
+    return new KeyChanges(this.#backend, context);
   }
 
   /**

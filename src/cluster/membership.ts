@@ -35,7 +35,7 @@ export class Membership {
   readonly #members = new Map<bigint, Member>();
   readonly #removed = new Set<bigint>();
   #protocol = 0;
-  /** Of all records. */
+  /** Of all records, but see {@link hashOf}. */
   readonly #digest = new StateDigest();
 
   private constructor(backend: RecordBackend) {
@@ -183,7 +183,7 @@ export class Membership {
 
   #forget(id: bigint): void {
     const before = this.#members.get(id);
-    if (before !== undefined) this.#digest.remove(digestOf(encodeMember(before)));
+    if (before !== undefined) this.#digest.remove(hashOf(before));
     this.#members.delete(id);
     this.#removed.add(id);
     this.#digest.add(digestOf(encodeRemovedMember(id)));
@@ -191,9 +191,9 @@ export class Membership {
 
   #remember(member: Member): void {
     const before = this.#members.get(member.id);
-    if (before !== undefined) this.#digest.remove(digestOf(encodeMember(before)));
+    if (before !== undefined) this.#digest.remove(hashOf(before));
     this.#members.set(member.id, member);
-    this.#digest.add(digestOf(encodeMember(member)));
+    this.#digest.add(hashOf(member));
   }
 }
 
@@ -223,6 +223,15 @@ function encodeMember({ id, name, peerUrls, clientUrls, isLearner }: Member): Ui
     isLearner,
   };
   return utf8(JSON.stringify(record));
+}
+
+/**
+ * Before its announcement a member has the name that each founder's own flags give it: that is no
+ * part of what members agree on, and ids are made of peer URLs alone.
+ */
+function hashOf(member: Member): number {
+  const isAnnounced = member.clientUrls.length > 0;
+  return digestOf(encodeMember(isAnnounced ? member : { ...member, name: '' }));
 }
 
 export function decodeMember(bytes: Uint8Array): Member {

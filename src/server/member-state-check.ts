@@ -37,7 +37,13 @@ export function stateCheckOf(
       attempts += 1;
       if (to !== undefined) driver.transferLeader(to);
     },
-    condemn: (deviation) => markDeviation(directory.backend, deviation),
+    marker: () => {
+      const { backend } = directory;
+      return (deviation) => {
+        // The state that is taking its place comes from others.
+        if (directory.backend === backend) markDeviation(backend, deviation);
+      };
+    },
   });
   // One that joins has no state to compare before it has a snapshot.
   const { flushedIndex, confState } = directory.backend;

@@ -47,8 +47,11 @@ export interface StateCheckOptions {
   readonly sendNote: (to: MemberId, note: HashNote) => boolean;
   /** Hands leadership over, to `trusted` if that can take it. */
   readonly handOver: (trusted: MemberId | undefined) => void;
-  /** Notes with the state that it must not be used any more. */
-  readonly condemn: (deviation: Deviation) => void;
+  /**
+   * Gives what notes with the state in use now that it must not be used any more: when that is
+   * needed, another one may be about to replace it.
+   */
+  readonly marker: () => (deviation: Deviation) => void;
 }
 
 /** Where a state left the way of the others. */
@@ -74,6 +77,7 @@ export class StateCheck {
   /** Nobody knows who is wrong, this member or another one: the index up to which they differ. */
   #doubtedTo: number | undefined;
   #trusted: MemberId | undefined;
+  #mark: ((deviation: Deviation) => void) | undefined;
   /** As leader: the voters that had the same, up to which index. */
   #agreeing = new Map<MemberId, number>();
   #inquiry: StateInquiry | undefined;
@@ -113,15 +117,20 @@ export class StateCheck {
     return this.#deviation;
   }
 
-  /** Calls `listener` once when the state must not be shown any more. Returns how to stop that. */
+  /**
+   * Calls `listener` once when the state must not be shown any more, at once if that is so already.
+   * Returns how to stop that.
+   */
   onRefusing(listener: () => void): () => void {
-    this.#refusing.add(listener);
+    if (this.refuses) listener();
+    else this.#refusing.add(listener);
     return () => this.#refusing.delete(listener);
   }
 
   /** The state is another one now: that of `index`, from the disk or from another member. */
   restarted(index: number): void {
     this.#hashes.restart(index, this.#options.hash());
+    this.#mark = this.#options.marker();
     this.#agreed = 0;
     this.#deviation = undefined;
     this.#doubtedTo = undefined;
@@ -299,7 +308,7 @@ export class StateCheck {
 
   #condemn(deviation: Deviation): void {
     if (this.#deviation !== undefined) return;
-    const { logger, condemn } = this.#options;
+    const { logger } = this.#options;
     this.#deviation = deviation;
     this.#doubtedTo = undefined;
     const { firstIndex, comparedFrom } = deviation;
@@ -308,7 +317,7 @@ export class StateCheck {
       'the state of this member deviates from that of the majority; it serves no clients any ' +
         'more, and its next start replaces its state by that of the others',
     );
-    condemn(deviation);
+    this.#mark?.(deviation);
     this.#refuse();
   }
 

@@ -47,8 +47,11 @@ interface Verdict {
 
 export class StateInquiry {
   readonly #options: InquiryOptions;
-  readonly #own: DigestUpTo;
+  #own: DigestUpTo;
   readonly #answers = new Map<MemberId, DigestUpTo | undefined>();
+  /** Where the ranges begin whose digests are compared. */
+  #from: number;
+  #startedMs: number;
   #verdict: Verdict | undefined;
   #decidedMs = 0;
   /** Up to here both have the same. */
@@ -61,6 +64,8 @@ export class StateInquiry {
     const { self, suspect, digest, from } = options;
     this.#options = options;
     this.#own = own;
+    this.#from = from;
+    this.#startedMs = options.startedMs;
     this.#answers.set(self, own);
     this.#answers.set(suspect, digest);
     this.#equalTo = from - 1;
@@ -76,7 +81,7 @@ export class StateInquiry {
   }
 
   answered(member: MemberId, from: number, digests: readonly DigestUpTo[]): void {
-    if (from !== this.#options.from) return;
+    if (from !== this.#from) return;
     if (this.#verdict === undefined) {
       const [digest] = digests;
       if (digest === undefined || digest.to === this.#own.to) this.#answers.set(member, digest);
@@ -86,26 +91,55 @@ export class StateInquiry {
   }
 
   #decide(nowMs: number): void {
-    const { voters, self, suspect, digest, startedMs } = this.#options;
+    const { voters, self, suspect } = this.#options;
+    const digest = this.#answers.get(suspect);
     const quorum = Math.floor(voters.length / 2) + 1;
     const right = voters
       .map((voter) => this.#answers.get(voter))
       .find((each) => each !== undefined && this.#voting(each).length >= quorum);
-    if (right !== undefined) {
-      const leads = equalDigests(right, this.#own);
+    const leads = right !== undefined && equalDigests(right, this.#own);
+    // What was asked for later may be equal again.
+    const shows = digest !== undefined && right !== undefined && !equalDigests(digest, right);
+    if (right !== undefined && (!leads || shows)) {
       const trusted = this.#voting(right).find((voter) => voter !== self);
       const pair = leads ? suspect : (trusted ?? suspect);
       // The suspect is right if this member is wrong; all others are found by their own reports.
-      this.#verdict = leads
-        ? { accused: suspect, digest, trusted, pair }
-        : { accused: self, digest: this.#own, trusted, pair };
+      this.#verdict =
+        shows && leads
+          ? { accused: suspect, digest, trusted, pair }
+          : { accused: self, digest: this.#own, trusted, pair };
       this.#decidedMs = nowMs;
       return;
     }
-    const isWaiting = voters.some((voter) => !this.#answers.has(voter));
-    if (isWaiting && nowMs - startedMs < patienceMs) return;
-    this.#verdict = { accused: undefined, digest, trusted: undefined, pair: suspect };
+    const isWaiting = [...voters, suspect].some((each) => !this.#answers.has(each));
+    if (isWaiting && nowMs - this.#startedMs < patienceMs) return;
+    if (this.#asksLater(nowMs)) return;
+    this.#begin(this.#options.from);
+    const reported = this.#options.digest;
+    this.#verdict = { accused: undefined, digest: reported, trusted: undefined, pair: suspect };
     this.#decidedMs = nowMs;
+  }
+
+  /**
+   * Where voters know no hashes from the beginning of the range on, as they were started after it,
+   * the newest may still tell.
+   */
+  #asksLater(nowMs: number): boolean {
+    const { self, hashes, digest } = this.#options;
+    const own = hashes.digest(digest.to, digest.to);
+    const isUnknown = [...this.#answers.values()].includes(undefined);
+    if (this.#from === digest.to || !isUnknown || own === undefined) return false;
+    this.#begin(digest.to);
+    this.#own = own;
+    this.#answers.clear();
+    this.#answers.set(self, own);
+    this.#startedMs = nowMs;
+    return true;
+  }
+
+  #begin(from: number): void {
+    this.#from = from;
+    this.#equalTo = from - 1;
   }
 
   #voting(digest: DigestUpTo): MemberId[] {
@@ -122,12 +156,13 @@ export class StateInquiry {
     if (!isNarrow && nowMs - this.#decidedMs < patienceMs) return undefined;
     const { accused, digest, trusted } = verdict;
     const [first, firstAtMost] = [this.#equalTo + 1, this.#differsAt];
-    return { from: this.#options.from, accused, digest, trusted, first, firstAtMost };
+    return { from: this.#from, accused, digest, trusted, first, firstAtMost };
   }
 
   /** Digests grow entry by entry and never become equal again: the first difference is found. */
   #narrow(digests: readonly DigestUpTo[]): void {
-    const { hashes, from } = this.#options;
+    const { hashes } = this.#options;
+    const from = this.#from;
     for (const digest of digests) {
       if (digest.to <= this.#equalTo || digest.to >= this.#differsAt) continue;
       const own = hashes.digest(from, digest.to);
@@ -138,11 +173,12 @@ export class StateInquiry {
   }
 
   #ask(): void {
-    const { voters, algorithm, from, send } = this.#options;
+    const { voters, suspect, algorithm, send } = this.#options;
+    const from = this.#from;
     if (this.#verdict === undefined) {
       const tos = [this.#own.to];
-      for (const voter of voters) {
-        if (!this.#answers.has(voter)) send(voter, { kind: 'hashAsks', algorithm, from, tos });
+      for (const each of new Set([...voters, suspect])) {
+        if (!this.#answers.has(each)) send(each, { kind: 'hashAsks', algorithm, from, tos });
       }
       return;
     }

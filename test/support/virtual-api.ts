@@ -37,6 +37,7 @@ export function backendOf(
     linearizableRead: () => server.linearizableRead(),
     whenCompacted: () => Promise.resolve(),
     onLeaderLost: (listener) => server.onLeaderLost(listener),
+    onStateRefused: (listener) => running.stateCheck.onRefusing(listener),
     openWatchStream: (options) => running.watchable.openStream(options),
   };
 }

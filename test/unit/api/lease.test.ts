@@ -15,6 +15,7 @@ interface Renewal {
 let renewals: Renewal[];
 let proposed: Command[];
 let leaderLost: (() => void)[];
+let stateRefused: (() => void)[];
 let hasLeader: boolean;
 let revision: number;
 let service: LeaseService;
@@ -24,6 +25,7 @@ beforeEach(() => {
   renewals = [];
   proposed = [];
   leaderLost = [];
+  stateRefused = [];
   hasLeader = true;
   revision = 5;
   abort = new AbortController();
@@ -58,6 +60,10 @@ beforeEach(() => {
     linearizableRead: () => Promise.resolve(),
     onLeaderLost: (listener) => {
       leaderLost.push(listener);
+      return () => undefined;
+    },
+    onStateRefused: (listener) => {
+      stateRefused.push(listener);
       return () => undefined;
     },
   };
@@ -180,6 +186,17 @@ describe('a stream of renewals', () => {
     renewals[1]?.refuse(new EtcdError('timeout'));
     await settle();
     expect(seen.end).toBe('timeout');
+  });
+
+  test('ends when the state must not be shown any more', async () => {
+    const asking = new Asking();
+    const seen = told(service.leaseKeepAlive(asking, context()));
+    asking.send(1n);
+    await settle();
+    for (const refused of stateRefused) refused();
+    renewals[0]?.answer(0);
+    await settle();
+    expect(seen).toEqual({ answers: [], end: 'corrupt' });
   });
 
   test('ends when the leader is lost, for those who asked to be told', async () => {

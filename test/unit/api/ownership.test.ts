@@ -85,6 +85,21 @@ describe('a lock', () => {
     expect(keysOf('l')).toEqual(['l/2']);
   });
 
+  test('is not given by a member whose state turned out to be wrong', async () => {
+    for (const lease of [1n, 2n]) await grant(lease);
+    await wait(lock(0, 'l', 1n).answer);
+    const wrong = cluster.members.findIndex((each) => each !== cluster.leader);
+    const second = lock(wrong, 'l', 2n);
+    await cluster.pass(50);
+    // Changes its state as no entry does.
+    running(wrong).lessor.grant(77n, 1_000, 5n);
+    await grant(3n);
+    await cluster.until(() => running(wrong).stateCheck.refuses);
+    await cluster.pass(50);
+    expect(held(second)).toBe('etcdserver: corrupt cluster');
+    expect(running(wrong).watchable.watcherCount).toBe(0);
+  });
+
   test('is not waited for by one that gives up, who leaves nothing behind', async () => {
     for (const lease of [1n, 2n, 3n]) await grant(lease);
     await wait(lock(0, 'l', 1n).answer);

@@ -57,6 +57,18 @@ const founder = (id: bigint): Member => ({
 const attributes = { name: 'one', clientUrls: ['http://127.0.0.1:2379'] };
 
 describe('the hash of the members', () => {
+  test('leaves out what founders call a member that has not told its name yet', () => {
+    // Ids are made of peer URLs alone, so members whose flags differ here found one cluster.
+    const [one, two] = [load(new Records()), load(new Records())];
+    one.found([{ ...founder(1n), name: 'infra1' }, founder(2n)]);
+    two.found([{ ...founder(1n), name: 'node1' }, founder(2n)]);
+    expect(one.stateHash).toBe(two.stateHash);
+    for (const each of [one, two]) each.setAttributes(1n, attributes);
+    expect(one.stateHash).toBe(two.stateHash);
+    one.setAttributes(1n, { ...attributes, name: 'other' });
+    expect(one.stateHash).not.toBe(two.stateHash);
+  });
+
   test('is equal for equal members, in whatever order they became so', () => {
     const [one, two] = [load(new Records()), load(new Records())];
     expect(one.stateHash).toBe(two.stateHash);

@@ -120,6 +120,9 @@ describe('a follower that deviates', () => {
     expect(corruptMembers(leaderOf(cluster))).toEqual([wrong.id]);
     await cluster.until(() => up(wrong).stateCheck.refuses, 1_000);
     expect(up(wrong).stateCheck.deviation?.firstIndex).toBe(first);
+    let tells = 0;
+    up(wrong).stateCheck.onRefusing(() => (tells += 1));
+    expect(tells).toBe(1);
     const others = cluster.members.filter((each) => each !== wrong);
     expect(others.map((each) => up(each).stateCheck.refuses)).toEqual([false, false]);
     expect(await ask(cluster, { case: 'put', value })).toBe('corrupt');
@@ -241,6 +244,26 @@ describe('without a majority', () => {
     await cluster.until(() => right.every((each) => !up(each).stateCheck.refuses), 5_000);
     await cluster.until(() => corruptMembers(leaderOf(cluster)).length > 1, 5_000);
     expect(corruptMembers(leaderOf(cluster))).toEqual([0n, wrong.id]);
+  });
+
+  test('a third member tells it whose hashes begin after the first difference', async () => {
+    const cluster = await started(10, { member: { stateCheckIntervalMs: 5_000 } });
+    await cluster.pass(6_000);
+    const [wrong, away] = followersOf(cluster) as [VirtualMember, VirtualMember];
+    deviate(wrong);
+    await write(cluster, 5);
+    await settled(cluster);
+    // Its state is flushed: it begins there.
+    await cluster.pass(500);
+    expect(up(wrong).stateCheck.refuses).toBe(false);
+    away.crash();
+    await cluster.until(() => up(leaderOf(cluster)).stateCheck.refuses, 20_000);
+    away.start();
+    await cluster.until(() => up(wrong).stateCheck.deviation !== undefined, 30_000);
+    const right = cluster.members.filter((each) => each !== wrong);
+    await cluster.until(() => right.every((each) => !up(each).stateCheck.refuses), 10_000);
+    await cluster.pass(20_000);
+    expect(right.map((each) => up(each).stateCheck.refuses)).toEqual([false, false]);
   });
 
   test('two members doubt both', async () => {
