@@ -344,6 +344,5 @@ const access: Case[] = [
 
 export const authGroup: Group = {
   name: 'auth',
-  flags: ['--bcrypt-cost=4'],
   cases: [...administration, ...access],
 };
