@@ -263,6 +263,7 @@ export class Member {
       return;
     }
     this.#onFailure = onFailure;
+    transport.setPeers(this.membership.list());
     transport.start({
       receive: (messages) => {
         this.#receive(messages);
@@ -291,7 +292,6 @@ export class Member {
           ? directory.receiveSnapshot(metadata)
           : undefined,
     });
-    transport.setPeers(this.#others());
     this.changes.membersChanged();
     this.#driver.start(this.takesPart);
     this.#repairWatch.start();
@@ -404,7 +404,7 @@ export class Member {
   }
 
   #peersChanged(): void {
-    this.#options.transport.setPeers(this.#others());
+    this.#options.transport.setPeers(this.membership.list());
     this.#founder.othersChanged();
   }
 

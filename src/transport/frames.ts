@@ -42,6 +42,8 @@ import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } fr
 
 /** The newest protocol this program speaks. */
 export const protocolVersion = PEER_PROTOCOL;
+/** From this protocol on, a member says in its hello where it is found. */
+const peerUrlsProtocolVersion = 5;
 /** From this protocol on, members compare the hashes of their states. */
 const hashProtocolVersion = 5;
 /** From this protocol on, leaders tell why they refuse changes of membership. */
@@ -99,6 +101,8 @@ export interface Hello {
   readonly channel: Channel;
   /** The offer that a snapshot stream answers, otherwise 0. */
   readonly transfer: number;
+  /** Where the cluster finds the dialling member, for one that does not know it yet. */
+  readonly peerUrls: readonly string[];
 }
 
 export interface Welcome {
@@ -211,7 +215,8 @@ export function protocolOf(note: PeerNote): number {
 export const pingFrame: Uint8Array = Uint8Array.of(frameKinds.ping);
 
 export function encodeHello(hello: Omit<Hello, 'kind'>): Uint8Array {
-  const writer = new FrameWriter(64 + 2 * integerSizeLimitBytes);
+  const textBytes = hello.peerUrls.reduce((sum, url) => sum + textSizeLimit(url), 0);
+  const writer = new FrameWriter(64 + 3 * integerSizeLimitBytes + textBytes);
   writer.byte(frameKinds.hello);
   writer.uint32(magic);
   writer.uint16(hello.version);
@@ -223,7 +228,16 @@ export function encodeHello(hello: Omit<Hello, 'kind'>): Uint8Array {
   writer.integer(hello.session);
   writer.byte(channelNumbers[hello.channel]);
   writer.integer(hello.transfer);
+  if (hello.version >= peerUrlsProtocolVersion) {
+    writer.integer(hello.peerUrls.length);
+    for (const url of hello.peerUrls) writer.text(url);
+  }
   return writer.finish();
+}
+
+/** The most bytes that a text takes: a length, and three for each unit of UTF-16. */
+function textSizeLimit(text: string): number {
+  return integerSizeLimitBytes + 3 * text.length;
 }
 
 /** A version range is read even where the rest has a form that this program does not know. */
@@ -237,15 +251,19 @@ function readHello(reader: FrameReader): Hello {
   const head = { kind: 'hello', version, oldestVersion, cluster, from, to } as const;
   if (oldestVersion > protocolVersion) {
     reader.rest();
-    return { ...head, incarnation: 0n, session: 0, channel: 'control', transfer: 0 };
+    return { ...head, incarnation: 0n, session: 0, channel: 'control', transfer: 0, peerUrls: [] };
   }
   const incarnation = reader.uint64();
   const session = reader.integer();
   const channel = channelsByNumber[reader.byte()];
   if (channel === undefined) throw new PeerProtocolError('unknown channel');
   const transfer = reader.integer();
+  const peerUrls: string[] = [];
+  if (version >= peerUrlsProtocolVersion) {
+    for (let count = reader.count(1); count > 0; count--) peerUrls.push(reader.text());
+  }
   if (version > protocolVersion) reader.rest();
-  return { ...head, incarnation, session, channel, transfer };
+  return { ...head, incarnation, session, channel, transfer, peerUrls };
 }
 
 export function encodeWelcome(version: number, incarnation: bigint): Uint8Array {

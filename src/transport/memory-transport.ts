@@ -205,6 +205,8 @@ export class MemoryTransport implements Transport {
   readonly #transfers = new Map<MemberId, MemoryTransfer>();
   readonly #unreachable = new Set<MemberId>();
   #handlers: TransportHandlers | undefined;
+  /** It knows where the others find it: as long as its list of members has it. */
+  #isFound = false;
   #stopped = false;
 
   constructor(network: MemoryNetwork, self: MemberId, cluster: bigint) {
@@ -231,6 +233,7 @@ export class MemoryTransport implements Transport {
       this.#transfers.get(id)?.fail();
     }
     for (const peer of peers) if (peer.id !== this.self) this.#peers.set(peer.id, peer);
+    this.#isFound = peers.some(({ id, peerUrls }) => id === this.self && peerUrls.length > 0);
   }
 
   send(messages: readonly Message[]): void {
@@ -252,10 +255,12 @@ export class MemoryTransport implements Transport {
 
   introduce(to: MemberId, introduction: Introduction): void {
     const frame = encodeIntroduction(introduction);
+    if (!this.#peers.has(to)) return;
     this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
   }
 
   sendNote(to: MemberId, note: PeerNote): boolean {
+    if (!this.#peers.has(to)) return false;
     const frame = encodeNote(note);
     return this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
   }
@@ -290,8 +295,17 @@ export class MemoryTransport implements Transport {
     this.#transfers.get(member)?.lose();
   }
 
-  knows(member: MemberId): boolean {
-    return this.#peers.has(member);
+  /** Whether it talks to another: also to one that it does not list, as a PeerTransport does. */
+  knows(other: MemoryTransport): boolean {
+    return this.#peers.has(other.self) || this.#meets(other);
+  }
+
+  #meets(other: MemoryTransport): boolean {
+    return (
+      other.#isFound &&
+      other.#peers.has(this.self) &&
+      this.handlers?.isRemoved(other.self) === false
+    );
   }
 
   heard(member: MemberId): void {
@@ -301,11 +315,16 @@ export class MemoryTransport implements Transport {
   /** A batch comes in; called by the network. */
   arrive(flight: Flight): void {
     const { handlers } = this;
-    if (handlers === undefined || !this.#peers.has(flight.from)) return;
+    if (handlers === undefined) return;
+    const isListed = this.#peers.has(flight.from);
+    const sender = this.#network.member(flight.from);
+    if (!isListed && (sender === undefined || !this.#meets(sender))) return;
     const frame = decodeFrame(flight.frame, flight.from, this.self);
     this.heard(flight.from);
-    if (frame.kind === 'introduction') handlers.introduced(flight.from, frame.introduction);
-    if (isNote(frame)) handlers.note(flight.from, frame);
+    if (isListed) {
+      if (frame.kind === 'introduction') handlers.introduced(flight.from, frame.introduction);
+      if (isNote(frame)) handlers.note(flight.from, frame);
+    }
     if (frame.kind !== 'batch') return;
     const again = flight.arrived;
     flight.arrived = true;
@@ -323,12 +342,8 @@ export class MemoryTransport implements Transport {
   /** Both ends are up, know each other and belong to the same cluster. */
   #reaches(member: MemberId): boolean {
     const other = this.#network.member(member);
-    return (
-      this.handlers !== undefined &&
-      this.#peers.has(member) &&
-      other?.cluster === this.cluster &&
-      other.knows(this.self)
-    );
+    if (this.handlers === undefined || other?.cluster !== this.cluster) return false;
+    return this.knows(other) && other.knows(this);
   }
 
   #sendBatch(messages: readonly Message[]): void {

@@ -5,6 +5,7 @@ import { silentMetrics } from '../base/metrics.ts';
 import type { Counter, Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
+import { parsePeerUrls } from '../cluster/peer-urls.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import { decodeFrame, encodeRefused, oldestProtocolVersion, refusals } from './frames.ts';
 import { protocolVersion } from './frames.ts';
@@ -80,11 +81,17 @@ export class PeerTransport implements Transport {
   readonly #random: Random;
   readonly #metrics: ReturnType<typeof transportMetrics>;
   readonly #peers = new Map<MemberId, Peer>();
+  /**
+   * Members of the cluster that this one does not know, as it is behind: the leader may be one.
+   * Only Raft's messages are exchanged with them (etcd: rafthttp.Transport.AddRemote).
+   */
+  readonly #strangers = new Map<MemberId, Peer>();
   readonly #counters = new Map<MemberId, { sent: Counter; received: Counter }>();
   readonly #unreachable = new Set<MemberId>();
   readonly #refused = new Map<string, number>();
   #environment: PeerEnvironment | undefined;
   #addresses: readonly PeerAddress[] = [];
+  #ownUrls: readonly string[] = [];
   #pendingHandshakes = 0;
   /** Hellos that came before the start. */
   readonly #waiting: (() => void)[] = [];
@@ -141,6 +148,7 @@ export class PeerTransport implements Transport {
       self: this.#self,
       incarnation: this.#random.bits64(),
       handlers,
+      ownUrls: () => this.#ownUrls,
       nextSession: () => ++this.#sessions,
       nextTransfer: () => ++this.#transfers,
       sent: (member, sizeBytes) => {
@@ -159,6 +167,7 @@ export class PeerTransport implements Transport {
 
   setPeers(peers: readonly PeerAddress[]): void {
     this.#addresses = peers.filter((peer) => peer.id !== this.#self);
+    this.#ownUrls = peers.find((peer) => peer.id === this.#self)?.peerUrls ?? [];
     const environment = this.#environment;
     if (environment === undefined || this.#stopped) return;
     const listed = new Set(this.#addresses.map((peer) => peer.id));
@@ -168,6 +177,11 @@ export class PeerTransport implements Transport {
       this.#counters.delete(id);
       this.#metrics.active(this.#self.toString(16), id.toString(16)).set(0);
       peer.close();
+    }
+    for (const [id, stranger] of this.#strangers) {
+      if (!listed.has(id) && !environment.handlers.isRemoved(id)) continue;
+      this.#strangers.delete(id);
+      stranger.close();
     }
     for (const address of this.#addresses) {
       const known = this.#peers.get(address.id);
@@ -185,7 +199,7 @@ export class PeerTransport implements Transport {
     if (this.#stopped) return;
     const touched = new Set<Peer>();
     for (const message of messages) {
-      const peer = this.#peers.get(message.to);
+      const peer = this.#peerOf(message.to);
       if (peer === undefined) {
         this.#dropped(message.to);
         continue;
@@ -209,22 +223,23 @@ export class PeerTransport implements Transport {
   }
 
   lastHeardMs(member: MemberId): number | undefined {
-    return this.#peers.get(member)?.heardMs;
+    return this.#peerOf(member)?.heardMs;
   }
 
   connected(member: MemberId): boolean {
-    return this.#peers.get(member)?.connected ?? false;
+    return this.#peerOf(member)?.connected ?? false;
   }
 
   /** Bytes waiting to be sent to `member`. */
   queuedBytes(member: MemberId): number {
-    return this.#peers.get(member)?.queuedBytes ?? 0;
+    return this.#peerOf(member)?.queuedBytes ?? 0;
   }
 
   stop(done: () => void): void {
     this.#stopped = true;
-    for (const peer of this.#peers.values()) peer.close();
+    for (const peer of [...this.#peers.values(), ...this.#strangers.values()]) peer.close();
     this.#peers.clear();
+    this.#strangers.clear();
     this.#carrier.stop(done);
   }
 
@@ -358,17 +373,35 @@ export class PeerTransport implements Transport {
       const text = `this is member ${this.#self.toString(16)}, not ${hello.to.toString(16)}`;
       return { code: refusals.notMe, text };
     }
-    const peer = this.#stopped ? undefined : this.#peers.get(hello.from);
+    const from = hello.from.toString(16);
+    if (this.#environment?.handlers.isRemoved(hello.from) === true) {
+      const text = `${from} has been permanently removed from the cluster`;
+      return { code: refusals.removed, text };
+    }
+    const peer = this.#stopped ? undefined : (this.#peerOf(hello.from) ?? this.#meet(hello));
     if (peer === undefined) {
-      const from = hello.from.toString(16);
-      if (this.#environment?.handlers.isRemoved(hello.from) === true) {
-        const text = `${from} has been permanently removed from the cluster`;
-        return { code: refusals.removed, text };
-      }
       return { code: refusals.unknownMember, text: `${from} is not a member of the cluster` };
     }
     if (peer.isStale(hello)) return { code: refusals.stale, text: 'a newer stream exists' };
     return { peer };
+  }
+
+  #peerOf(member: MemberId): Peer | undefined {
+    return this.#peers.get(member) ?? this.#strangers.get(member);
+  }
+
+  /** Gets to know a member that says where it is; nothing if it does not. */
+  #meet({ from, peerUrls }: Hello): Peer | undefined {
+    const environment = this.#environment;
+    const urls = parsePeerUrls(peerUrls);
+    if (environment === undefined || urls === undefined || from === this.#self) return undefined;
+    if (this.#strangers.size >= strangersMax) return undefined;
+    this.#logger.info({ peer: from.toString(16), urls }, 'meeting a member that is not known yet');
+    const handlers = strangerHandlers(environment.handlers);
+    const stranger = new Peer({ id: from, peerUrls: urls }, { ...environment, handlers });
+    this.#strangers.set(from, stranger);
+    stranger.dial();
+    return stranger;
   }
 
   /** Says why and leaves the closing to the other end for a while, so that the words arrive. */
@@ -389,6 +422,24 @@ export class PeerTransport implements Transport {
   }
 }
 
+/** What others ask beside Raft is for members that are known. */
+function strangerHandlers(handlers: TransportHandlers): TransportHandlers {
+  return {
+    receive: (messages) => handlers.receive(messages),
+    introduced: () => {},
+    note: () => {},
+    isRemoved: (member) => handlers.isRemoved(member),
+    oldestProtocol: () => handlers.oldestProtocol(),
+    removed: (by) => handlers.removed(by),
+    unreachable: (member) => handlers.unreachable(member),
+    snapshotStatus: (member, ok) => handlers.snapshotStatus(member, ok),
+    openSnapshot: (member) => handlers.openSnapshot(member),
+    receiveSnapshot: (member, metadata) => handlers.receiveSnapshot(member, metadata),
+  };
+}
+
+/** More than a cluster replaces of its members while one is away. */
+const strangersMax = 16;
 /** A peer that is refused dials again every few seconds; one line a minute says enough. */
 const refusalLogMs = 60_000;
 const refusalLogSize = 1_024;

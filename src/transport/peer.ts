@@ -39,6 +39,8 @@ export interface PeerEnvironment {
   readonly cluster: bigint;
   readonly self: MemberId;
   readonly incarnation: bigint;
+  /** Where the others find this member. */
+  readonly ownUrls: () => readonly string[];
   readonly handlers: TransportHandlers;
   /** Numbers the dials of this process. */
   nextSession(): number;
@@ -254,6 +256,7 @@ export class Peer {
       session: this.#environment.nextSession(),
       channel,
       transfer,
+      peerUrls: this.#environment.ownUrls(),
     });
     stream.write(hello, () => {});
     return stream;

@@ -64,7 +64,7 @@ export interface Transport {
    * `send`.
    */
   start(handlers: TransportHandlers): void;
-  /** The members other than this one; connections to members not listed are closed. */
+  /** The members, this one too where it is one; connections to others are closed. */
   setPeers(peers: readonly PeerAddress[]): void;
   /** Queues messages by their `to`. Snapshot messages start a stream. */
   send(messages: readonly Message[]): void;

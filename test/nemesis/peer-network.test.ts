@@ -61,6 +61,7 @@ function hello(from: bigint): Uint8Array {
     session: 4,
     channel: 'append',
     transfer: 0,
+    peerUrls: [],
   });
 }
 

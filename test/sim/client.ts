@@ -69,6 +69,7 @@ export class Client {
   /** Newest revision seen of each key; 0: not there. */
   readonly #seen = new Map<string, number>();
   #stopped = false;
+  #pinned: boolean;
   busy = false;
 
   constructor(plan: ClientPlan, workload: Workload) {
@@ -77,6 +78,12 @@ export class Client {
     this.#workload = workload;
     this.#chance = streamOf(workload.plan.seed, `client ${plan.name}`);
     this.#position = plan.member ?? this.#chance.below(workload.plan.members);
+    this.#pinned = plan.member !== undefined;
+  }
+
+  /** Its member may be gone for good: from now on it asks another one after a failure. */
+  unpin(): void {
+    this.#pinned = false;
   }
 
   start(): void {
@@ -118,7 +125,7 @@ export class Client {
         const outcome = outcomeOf(call, ending);
         end(outcome);
         this.#learn(call, outcome);
-        if (outcome.kind !== 'answered' && this.#plan.member === undefined) this.#moveOn();
+        if (outcome.kind !== 'answered' && !this.#pinned) this.#moveOn();
         done(outcome);
       },
       call.kind === 'range' && call.request.serializable,

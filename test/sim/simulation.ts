@@ -234,6 +234,7 @@ class Run {
     const away = wanted.filter((each) => voters.includes(each) && !stays.includes(each));
     for (const member of away) if (member.process !== undefined) member.crash(1e9, true);
     for (const member of wanted) if (!away.includes(member)) member.start();
+    if (this.#operator !== undefined) for (const client of this.#clients) client.unpin();
     const before = this.#recorder.answered;
     await this.#until(
       'progress',

@@ -221,6 +221,7 @@ export const frames: fc.Arbitrary<Frame> = fc.oneof(
     session: anyInteger,
     channel: fc.constantFrom<Channel>('control', 'append', 'snapshot'),
     transfer: anyInteger,
+    peerUrls: fc.array(text, { maxLength: 3 }),
   }),
   fc.record({
     kind: fc.constant('welcome' as const),

@@ -95,6 +95,25 @@ async function expectEqualStates(whole: VirtualCluster): Promise<void> {
 const ids = (members: readonly ClusterMember[]): bigint[] => members.map(({ id }) => id);
 
 describe('a member is added', () => {
+  test('and meets one that was away while all that it knows were replaced', async () => {
+    const whole = await grown(3, { strictReconfigCheck: false });
+    const behind = follower(whole);
+    behind.crash();
+    const known = whole.members.filter((each) => each !== behind);
+    for (const url of ['http://m4:1', 'http://m5:1']) await join(whole, url);
+    for (const gone of known) {
+      await whole.until(() => whole.leader !== undefined);
+      await outcomeOf(whole, changesOf(whole.leader).remove(gone.id));
+      await whole.until(() => gone.failure !== undefined);
+      gone.crash();
+      forgetFailure(gone);
+    }
+    behind.start();
+    await whole.until(() => behind.running?.membership.list().length === 3);
+    await put(whole, 'together');
+    await expectEqualStates(whole);
+  });
+
   test('and is not compared with others before it has a state', async () => {
     const whole = await grown(3, { member: { stateCheckIntervalMs: 1 } });
     const { value } = await outcomeOf(whole, changesOf(whole.leader).add(['http://m4:1'], false));

@@ -180,10 +180,13 @@ describe('a hello', () => {
     session: 2 ** 50,
     channel: 'append',
     transfer: 12,
+    peerUrls: [],
   };
 
   test('comes back as it was', () => {
     expect(decodeFrame(encodeHello(hello), 0n, 0n)).toEqual({ kind: 'hello', ...hello });
+    const found = { ...hello, version: 5, peerUrls: ['http://höst:1', 'unix:socket'] };
+    expect(decodeFrame(encodeHello(found), 0n, 0n)).toEqual({ kind: 'hello', ...found });
   });
 
   test('of a stranger is refused', () => {

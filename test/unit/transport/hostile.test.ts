@@ -63,6 +63,7 @@ const hello: Omit<Hello, 'kind'> = {
   session: 1,
   channel: 'control',
   transfer: 0,
+  peerUrls: [],
 };
 
 /** Opens a stream by hand, sends `bytes` and returns the first answer that is wanted. */
@@ -106,6 +107,31 @@ describe('a stream is refused, and the reason said and logged,', () => {
     const answer = await answerTo(encodeHello({ ...hello, ...change }));
     expect(answer).toMatchObject({ kind: 'refused', text });
     expect(one.logger.has('warn', text)).toBe(true);
+    await bothTalk();
+  });
+
+  test('of a member that is not known yet, which says where it is found', async () => {
+    const stranger = { ...hello, version: protocolVersion, from: 77n };
+    expect(await answerTo(encodeHello(stranger))).toMatchObject({
+      kind: 'refused',
+      text: '4d is not a member of the cluster',
+    });
+    for (const peerUrls of [['http://127.0.0.1'], ['http://127.0.0.1:1', 'no address']]) {
+      const answer = await answerTo(encodeHello({ ...stranger, peerUrls }));
+      expect(answer).toMatchObject({ kind: 'refused' });
+    }
+    const found = { ...stranger, peerUrls: ['http://127.0.0.1:1'] };
+    expect(await answerTo(encodeHello({ ...found, session: 2 }))).toMatchObject({
+      kind: 'welcome',
+    });
+    // No more of them than a cluster would have.
+    for (let i = 1n; i < 16n; i++) {
+      const answer = await answerTo(encodeHello({ ...found, from: 77n + i }));
+      expect(answer).toMatchObject({ kind: 'welcome' });
+    }
+    expect(await answerTo(encodeHello({ ...found, from: 99n }))).toMatchObject({
+      kind: 'refused',
+    });
     await bothTalk();
   });
 
