@@ -285,6 +285,7 @@ export class Faults {
     if (leader === undefined || target === undefined || target === leader) return undefined;
     const life = leader.life;
     if (life === undefined || life.process.paused) return undefined;
+    leader.transferMs = this.#cluster.scheduler.nowMs;
     life.process.run(() => life.member.transferLeader(target.id));
     return nothing;
   }
@@ -366,7 +367,8 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
     if (life === undefined || member.life !== life || life.process.pauses !== pauses) return;
     // What was under way, or comes as an echo, reaches one who is cut off as well.
     const heardMs = Math.max(startMs, cluster.network.arrivedMs(member.id) ?? startMs);
-    const lasted = cluster.scheduler.nowMs - heardMs;
+    // A transfer has an election timeout of its own, as in etcd.
+    const lasted = cluster.scheduler.nowMs - Math.max(heardMs, member.transferMs);
     // Told to stop, a member ticks no more while it closes what it has open.
     if (lasted < 2.5 * electionMs || life.process.paused || !life.serving) return;
     // The only voter needs nobody.

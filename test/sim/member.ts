@@ -88,6 +88,8 @@ export class SimMember {
   retired = false;
   /** This life has been seen to know of its removal. */
   #knowsRemoval = false;
+  /** When it was last told to hand leadership over, which gives it another while to lead. */
+  transferMs = Number.NEGATIVE_INFINITY;
   /** How long syncs take instead of what is usual. */
   slowSyncMs: DiskSettings['syncMs'] | undefined;
   #node: RawNode | undefined;

@@ -147,7 +147,9 @@ export class Stage {
   transfer(to: SimMember): boolean {
     const { leader } = this;
     const life = leader?.life;
-    if (life === undefined || to === leader || to.running === undefined) return false;
+    if (leader === undefined || life === undefined) return false;
+    if (to === leader || to.running === undefined) return false;
+    leader.transferMs = this.cluster.scheduler.nowMs;
     life.process.run(() => life.member.transferLeader(to.id));
     return true;
   }
