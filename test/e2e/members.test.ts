@@ -110,6 +110,8 @@ test('a member whose disk was lost is replaced', { timeout: timeoutMs }, async (
   const client = new GrpcClient(first.address);
   try {
     const writers = startWriters([first], 4);
+    // What is under way when a leader is killed is waited for until its time is up.
+    await expect.poll(() => writers.acknowledged.length, { timeout: 10_000 }).toBeGreaterThan(10);
     await lost.kill();
     await rm(lost.dataDir, { recursive: true });
     await lost.start();
