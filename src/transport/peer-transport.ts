@@ -161,13 +161,18 @@ export class PeerTransport implements Transport {
         this.#metrics.roundTrip(member.toString(16)).observe(tookMs / 1000);
       },
     };
-    this.setPeers(this.#addresses);
+    this.#connect();
     for (const answer of this.#waiting.splice(0)) answer();
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
     this.#addresses = peers.filter((peer) => peer.id !== this.#self);
     this.#ownUrls = peers.find((peer) => peer.id === this.#self)?.peerUrls ?? [];
+    this.#connect();
+  }
+
+  /** To those listed, and to nobody else that is known; before the start there is nothing to do. */
+  #connect(): void {
     const environment = this.#environment;
     if (environment === undefined || this.#stopped) return;
     const listed = new Set(this.#addresses.map((peer) => peer.id));

@@ -135,6 +135,19 @@ describe('a stream is refused, and the reason said and logged,', () => {
     await bothTalk();
   });
 
+  test('of such a member, which was told where it is before it started', async () => {
+    network.setPeers(one, [2n]);
+    const three = await network.start(3n, {
+      beforeStart: async (transport) => {
+        transport.setPeers([
+          { id: 3n, peerUrls: transport.boundUrls },
+          { id: 1n, peerUrls: [network.line(3n, 1n).url] },
+        ]);
+      },
+    });
+    await until(() => one.transport.connected(3n) && three.transport.connected(1n), 'met');
+  });
+
   test('of a version older than the members have agreed on', async () => {
     one.agreed = protocolVersion;
     const old = { version: protocolVersion - 1, oldestVersion: 1 };
