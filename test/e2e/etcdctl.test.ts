@@ -154,4 +154,16 @@ describe.skipIf(!hasEtcdctl)(`etcdctl${missing}`, () => {
       expect(new Set(leads).size).toBe(1);
     });
   });
+
+  test('members live on when clients break off', async () => {
+    const endpoints = `--endpoints=${cluster.addresses.join(',')}`;
+    const run = (...args: string[]): Promise<unknown> =>
+      execute('etcdctl', [endpoints, ...args], { env: environment });
+    for (let round = 0; round < 60; round++) {
+      await run('endpoint', 'status', '--cluster');
+      await run('endpoint', 'health');
+      await run('put', 'a', 'b');
+    }
+    for (const member of cluster.members) expect(member.endings).toEqual([]);
+  });
 });

@@ -58,6 +58,7 @@ export async function runNemesis(options: RunOptions): Promise<RunResult> {
   const cluster = await startQuorate({
     members: options.members,
     flags: memberFlags,
+    mayEnd: true,
     advertise: (peerUrls) => network.open(peerUrls),
     ...(options.scenario.smallDisks === true ? { dataDir: dataDirOnDisk(disks) } : {}),
   });

@@ -32,6 +32,8 @@ export interface ClusterOptions {
    * are known.
    */
   readonly advertise?: (peerUrls: readonly string[]) => Promise<readonly string[]>;
+  /** Whether processes may end that nobody told to: `stop` fails with their logs otherwise. */
+  readonly mayEnd?: boolean;
   /** Where a member keeps its data; in the cluster's directory otherwise. */
   readonly dataDir?: (name: string, directory: string) => string;
 }
@@ -230,12 +232,17 @@ class Member implements MemberProcess {
       // If this process has ended, another one has the port.
       if (isAnswered && this.#process !== undefined) return;
       if (this.#process === undefined || Date.now() > until) {
-        const log = await readFile(this.logPath, 'utf8').catch(() => '');
-        const state = this.#process === undefined ? 'ended' : 'is not ready';
-        throw new Error(`${this.#program().name} ${this.name} ${state}:\n${log.slice(-3000)}`);
+        throw new Error(await this.problem());
       }
       await delay(pollMs);
     }
+  }
+
+  /** What is wrong with the process, and the end of its log. */
+  async problem(): Promise<string> {
+    const log = await readFile(this.logPath, 'utf8').catch(() => '');
+    const state = this.#process === undefined ? 'ended' : 'is not ready';
+    return `${this.#program().name} ${this.name} ${state}:\n${log.slice(-3000)}`;
   }
 
   async stop(): Promise<void> {
@@ -303,7 +310,7 @@ export async function startCluster(
     const ownProgram = (): Program => options.programOf?.(place.name) ?? program;
     return new Member(ownProgram, place, { flags, environment });
   });
-  const joined: MemberProcess[] = [];
+  const joined: Member[] = [];
   let joiners = 0;
   const cluster: ClusterProcess = {
     members,
@@ -334,15 +341,21 @@ export async function startCluster(
       };
     },
     async stop() {
-      await Promise.all([...members, ...joined].map((member) => member.stop()));
+      const all = [...members, ...joined];
+      await Promise.all(all.map((member) => member.stop()));
+      const ended = all.filter(({ endings }) => endings.length > 0);
+      const problems =
+        options.mayEnd === true ? [] : await Promise.all(ended.map((member) => member.problem()));
       await rm(directory, { recursive: true, force: true });
+      if (problems.length > 0) throw new Error(problems.join('\n'));
     },
   };
   try {
     await Promise.all(members.map((member) => member.start()));
     await Promise.all(members.map((member) => member.ready()));
   } catch (error) {
-    await cluster.stop();
+    // The error says more than what comes of it.
+    await cluster.stop().catch(() => undefined);
     throw error;
   }
   return cluster;

@@ -15,7 +15,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { unusedGoAwayFrame } from './http2-frames.ts';
 import { Http2Opening, preface } from './http2-opening.ts';
-import { MendedConnection } from './mended-connection.ts';
+import { mendedConnection } from './mended-connection.ts';
 import type { HttpRouter } from './router.ts';
 
 /** Time for a new connection to say what it wants. */
@@ -251,9 +251,22 @@ export class ClientPort {
       this.#options.acceptGrpc(socket);
       return;
     }
-    const seen = bytes.length - unseenBytes;
-    const connection = new MendedConnection(socket, bytes.subarray(0, seen), bytes.subarray(seen));
-    this.#options.acceptGrpc(connection);
+    this.#toGrpcMended(socket, bytes, bytes.length - unseenBytes);
+  }
+
+  #toGrpcMended(socket: Socket, bytes: Buffer, seenBytes: number): void {
+    this.#sockets.add(socket);
+    mendedConnection(socket, bytes.subarray(0, seenBytes), bytes.subarray(seenBytes)).then(
+      (connection) => {
+        this.#sockets.delete(socket);
+        if (connection === undefined) return;
+        if (this.#stopping) connection.destroy();
+        else this.#options.acceptGrpc(connection);
+      },
+      (error: unknown) => {
+        this.#options.logger.warn({ error }, 'cannot serve a client without a valid authority');
+      },
+    );
   }
 
   #toHttp(socket: Socket, protocols: PortProtocols): void {

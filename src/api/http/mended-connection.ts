@@ -4,7 +4,8 @@
  * calls; so every frame of headers is looked at, and that costs only those who need it.
  */
 import type { Socket } from 'node:net';
-import { Duplex } from 'node:stream';
+import { pipeline, Transform } from 'node:stream';
+import { connectedPair } from './connected-pair.ts';
 import {
   FrameType,
   frameBytesMax,
@@ -47,44 +48,45 @@ export class FrameMender {
   }
 }
 
-/** Stands for `socket`, from its first bytes on, where the HTTP/2 library expects a connection. */
-export class MendedConnection extends Duplex {
-  readonly #socket: Socket;
-  readonly #mender = new FrameMender();
-
-  /**
-   * @param opening what was received and needs no mending any more
-   * @param unseen what was received after it
-   */
-  constructor(socket: Socket, opening: Buffer, unseen: Buffer) {
-    super({ allowHalfOpen: false });
-    this.#socket = socket;
-    this.push(opening);
-    for (const bytes of this.#mender.take(unseen)) this.push(bytes);
-    socket.on('data', (received: Buffer) => {
-      let hasRoom = true;
-      for (const bytes of this.#mender.take(received)) hasRoom = this.push(bytes);
-      if (!hasRoom) socket.pause();
-    });
-    socket.on('end', () => this.push(null));
-    socket.on('error', (error) => this.destroy(error));
-    socket.on('close', () => this.destroy());
+/**
+ * A connection that stands for `socket`, from its first bytes on, where the HTTP/2 library expects
+ * one. It is a real one: over a stream of JavaScript, Node's HTTP/2 fails an assertion, and so ends
+ * the process, when a client breaks off in the turn in which the session ends.
+ *
+ * @param opening what was received and needs no mending any more
+ * @param unseen what was received after it
+ * @returns undefined if the client has gone meanwhile
+ * @throws what `connectedPair` throws; the socket is closed then
+ */
+export async function mendedConnection(
+  socket: Socket,
+  opening: Buffer,
+  unseen: Buffer,
+): Promise<Socket | undefined> {
+  socket.on('error', () => socket.destroy());
+  let pair;
+  try {
+    pair = await connectedPair();
+  } catch (error) {
+    socket.destroy();
+    throw error;
   }
-
-  override _read(): void {
-    this.#socket.resume();
+  const [near, far] = pair;
+  if (socket.destroyed) {
+    near.destroy();
+    far.destroy();
+    return undefined;
   }
-
-  override _write(bytes: Buffer, _encoding: unknown, done: (error?: Error | null) => void): void {
-    this.#socket.write(bytes, done);
-  }
-
-  override _final(done: () => void): void {
-    this.#socket.end(done);
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#socket.destroy();
-    done(error);
-  }
+  const mender = new FrameMender();
+  near.write(Buffer.concat([opening, ...mender.take(unseen)]));
+  const mend = new Transform({
+    transform(received: Buffer, _encoding, done) {
+      for (const bytes of mender.take(received)) this.push(bytes);
+      done();
+    },
+  });
+  // However either end ends, the other does too, which is all that there is to do.
+  pipeline(socket, mend, near, () => socket.destroy());
+  pipeline(near, socket, () => near.destroy());
+  return far;
 }

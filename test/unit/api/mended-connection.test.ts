@@ -1,7 +1,10 @@
 import { connect, type ClientHttp2Session } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { UnaryHandler } from '../../../src/api/handler.ts';
+import { Flag, FrameType } from '../../../src/api/http/http2-frames.ts';
+import { preface } from '../../../src/api/http/http2-opening.ts';
 import { FrameMender } from '../../../src/api/http/mended-connection.ts';
 import { PutRequest, PutResponse } from '../../../src/gen/rpc.ts';
 import { KV } from '../../../src/gen/services.ts';
@@ -53,32 +56,45 @@ describe('the mender of frames', () => {
   });
 });
 
-async function open(
+async function serve(
   put: UnaryHandler<PutRequest, PutResponse>,
   options: ApiPortOptions = {},
-): Promise<ClientHttp2Session> {
+): Promise<ApiPort> {
   const port = new ApiPort(options);
   port.adapter.add(KV, { put });
   await port.listen();
   cleanups.push(() => port.stop());
+  return port;
+}
+
+async function open(...args: Parameters<typeof serve>): Promise<ClientHttp2Session> {
+  const port = await serve(...args);
   const session = connect(port.url);
   cleanups.push(() => session.destroy());
   return session;
 }
 
-/** Puts a value; resolves to the bytes of the answer. */
-function put(session: ClientHttp2Session, value: Uint8Array): Promise<number> {
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': KV.methods.put.path,
-    ':authority': 'http://a:1',
-    'content-type': 'application/grpc',
-    te: 'trailers',
-  });
+const requestHeaders = {
+  ':method': 'POST',
+  ':path': KV.methods.put.path,
+  ':authority': 'http://a:1',
+  'content-type': 'application/grpc',
+  te: 'trailers',
+};
+const pair = { key: Buffer.from('k'), createRevision: 1, modRevision: 1, version: 1, lease: 0n };
+
+/** A put as gRPC frames it. */
+function putMessage(value: Uint8Array): Buffer {
   const message = PutRequest.encode(PutRequest.create({ key: Buffer.from('k'), value }));
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.length, 1);
-  stream.end(Buffer.concat([head, message]));
+  return Buffer.concat([head, message]);
+}
+
+/** Puts a value; resolves to the bytes of the answer. */
+function put(session: ClientHttp2Session, value: Uint8Array): Promise<number> {
+  const stream = session.request(requestHeaders);
+  stream.end(putMessage(value));
   return new Promise((resolve, reject) => {
     let sizeBytes = 0;
     stream.on('data', (chunk: Buffer) => (sizeBytes += chunk.length));
@@ -87,13 +103,34 @@ function put(session: ClientHttp2Session, value: Uint8Array): Promise<number> {
   });
 }
 
-describe('a connection that is mended', () => {
-  const kv = { key: Buffer.from('k'), createRevision: 1, modRevision: 1, version: 1, lease: 0n };
+/** What a client sends that puts a value and takes an answer of any size: RFC 9113 section 6. */
+function bytesOfPut(): Buffer {
+  const text = (value: string): number[] => [value.length, ...Buffer.from(value)];
+  const { ':authority': authority, ...others } = { ':scheme': 'http', ...requestHeaders };
+  // Its name by its place in the table, as clients do; the others in full.
+  const block = [0x41, ...text(authority)];
+  for (const [name, value] of Object.entries(others)) block.push(0, ...text(name), ...text(value));
+  const onConnection = (type: number, body: Buffer): Buffer => {
+    const bytes = frame(type, 0, body);
+    bytes.writeUInt32BE(0, 5);
+    return bytes;
+  };
+  const initialWindow = Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff]);
+  const moreWindow = Buffer.from([0x7f, 0, 0, 0]);
+  return Buffer.concat([
+    preface,
+    onConnection(FrameType.settings, initialWindow),
+    onConnection(FrameType.windowUpdate, moreWindow),
+    frame(FrameType.headers, Flag.endHeaders, Buffer.from(block)),
+    frame(0, 1, putMessage(Buffer.alloc(1))),
+  ]);
+}
 
+describe('a connection that is mended', () => {
   test('carries large requests and answers', async () => {
     const session = await open(({ value }) =>
       Promise.resolve(
-        PutResponse.create({ prevKv: { ...kv, value: Buffer.alloc(4_000_000, value) } }),
+        PutResponse.create({ prevKv: { ...pair, value: Buffer.alloc(4_000_000, value) } }),
       ),
     );
     const value = Buffer.alloc(900_000, 7);
@@ -138,5 +175,28 @@ describe('a connection that is mended', () => {
     session.destroy();
     await isCancelled;
     await answer;
+  });
+
+  test('may be reset in any turn of its end', async () => {
+    let answered: () => void = () => undefined;
+    const port = await serve(() => {
+      answered();
+      return Promise.resolve(PutResponse.create());
+    });
+    for (let i = 0; i < 400; i++) {
+      const isAnswered = new Promise<void>((resolve) => (answered = resolve));
+      const socket = connectSocket(port.port, '127.0.0.1');
+      // What it has not read when it is closed makes the kernel send a reset.
+      socket.pause();
+      socket.write(bytesOfPut());
+      await isAnswered;
+      for (let turn = i % 20; turn > 0; turn--) await new Promise(setImmediate);
+      socket.end();
+      for (let turn = i / 20; turn > 0; turn--) await new Promise(setImmediate);
+      socket.destroy();
+    }
+    const session = connect(port.url);
+    cleanups.push(() => session.destroy());
+    expect(await put(session, Buffer.alloc(1))).toBeGreaterThan(0);
   });
 });
