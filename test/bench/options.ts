@@ -87,7 +87,7 @@ export function benchOptions(args: readonly string[], root: string): BenchOption
   };
 }
 
-function wholeNumber(text: string, flag: string): number {
+export function wholeNumber(text: string, flag: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new Error(`--${flag} takes positive whole numbers, not ${text}`);

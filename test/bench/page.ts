@@ -52,7 +52,15 @@ and the revision has grown by exactly what was sent.
 `;
 }
 
-function machineOf({ cpu, cores, memoryBytes, kernel, fileSystem, node, h2load }: Machine): string {
+export function machineOf({
+  cpu,
+  cores,
+  memoryBytes,
+  kernel,
+  fileSystem,
+  node,
+  h2load,
+}: Machine): string {
   const memory = `${Math.round(memoryBytes / 1024 ** 3)} GiB`;
   const generator = h2load === undefined ? 'without h2load' : `h2load ${h2load}`;
   const hardware = `${cpu}, ${counted(cores, 'core')}, ${memory}`;

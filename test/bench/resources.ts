@@ -26,8 +26,17 @@ export function parseCpuTimes(stat: string): CpuTimes {
 
 /** @param status contents of /proc/PID/status */
 export function parsePeakBytes(status: string): number {
-  const kilobytes = /^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1];
-  if (kilobytes === undefined) throw new Error('there is no VmHWM in /proc/PID/status');
+  return bytesOf(status, 'VmHWM');
+}
+
+/** @param status contents of /proc/PID/status */
+export function parseResidentBytes(status: string): number {
+  return bytesOf(status, 'VmRSS');
+}
+
+function bytesOf(status: string, name: string): number {
+  const kilobytes = new RegExp(`^${name}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1];
+  if (kilobytes === undefined) throw new Error(`there is no ${name} in /proc/PID/status`);
   return Number(kilobytes) * 1024;
 }
 
@@ -35,9 +44,16 @@ export function cpuTimes(pid: number | 'self'): CpuTimes {
   return parseCpuTimes(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 }
 
+const statusOf = (pid: number): string => readFileSync(`/proc/${pid}/status`, 'utf8');
+
 /** The most memory that was resident since the process began. */
 export function peakBytes(pid: number): number {
-  return parsePeakBytes(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return parsePeakBytes(statusOf(pid));
+}
+
+/** The memory that is resident now. */
+export function residentBytes(pid: number): number {
+  return parseResidentBytes(statusOf(pid));
 }
 
 /** CPU time of all these processes so far, in seconds. */

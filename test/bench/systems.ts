@@ -36,23 +36,46 @@ export interface StartOptions {
 
 export function startSystem(name: SystemName, options: StartOptions): Promise<System> {
   if (name === 'constant') return startConstant(options.root);
-  return startMembers(name, options);
+  return startStore(name, options);
 }
 
-async function startMembers(name: 'ours' | 'etcd', options: StartOptions): Promise<System> {
+/** Those that have members. */
+export type MemberSystem = Exclude<SystemName, 'constant'>;
+
+export interface MembersOptions {
+  /** Of the repository. */
+  readonly root: string;
+  readonly members: number;
+  /** Where data goes, a directory for each member. */
+  readonly directory: string;
+  /** Of ours and etcd's alike. */
+  readonly flags?: readonly string[];
+  /** What Node is told to start a member of ours with. */
+  readonly nodeArguments?: (member: string) => readonly string[];
+}
+
+export function startMembers(
+  name: MemberSystem,
+  { root, members, directory, flags = [], nodeArguments }: MembersOptions,
+): Promise<ClusterProcess> {
+  const cluster = { members, flags, dataDir: (member: string) => join(directory, member) };
+  if (name === 'etcd') return startEtcd(cluster);
+  return startCluster(quorate(root), {
+    ...cluster,
+    programOf: (member) => quorate(root, nodeArguments?.(member)),
+  });
+}
+
+async function startStore(name: MemberSystem, options: StartOptions): Promise<System> {
   const { root, members, profiles } = options;
   mkdirSync(options.directory, { recursive: true });
-  const data = mkdtempSync(join(options.directory, `${name}-`));
-  const dataDir = (member: string): string => join(data, member);
-  const removeData = (): void => rmSync(data, { recursive: true, force: true });
+  const directory = mkdtempSync(join(options.directory, `${name}-`));
+  const removeData = (): void => rmSync(directory, { recursive: true, force: true });
   try {
-    const cluster = await (name === 'etcd'
-      ? startEtcd({ members, dataDir })
-      : startCluster(quorate(root), {
-          members,
-          dataDir,
-          programOf: (member) => quorate(root, profiles, member),
-        }));
+    const cluster = await startMembers(name, {
+      ...{ root, members, directory },
+      ...(profiles !== undefined && { nodeArguments: (member) => profilers(profiles, member) }),
+    });
     const leader = await leaderOf(cluster);
     const ours = name === 'ours' ? profiles : undefined;
     return {
@@ -85,16 +108,18 @@ function leaderProfile(
   return [join(directory, profileName(name)), join(directory, profileName(`${name}-leader`))];
 }
 
-/** As users start it, unless a profile is wanted. */
-function quorate(root: string, profiles?: string, member = ''): Program {
-  const flags =
-    profiles === undefined
-      ? []
-      : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${profileName(member)}`];
+const profilers = (directory: string, member: string): string[] => [
+  '--cpu-prof',
+  `--cpu-prof-dir=${directory}`,
+  `--cpu-prof-name=${profileName(member)}`,
+];
+
+/** As users start it, unless Node is told something else. */
+function quorate(root: string, nodeArguments: readonly string[] = []): Program {
   return {
     name: 'quorate',
     command: process.execPath,
-    arguments: [...flags, join(root, 'bin', 'quorate.js')],
+    arguments: [...nodeArguments, join(root, 'bin', 'quorate.js')],
   };
 }
 

@@ -3,7 +3,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { compareBytes } from '../../src/base/bytes.ts';
 import { RangeResponse, type ResponseHeader } from '../../src/gen/rpc.ts';
 import { KV } from '../../src/gen/services.ts';
-import { inParallel } from '../support/command.ts';
 import { checkPerf } from './check-perf.ts';
 import { runClient } from './client.ts';
 import type { LoadJob } from './client-job.ts';
@@ -18,9 +17,9 @@ import {
   keyOf,
   putAnswerBytes,
   putOf,
-  putsOf,
   rangeOf,
 } from './requests.ts';
+import { putKeys } from './prepare.ts';
 import { cpuSecondsOf, cpuTimes, peakBytes } from './resources.ts';
 import { latenciesOf } from './statistics.ts';
 import { startSystem, type System, type SystemName } from './systems.ts';
@@ -74,7 +73,7 @@ class Measurement {
 
   async run(): Promise<Figures> {
     const { generator, prepared } = this.#workload;
-    if (this.#system.stores) await prepareKeys(this.#system.leader, prepared);
+    if (this.#system.stores) await putKeys(this.#system.leader, preparedPrefix, prepared);
     switch (generator.kind) {
       case 'check-perf':
         return this.#checkPerf(generator);
@@ -247,24 +246,6 @@ class Measurement {
       generatorShare: of.generatorShare,
       ...(latencies !== undefined && { latencies }),
     };
-  }
-}
-
-/** Keys that one transaction puts: fewer than etcd allows. */
-const keysPerTxn = 100;
-const txnsInFlight = 8;
-
-async function prepareKeys(address: string, count: number): Promise<void> {
-  const starts = Array.from({ length: Math.ceil(count / keysPerTxn) }, (_, i) => i * keysPerTxn);
-  const connection = await Connection.open(address);
-  try {
-    await inParallel(starts, txnsInFlight, async (start) => {
-      const length = Math.min(keysPerTxn, count - start);
-      const keys = Array.from({ length }, (_, i) => keyOf(preparedPrefix, start + i));
-      await connection.call(KV.methods.txn.path, framed(putsOf(keys)));
-    });
-  } finally {
-    connection.close();
   }
 }
 

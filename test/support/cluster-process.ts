@@ -293,9 +293,11 @@ export async function startCluster(
     (_, i) => `http://127.0.0.1:${ports[2 * i + 1] ?? 0}`,
   );
   const advertised = (await options.advertise?.(peerUrls)) ?? peerUrls;
+  const dataDirOf = (name: string): string =>
+    options.dataDir?.(name, directory) ?? join(directory, `${name}.etcd`);
   const places = peerUrls.map((peerUrl, i) => {
     const name = `m${i + 1}`;
-    const dataDir = options.dataDir?.(name, directory) ?? join(directory, `${name}.etcd`);
+    const dataDir = dataDirOf(name);
     const advertisedUrl = advertised[i] ?? peerUrl;
     return { name, directory, dataDir, clientPort: ports[2 * i] ?? 0, peerUrl, advertisedUrl };
   });
@@ -321,7 +323,7 @@ export async function startCluster(
       const [clientPort = 0, peerPort = 0] = await freePorts(2);
       const name = `m${count + ++joiners}`;
       const peerUrl = `http://127.0.0.1:${peerPort}`;
-      const dataDir = join(directory, `${name}.etcd`);
+      const dataDir = dataDirOf(name);
       return {
         name,
         peerUrl,

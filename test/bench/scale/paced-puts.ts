@@ -1,0 +1,99 @@
+/** Puts at a steady rate, whatever else goes on: what a user notices of it. */
+import { SeededRandom } from '../../../src/base/random.ts';
+import { KV } from '../../../src/gen/services.ts';
+import { Connection } from '../connection.ts';
+import { microsecondsSince } from '../load.ts';
+import { framed, keyOf, putOf } from '../requests.ts';
+import { latenciesOf, type Latencies, Samples } from '../statistics.ts';
+
+/** Far below what either system takes, so that queues come from what disturbs. */
+const putsPerSecond = 500;
+const intervalMs = 10;
+/** A server that answers nothing any more ends the load. */
+const underWayMost = 20_000;
+const connectionCount = 10;
+
+export class PacedPuts {
+  readonly #connections: readonly Connection[];
+  readonly #prefix: string;
+  readonly #keys: number;
+  readonly #random = new SeededRandom(1);
+  readonly #timer: NodeJS.Timeout;
+  #samples = new Samples();
+  #sent = 0;
+  #underWay = 0;
+  #failure: Error | undefined;
+  readonly #startMs = performance.now();
+
+  private constructor(connections: readonly Connection[], prefix: string, keys: number) {
+    this.#connections = connections;
+    this.#prefix = prefix;
+    this.#keys = keys;
+    this.#timer = setInterval(() => this.#send(), intervalMs);
+  }
+
+  /** Begins to put random ones of so many keys below a prefix. */
+  static async start(address: string, prefix: string, keys: number): Promise<PacedPuts> {
+    const opening = Array.from({ length: connectionCount }, () => Connection.open(address));
+    return new PacedPuts(await Promise.all(opening), prefix, keys);
+  }
+
+  /** Forgets the puts that were answered so far. */
+  forget(): void {
+    this.#samples = new Samples();
+  }
+
+  /**
+   * How long the puts took that were answered since it was called or `forget` was; those that were late to be sent
+   * count from when they were due.
+   *
+   * @throws Error if one failed
+   */
+  take(): Latencies {
+    if (this.#failure !== undefined) throw this.#failure;
+    const latencies = latenciesOf(this.#samples.values.slice());
+    this.forget();
+    if (latencies === undefined) throw new Error('no put was answered');
+    return latencies;
+  }
+
+  /** Sends no more; resolves when all are answered. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    while (this.#underWay > 0 && this.#failure === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, intervalMs));
+    }
+    for (const connection of this.#connections) connection.close();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #send(): void {
+    if (this.#failure !== undefined) return;
+    const perMs = putsPerSecond / 1000;
+    for (;;) {
+      const dueMs = this.#startMs + this.#sent / perMs;
+      if (dueMs > performance.now()) return;
+      if (this.#underWay >= underWayMost) {
+        this.#failure = new Error(`${underWayMost} puts wait for their answers`);
+        return;
+      }
+      this.#put(this.#sent++, dueMs);
+    }
+  }
+
+  #put(index: number, dueMs: number): void {
+    const connection = this.#connections[index % this.#connections.length] as Connection;
+    const key = keyOf(this.#prefix, this.#random.below(this.#keys));
+    this.#underWay++;
+    connection.call(KV.methods.put.path, framed(putOf(key))).then(
+      () => {
+        this.#underWay--;
+        this.#samples.add(microsecondsSince(dueMs));
+      },
+      (error: unknown) => {
+        this.#underWay--;
+        this.#failure ??= error instanceof Error ? error : new Error(String(error));
+      },
+    );
+  }
+}
