@@ -18,6 +18,8 @@ const prefix = 'scale';
 const supersededMost = 1_000_000;
 /** Time for what was put off to be done, before memory is looked at or a phase begins. */
 const settleMsMost = 5_000;
+/** For a restarted member to count as healthy. */
+const healthyTimeoutMs = 15_000;
 /** So that a new member gets a snapshot, and a state of five million keys has room. */
 const flags = ['--snapshot-count=1000', '--quota-backend-bytes=8589934592'];
 
@@ -85,7 +87,8 @@ class Scenario {
     await this.#settle();
     try {
       const quiet = await this.#phase('puts alone', () => delay(quietSeconds * 1000), puts);
-      const join = await this.#phase('a new member', () => this.#join(), puts);
+      const joining = await this.#add();
+      const join = await this.#phase('a new member', () => this.#join(joining), puts);
       await this.#settle();
       const superseded = Math.min(keys, supersededMost);
       const overwrite = await this.#phase(
@@ -149,11 +152,25 @@ class Scenario {
     await follower.ready();
   }
 
-  /** Adds a member with an empty disk; it is in when it answers a linearizable read. */
-  async #join(): Promise<void> {
-    const leader = await this.#leader();
+  /** Adds a member to the cluster, which is not started yet. */
+  async #add(): Promise<MemberProcess> {
+    const { address } = await this.#leader();
     const joiner = await this.#cluster.joiner();
-    const member = joiner.member(await added(leader.address, joiner));
+    const untilMs = performance.now() + healthyTimeoutMs;
+    for (;;) {
+      try {
+        return joiner.member(await added(address, joiner));
+      } catch (error) {
+        // Only once all have been heard of for seconds, and one has just been restarted.
+        const isUnhealthy = error instanceof Error && error.message.includes('unhealthy');
+        if (!isUnhealthy || performance.now() > untilMs) throw error;
+        await delay(500);
+      }
+    }
+  }
+
+  /** Starts the member with an empty disk; it is in when it answers a linearizable read. */
+  async #join(member: MemberProcess): Promise<void> {
     this.#running.push(member);
     await member.start();
     await member.ready();
