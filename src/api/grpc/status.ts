@@ -35,6 +35,20 @@ function wellFormed(text: string): string {
   return Buffer.from(text, 'utf8').toString('utf8');
 }
 
+const asItIs = /^[ -$&-~]*$/;
+
+/**
+ * A status message as a header holds it: bytes beside those from the blank to the tilde are
+ * percent-encoded, and so is `%` (`Percent-Encoded` of gRPC's protocol over HTTP/2).
+ */
+export function messageHeader(text: string): string {
+  if (asItIs.test(text)) return text;
+  return Array.from(Buffer.from(text, 'utf8').toString('latin1'), (byte) => {
+    if (asItIs.test(byte)) return byte;
+    return `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+  }).join('');
+}
+
 /** Refusals pass through; anything else is a fault of ours: logged in full, told in brief. */
 export function statusOf(error: unknown, path: string, logger: Logger): StatusObject {
   if (error instanceof StatusError) {

@@ -13,7 +13,7 @@ import { CallMemory } from './call-memory.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { timeoutMsOf } from './deadline.ts';
 import { PartialMessage, PREFIX_BYTES, TOO_MANY_INCOMPLETE } from './partial-message.ts';
-import type { StatusObject } from './status.ts';
+import { messageHeader, type StatusObject } from './status.ts';
 
 /** What a handler may know of its call, and what serves the call knows of its answer's memory. */
 export interface UnaryContext extends CallContext {
@@ -355,7 +355,7 @@ function respondWith(stream: ServerHttp2Stream, refusal: Refusal): void {
   if (code !== undefined) {
     headers['content-type'] = CONTENT_TYPE;
     headers['grpc-status'] = String(code);
-    headers['grpc-message'] = encodeURI(details);
+    headers['grpc-message'] = messageHeader(details);
   }
   stream.respond(headers, { endStream: true });
 }
