@@ -26,8 +26,30 @@ export interface Figures {
   /** Of a core, for each process of the generator. */
   readonly generatorShare: number;
   readonly latencies?: Latencies;
+  /** Of each member of ours, if they were profiled. */
+  readonly usages?: MemberUsages;
   /** Of a generator that judges. */
   readonly verdict?: { readonly passed: boolean; readonly lines: readonly string[] };
+}
+
+/** CPU time of members during a load. */
+export interface MemberUsages {
+  /** Begin and end, in microseconds of the system's monotonic clock. */
+  readonly fromUs: number;
+  readonly untilUs: number;
+  readonly members: readonly MemberUsage[];
+}
+
+/** In seconds. */
+export interface MemberUsage {
+  /** As the file of its profile has it: with `-leader` at the end for that one. */
+  readonly name: string;
+  /** Of the thread of the event loop. */
+  readonly main: number;
+  /** The part of that which the kernel took. */
+  readonly mainSystem: number;
+  /** Of all other threads: LevelDB's, libuv's, the collector's. */
+  readonly others: number;
 }
 
 export interface Machine {

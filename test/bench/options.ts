@@ -76,7 +76,8 @@ export function benchOptions(args: readonly string[], root: string): BenchOption
     workloads: workloads?.split(','),
     members: values.members.split(',').map((text) => wholeNumber(text, 'members')),
     rounds: wholeNumber(values.rounds ?? (quick ? '1' : '3'), 'rounds'),
-    seconds: values.seconds === undefined && quick ? quickSeconds : seconds(values.seconds ?? '5'),
+    seconds:
+      values.seconds === undefined && quick ? quickSeconds : positiveSeconds(values.seconds ?? '5'),
     warmUpSeconds: quick ? quickSeconds : warmUpSeconds,
     only: systemOf(values.only),
     profile: path(values.profile),
@@ -93,7 +94,7 @@ export function wholeNumber(text: string, flag: string): number {
   throw new Error(`--${flag} takes positive whole numbers, not ${text}`);
 }
 
-function seconds(text: string): number {
+export function positiveSeconds(text: string): number {
   const value = Number(text);
   if (value > 0 && value <= 3600) return value;
   throw new Error(`--seconds takes a number above 0 and up to 3600, not ${text}`);

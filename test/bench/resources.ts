@@ -7,6 +7,8 @@ const ticksPerSecond = 100;
 /** CPU time of a process and of its children that have ended and were waited for, in seconds. */
 export interface CpuTimes {
   readonly own: number;
+  /** The part of its own that the kernel took. */
+  readonly system: number;
   readonly children: number;
 }
 
@@ -20,6 +22,7 @@ export function parseCpuTimes(stat: string): CpuTimes {
   }
   return {
     own: (user + system) / ticksPerSecond,
+    system: system / ticksPerSecond,
     children: (childUser + (childSystem ?? 0)) / ticksPerSecond,
   };
 }
@@ -42,6 +45,11 @@ function bytesOf(status: string, name: string): number {
 
 export function cpuTimes(pid: number | 'self'): CpuTimes {
   return parseCpuTimes(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}
+
+/** As above for the thread that a process began with: of ours, the one of the event loop. */
+export function mainThreadTimes(pid: number): CpuTimes {
+  return parseCpuTimes(readFileSync(`/proc/${pid}/task/${pid}/stat`, 'utf8'));
 }
 
 const statusOf = (pid: number): string => readFileSync(`/proc/${pid}/status`, 'utf8');

@@ -18,6 +18,8 @@ export interface System {
   /** URLs of all members, as `etcdctl --endpoints` takes them. */
   readonly endpoints: string;
   readonly pids: readonly number[];
+  /** In the same order. */
+  readonly names: readonly string[];
   /** Whether it keeps what is put: revisions can be compared then. */
   readonly stores: boolean;
   /** Ends the members and removes their data. */
@@ -83,6 +85,7 @@ async function startStore(name: MemberSystem, options: StartOptions): Promise<Sy
       follower: members > 1 ? addressAt(cluster, (leader + 1) % members) : undefined,
       endpoints: cluster.endpoints,
       pids: cluster.members.map(({ pid }) => pid ?? 0),
+      names: cluster.members.map(({ name }, i) => (i === leader ? `${name}-leader` : name)),
       stores: true,
       stop: async () => {
         await cluster.stop();
@@ -105,7 +108,12 @@ function leaderProfile(
   leader: number,
 ): [string, string] {
   const name = members[leader]?.name ?? '';
-  return [join(directory, profileName(name)), join(directory, profileName(`${name}-leader`))];
+  return [profilePath(directory, name), profilePath(directory, `${name}-leader`)];
+}
+
+/** Where the profile of a member is, once it has ended; by its name in {@link System}. */
+export function profilePath(directory: string, member: string): string {
+  return join(directory, profileName(member));
 }
 
 const profilers = (directory: string, member: string): string[] => [
@@ -149,6 +157,7 @@ async function startConstant(root: string): Promise<System> {
     follower: undefined,
     endpoints: `http://${leader}`,
     pids: [child.pid ?? 0],
+    names: ['constant'],
     stores: false,
     stop: async () => {
       const ended = new Promise((resolve) => child.once('exit', resolve));

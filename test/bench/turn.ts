@@ -8,7 +8,7 @@ import { runClient } from './client.ts';
 import type { LoadJob } from './client-job.ts';
 import { Connection } from './connection.ts';
 import { h2load, type H2loadRun } from './h2load.ts';
-import type { Figures } from './measurements.ts';
+import type { Figures, MemberUsages } from './measurements.ts';
 import {
   frameHeaderBytes,
   framed,
@@ -21,6 +21,7 @@ import {
 } from './requests.ts';
 import { putKeys } from './prepare.ts';
 import { cpuSecondsOf, cpuTimes, peakBytes } from './resources.ts';
+import { memberUsages } from './usages.ts';
 import { latenciesOf } from './statistics.ts';
 import { startSystem, type System, type SystemName } from './systems.ts';
 import { preparedPrefix } from './unary-load.ts';
@@ -54,6 +55,7 @@ export async function runTurn(
 interface Usage {
   readonly cpuSeconds: number;
   readonly peakBytes: number;
+  readonly usages?: MemberUsages;
 }
 
 class Measurement {
@@ -196,9 +198,11 @@ class Measurement {
   #usage(): () => Usage {
     const { pids } = this.#system;
     const before = cpuSecondsOf(pids);
+    const usages = this.#options.profiles === undefined ? undefined : memberUsages(this.#system);
     return () => ({
       cpuSeconds: cpuSecondsOf(pids) - before,
       peakBytes: pids.reduce((sum, pid) => sum + peakBytes(pid), 0),
+      ...(usages !== undefined && { usages: usages() }),
     });
   }
 
