@@ -152,6 +152,16 @@ export class RawNode {
     maybeAutoLeave(this.#core);
   }
 
+  /** As in the status, which is too much to make for every request. */
+  get leader(): MemberId {
+    return this.#core.leader;
+  }
+
+  /** As in the status. */
+  get isLearner(): boolean {
+    return this.#core.isSelfLearner();
+  }
+
   status(): RaftStatus {
     const core = this.#core;
     const progress: ProgressStatus[] = [];
@@ -172,9 +182,9 @@ export class RawNode {
       id: core.id,
       term: core.term,
       vote: core.vote,
-      leader: core.leader,
+      leader: this.leader,
       role: core.role,
-      isLearner: core.isSelfLearner(),
+      isLearner: this.isLearner,
       abstains: core.abstains(),
       lastIndex: core.log.lastIndex,
       durable: core.log.durable,

@@ -169,7 +169,7 @@ export class Member {
       ...options,
       repairTerm: () => raftLog.repairTerm,
       lastIndex: () => raftLog.lastIndex(),
-      hasLeader: () => this.#node.status().leader !== noMember,
+      hasLeader: () => this.#node.leader !== noMember,
     });
     this.#founder = new Founder({
       ...options,
@@ -233,7 +233,7 @@ export class Member {
   }
 
   get isLearner(): boolean {
-    return this.#node.status().isLearner;
+    return this.#node.isLearner;
   }
 
   /** A view of the state that all entries applied so far have made (`Backend.currentView`). */
