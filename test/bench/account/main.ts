@@ -10,8 +10,8 @@ import { workloadsOf } from '../workloads.ts';
 import { accountOf, type WorkloadAccount } from './account.ts';
 import { type AccountData, accountPageOf } from './page.ts';
 
-const usage = `Profiles three members under load and writes docs/benchmarks-account.md: what a request
-costs, by stage.
+const usage = `Profiles three members under load and writes docs/benchmarks-account.md:
+what a request costs, by stage.
 
 npm run bench:account -- [options]
   --workloads A,B   which (put-100,get-100); \`npm run bench -- --list\` names them

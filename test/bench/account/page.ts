@@ -38,17 +38,18 @@ export function accountPageOf({ commit, begun, machine, accounts, ceilings }: Ac
   const sections = accounts.map((account) => sectionOf(account, ceilings[account.workload]));
   return `# Where the time goes
 
-Microseconds of CPU that one request costs three members, by stage, from profiles of the members under
-load. Written by \`npm run bench:account\` from [benchmarks-account.json](benchmarks-account.json).
+Microseconds of CPU that one request costs three members, by stage, from profiles of the members
+under load. Written by \`npm run bench:account\` from
+[benchmarks-account.json](benchmarks-account.json).
 
 - Quorate ${commit}
 - ${machineOf(machine)}
 - begun ${begun}, when the load of the machine was ${grouped(machine.loadAverage)}
 
-A sample of a profile belongs to the innermost frame that is somebody's: buffers, events and LevelDB's
-binding count for who called them. Time in the kernel is the system's count for the thread of the event
-loop, and is taken from what the profiles call native. A profiler slows members down, so rates here
-are below those of the benchmark.
+A sample of a profile belongs to the innermost frame that is somebody's: buffers, events and
+LevelDB's binding count for who called them. Time in the kernel is the system's count for the thread
+of the event loop, and is taken from what the profiles call native. A profiler slows members down,
+so rates here are below those of the benchmark.
 
 ${sections.join('\n')}`;
 }

@@ -44,8 +44,8 @@ export class PacedPuts {
   }
 
   /**
-   * How long the puts took that were answered since it was called or `forget` was; those that were late to be sent
-   * count from when they were due.
+   * How long the puts took that were answered since this or `forget` was called last; those that
+   * were late to be sent count from when they were due.
    *
    * @throws Error if one failed
    */

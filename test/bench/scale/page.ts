@@ -27,9 +27,9 @@ Three members on loopback with keys of 256 bytes each. Everything here is writte
 - ${machineOf(machine)}
 - begun ${begun}, when the load of the machine was ${grouped(machine.loadAverage)}
 
-From the third phase on, 500 puts a second go to random keys; they count from when they were due. A
-turn is what an event loop does before it looks for what is new; it is measured by the CPU time of its
-thread, at any of our members.
+From the third phase on, 500 puts a second go to random keys; they count from when they were due.
+A turn is what an event loop does before it looks for what is new; it is measured by the CPU time of
+its thread, at any of our members.
 
 ${sections.join('\n')}`;
 }

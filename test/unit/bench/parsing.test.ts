@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { parseCheckPerf } from '../../bench/check-perf.ts';
 import { parseH2load, parseH2loadLog } from '../../bench/h2load.ts';
-import { cpuTimes, parseCpuTimes, parsePeakBytes, peakBytes } from '../../bench/resources.ts';
+import {
+  cpuTimes,
+  parseCpuTimes,
+  parsePeakBytes,
+  parseResidentBytes,
+  peakBytes,
+} from '../../bench/resources.ts';
 
 const h2loadOutput = `progress: 100% done
 
@@ -70,12 +76,13 @@ describe('etcdctl check perf', () => {
 describe('/proc', () => {
   test('CPU times stand after a name that may hold anything', () => {
     const stat = '42 (node) x (1) S 1 42 42 0 -1 4194560 100 200 0 0 250 50 130 20 20 0 1 0 9';
-    expect(parseCpuTimes(stat)).toEqual({ own: 3, children: 1.5 });
+    expect(parseCpuTimes(stat)).toEqual({ own: 3, system: 0.5, children: 1.5 });
   });
 
   test('the peak of memory is in units of 1024 bytes', () => {
     expect(parsePeakBytes('VmPeak:\t  999 kB\nVmHWM:\t   123 kB\nVmRSS:\t 5 kB\n')).toBe(125952);
     expect(() => parsePeakBytes('VmRSS: 5 kB\n')).toThrow('VmHWM');
+    expect(parseResidentBytes('VmHWM:\t   123 kB\nVmRSS:\t 5 kB\n')).toBe(5120);
   });
 
   test('this process has used some of both', () => {
