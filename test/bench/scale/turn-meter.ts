@@ -1,7 +1,7 @@
 /**
  * Preloaded into a member (`--import`): writes down how long turns of its event loop take, by the
- * CPU time of the thread that runs them, so that a busy machine does not count. A timer is due every
- * few milliseconds; what the thread used between two of its calls is one turn and at most one
+ * CPU time of the thread that runs them, so that a busy machine does not count. A timer is due
+ * every few milliseconds; what the thread used between two of its calls is one turn and at most one
  * interval.
  */
 import { appendFileSync, openSync, readSync } from 'node:fs';
