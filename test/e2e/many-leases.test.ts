@@ -23,7 +23,7 @@ const wholeCount = Number(process.env['QUORATE_LEASES'] ?? 0);
 const isWhole = wholeCount > 0;
 const keptCount = isWhole ? wholeCount : 3_000;
 const endingCount = isWhole ? wholeCount / 10 : 1_000;
-const ttlSeconds = isWhole ? 30 : 6;
+const ttlSeconds = isWhole ? 30 : 8;
 const renewEveryMs = (ttlSeconds * 1000) / 3;
 const keptForMs = ttlSeconds * 2_200;
 /** Renewals are sent in so many portions, evenly over the time for all of them. */
@@ -151,7 +151,6 @@ test('leases that end in one second are gone soon, and puts go on', async () => 
     const request = PutRequest.create({ key: utf8(`ends/${i}`), value: utf8('x'), lease });
     await clientAt(i).unary(KV.methods.put, request);
   });
-  const usual = await putLatencies(() => delay(3_000));
 
   const renewals = new Renewals(ttl);
   const renewedMs = performance.now();
@@ -161,6 +160,7 @@ test('leases that end in one second are gone soon, and puts go on', async () => 
   const endsMs = performance.now() + ttl * 1000;
   renewals.close();
   expect(renewals.wrong).toEqual([]);
+  const usual = await putLatencies(() => delay(3_000));
   await delay(renewedMs + ttl * 1000 - 500 - performance.now());
   expect((await livingLeases()).size).toBe(ids.length);
   const meanwhile = await putLatencies(async () => {
