@@ -1,11 +1,8 @@
 /**
  * A member's state as etcd's database: every bucket that etcd has, filled from one consistent view.
- * Kinds of state that this server does not have yet leave their bucket empty; whoever adds one adds
- * its records here and in `import.ts`.
  */
 import { decodeAlarm } from '../alarm/alarm-store.ts';
-import { assert } from '../base/assert.ts';
-import { compareBytes, emptyBytes, utf8 } from '../base/bytes.ts';
+import { compareBytes, emptyBytes, fromLatin1, utf8 } from '../base/bytes.ts';
 import { CLUSTER_VERSION, STORAGE_VERSION } from '../base/versions.ts';
 import { decodeDowngrade, downgradeKey } from '../cluster/downgrade.ts';
 import { idToString } from '../cluster/identity.ts';
@@ -48,9 +45,9 @@ const contents: Readonly<
   Record<keyof typeof buckets, (view: BackendView) => Pairs | Promise<Pairs>>
 > = {
   alarm: alarmPairs,
-  auth: (view) => nothing(view, stateKeys.auth),
-  authRoles: (view) => nothing(view, stateKeys.authRole),
-  authUsers: (view) => nothing(view, stateKeys.authUser),
+  auth: (view) => pairsBelow(view, stateKeys.auth),
+  authRoles: (view) => pairsBelow(view, stateKeys.authRole),
+  authUsers: (view) => pairsBelow(view, stateKeys.authUser),
   cluster: (view) => [clusterPairs(view)],
   key: keyPairs,
   lease: leasePairs,
@@ -78,12 +75,14 @@ export async function* exportState(
   }
 }
 
-/** Records that would be lost are a mistake of ours: their bucket has to be filled. */
-async function nothing(view: BackendView, prefix: string): Promise<Pairs> {
-  for await (const _ of entriesOf(view, prefix)) {
-    assert(false, `records that begin with ${prefix} have no bucket`);
+/** Records that are kept as etcd has them, by what follows the prefix. */
+async function* pairsBelow(
+  view: BackendView,
+  prefix: string,
+): AsyncGenerator<readonly Pair[], void, undefined> {
+  for await (const entries of entriesOf(view, prefix)) {
+    yield entries.map(([key, record]) => [fromLatin1(key.slice(prefix.length)), record] as const);
   }
-  return [];
 }
 
 async function* alarmPairs(view: BackendView): AsyncGenerator<readonly Pair[], void, undefined> {

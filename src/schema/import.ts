@@ -1,19 +1,22 @@
 /**
- * etcd's database as the state that a new cluster begins with. Kinds of state that this server does
- * not have yet are refused instead of being lost; whoever adds one takes it over here. Members and
- * the cluster's version are those of the old cluster and stay behind; alarms come along as in etcd.
+ * etcd's database as the state that a new cluster begins with. Users and roles are kept as they are,
+ * but not asked for yet: a cluster that asks for them is refused. Members and the cluster's version
+ * are those of the old cluster and stay behind; alarms come along as in etcd.
  */
 import { type Alarm, alarmKey, encodeAlarm, raisedByHand } from '../alarm/alarm-store.ts';
 import { compareBytes, latin1 } from '../base/bytes.ts';
 import { InvalidDatabaseError } from '../bbolt/format.ts';
 import type { DatabaseReader } from '../bbolt/reader.ts';
 import { Membership, type Member } from '../cluster/membership.ts';
+import type { Codec } from '../base/wire.ts';
+import { Role, User } from '../gen/auth.ts';
 import { KeyValue } from '../gen/kv.ts';
 import { Lease } from '../gen/lease.ts';
 import { AlarmMember, AlarmType } from '../gen/rpc.ts';
 import { encodeLease, leaseKey, leaseTtlMaxSeconds, noLease } from '../lease/lease.ts';
 import { neverCompacted } from '../mvcc/revision.ts';
 import { StoreImport, type ImportedStore } from '../mvcc/store-import.ts';
+import { stateKeys } from '../storage/keyspace.ts';
 import { authKeys, buckets, decodeRevision, encodeLeaseId, metaKeys } from './buckets.ts';
 
 /** A pair of our state database. */
@@ -47,6 +50,7 @@ export function* importState(
   checkSupported(reader);
   yield* memberPairs(options.members);
   yield* alarmPairs(reader);
+  yield* authPairs(reader);
   const leases = new Set<bigint>();
   yield* leasePairs(reader, leases);
   return yield* storePairs(reader, options.revisionBump, leases);
@@ -54,17 +58,41 @@ export function* importState(
 
 function checkSupported(reader: DatabaseReader): void {
   const enabled = valueOf(reader, buckets.auth, authKeys.enabled);
-  if (enabled?.[0] === 1) unsupported('it has authentication enabled');
-  for (const bucket of [buckets.authUsers, buckets.authRoles]) {
-    const [first] = reader.pairs(bucket);
-    if (first !== undefined) unsupported(`it has records in the bucket ${bucket}`);
-  }
+  if (enabled?.[0] !== 1) return;
+  throw new UnsupportedStateError(
+    'the snapshot cannot be restored: it has authentication enabled, which this version does ' +
+      'not serve, and anybody could read and write its keys; save it after `auth disable`',
+  );
 }
 
-function unsupported(how: string): never {
-  throw new UnsupportedStateError(
-    `the snapshot cannot be restored: ${how}, which this version does not serve`,
-  );
+/** Without the flag, which is not set. */
+function* authPairs(reader: DatabaseReader): Generator<StatePair> {
+  const revision = valueOf(reader, buckets.auth, authKeys.revision);
+  if (revision !== undefined) yield [stateKeys.auth + authKeys.revision, revision];
+  yield* namedPairs(reader, buckets.authUsers, stateKeys.authUser, User);
+  yield* namedPairs(reader, buckets.authRoles, stateKeys.authRole, Role);
+}
+
+/** Records whose keys are the names in them. */
+function* namedPairs(
+  reader: DatabaseReader,
+  bucket: string,
+  prefix: string,
+  codec: Codec<{ readonly name: Uint8Array }>,
+): Generator<StatePair> {
+  for (const [key, value] of reader.pairs(bucket)) {
+    let name: Uint8Array;
+    try {
+      ({ name } = codec.decode(value));
+    } catch (error) {
+      const why = (error as Error).message;
+      throw new InvalidDatabaseError(`a record of ${bucket} cannot be decoded: ${why}`);
+    }
+    if (compareBytes(name, key) !== 0) {
+      throw new InvalidDatabaseError(`${hexOf(key)} in ${bucket} is another one's name`);
+    }
+    yield [prefix + latin1(key), value];
+  }
 }
 
 /** As every founder writes them. */

@@ -43,11 +43,11 @@ export const stateKeys = {
   removedMember: 'x',
   /** cluster: cluster version and other single values. */
   cluster: 'c',
-  /** auth: enabled flag, revision. */
+  /** auth: followed by etcd's name of the revision, of the flag that it is enabled. */
   auth: 'A',
-  /** auth: followed by the user's name. */
+  /** auth: followed by the user's name; etcd's record. */
   authUser: 'u',
-  /** auth: followed by the role's name. */
+  /** auth: followed by the role's name; etcd's record. */
   authRole: 'o',
   /** alarm: followed by member id and type. */
   alarm: 'a',

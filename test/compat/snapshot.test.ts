@@ -43,6 +43,19 @@ async function statusOf(tool: Tool, file: string): Promise<Status> {
   return JSON.parse(await done(tool('snapshot', 'status', file, '-w', 'json'))) as Status;
 }
 
+/** Users and roles as etcdctl lists them. */
+async function usersOf({ endpoints }: ClusterProcess): Promise<readonly string[]> {
+  const lists = [
+    ['user', 'list'],
+    ['role', 'list'],
+    ['user', 'get', 'alice', '--detail'],
+    ['user', 'get', 'bob', '--detail'],
+  ];
+  const said: string[] = [];
+  for (const list of lists) said.push(await done(etcdctl('--endpoints', endpoints, ...list)));
+  return said;
+}
+
 /** A new cluster whose members all begin with a snapshot, but for those left out. */
 function restored(
   start: typeof startEtcd,
@@ -212,6 +225,52 @@ describe.skipIf(missing !== '')(`with etcd ${etcdVersion ?? ''}${missing}`, () =
       await ours.stop();
     }
   });
+
+  test.skipIf(!etcdctlFits)(
+    `users and roles go to a Quorate and back${other}`,
+    { timeout },
+    async () => {
+      const [there, back] = [pathOf('users.db'), pathOf('users-again.db')];
+      const etcd = await startEtcd();
+      let before: readonly string[];
+      try {
+        const run = (...args: string[]): Promise<string> =>
+          done(etcdctl('--endpoints', etcd.endpoints, ...args));
+        await run('user', 'add', 'alice:secret');
+        await run('user', 'add', 'bob', '--no-password');
+        await run('role', 'add', 'readers');
+        await run('role', 'grant-permission', 'readers', '--prefix=true', 'read', 'key/');
+        await run('user', 'grant-role', 'alice', 'readers');
+        before = await usersOf(etcd);
+        await run('snapshot', 'save', there);
+      } finally {
+        await etcd.stop();
+      }
+      const ours = await restored(startQuorate, kvctl, there, { members: 3 });
+      try {
+        await write(ours.addresses);
+        await done(kvctl('--endpoints', ours.addresses[1] ?? '', 'snapshot', 'save', back));
+      } finally {
+        await ours.stop();
+      }
+      const again = await restored(startEtcd, etcdctl, back, { members: 1 });
+      try {
+        expect(await usersOf(again)).toEqual(before);
+        const asAlice = ['--endpoints', again.endpoints, '--user', 'alice:secret'];
+        const run = (...args: string[]): Promise<string> =>
+          done(etcdctl('--endpoints', again.endpoints, ...args));
+        await run('user', 'add', 'root:root');
+        await run('role', 'add', 'root');
+        await run('user', 'grant-role', 'root', 'root');
+        await run('auth', 'enable');
+        await done(etcdctl(...asAlice, 'get', 'key/', '--prefix', '--keys-only'));
+        const denied = await etcdctl(...asAlice, 'get', 'large', '--keys-only');
+        expect(denied.stderr).toContain('permission denied');
+      } finally {
+        await again.stop();
+      }
+    },
+  );
 });
 
 describe('by kvctl alone', () => {
