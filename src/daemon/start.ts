@@ -247,7 +247,7 @@ function clientApi(
     health.stop();
     port.close();
     await Promise.all([adapter.stop(stopGraceMs), gateway.stop(stopGraceMs)]);
-    port.destroy();
+    await port.destroy();
   };
   return { port, health, stop };
 }

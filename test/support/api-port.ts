@@ -114,7 +114,7 @@ export class ApiPort {
   async stop(graceMs = 0): Promise<void> {
     this.clientPort.close();
     await Promise.all([this.adapter.stop(graceMs), this.gateway.stop(graceMs)]);
-    this.clientPort.destroy();
+    await this.clientPort.destroy();
   }
 
   /** The value of one series, as Prometheus would read it. */

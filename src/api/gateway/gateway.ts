@@ -60,6 +60,12 @@ export class Gateway {
     else this.#open(route, request, response, time);
   }
 
+  /** Whether the call of a path takes more than one request. */
+  takesMany(path: string): boolean {
+    const route = routes.get(presentPath(path));
+    return route !== undefined && this.#methods.streamMethod(route)?.requestStream === true;
+  }
+
   /** Answers a request with a refusal. */
   refuse(request: IncomingMessage, response: ServerResponse, status: StatusObject): void {
     request.resume();

@@ -17,6 +17,7 @@ import { unusedGoAwayFrame } from './http2-frames.ts';
 import { Http2Opening, preface } from './http2-opening.ts';
 import { mendedConnection } from './mended-connection.ts';
 import type { HttpRouter } from './router.ts';
+import { WebSockets } from './web-sockets.ts';
 
 /** Time for a new connection to say what it wants. */
 const FIRST_BYTES_TIMEOUT_MS = 10_000;
@@ -62,6 +63,7 @@ export interface ClientPortOptions {
 export class ClientPort {
   readonly #options: ClientPortOptions;
   readonly #http: HttpServer;
+  readonly #webSockets: WebSockets;
   readonly #servers: Server[] = [];
   /** Connections that do not speak HTTP/2, or not yet. */
   readonly #sockets = new Set<Socket>();
@@ -90,8 +92,16 @@ export class ClientPort {
       refuse(socket, error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400);
     });
     this.#http.on('connect', (_request, socket) => refuse(socket, 405));
-    // Without a listener Node would hold the connection; requests to upgrade are answered plainly.
-    this.#http.on('upgrade', (_request, socket) => refuse(socket, 400));
+    this.#http.on('upgrade', (request, _socket, head) => this.#upgrade(request, head));
+    this.#webSockets = new WebSockets(
+      (connection) => {
+        this.#sockets.add(connection);
+        connection.once('close', () => this.#sockets.delete(connection));
+        this.#toHttp(connection, 'both');
+      },
+      options.clock,
+      options.logger,
+    );
   }
 
   /** Listens on a URL (http://host:port or unix://path); resolves to where it listens. */
@@ -129,8 +139,9 @@ export class ClientPort {
   }
 
   /** Cuts off what is still open of plain HTTP. */
-  destroy(): void {
+  async destroy(): Promise<void> {
     this.close();
+    await this.#webSockets.drain();
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -287,6 +298,19 @@ export class ClientPort {
     });
     this.#limit(socket, this.#requestTimeoutMs);
     this.#http.emit('connection', socket);
+  }
+
+  #upgrade(request: IncomingMessage, head: Buffer): void {
+    const { socket } = request;
+    const kind = this.#metricsOnly.has(socket)
+      ? undefined
+      : this.#options.router.webSocketOf(request);
+    if (kind === undefined || this.#stopping) {
+      refuse(socket, 400);
+      return;
+    }
+    this.#clear(socket);
+    this.#webSockets.accept({ request, socket, head, ...kind });
   }
 
   /** Takes one request of a connection at a time: all at once would starve other clients. */

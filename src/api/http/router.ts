@@ -103,6 +103,15 @@ export class HttpRouter {
       });
   }
 
+  /** What a request to go on as a WebSocket is for; undefined if there is nothing behind it. */
+  webSocketOf({ url = '', headers }: IncomingMessage): { takesMany: boolean } | undefined {
+    const { gateway } = this.#options;
+    const [path = ''] = url.split('?', 1);
+    const isWanted = headers.upgrade?.toLowerCase() === 'websocket' && isGatewayPath(path);
+    if (gateway === undefined || !isWanted) return undefined;
+    return { takesMany: gateway.takesMany(path) };
+  }
+
   /** Why a request is refused for the name under which it came, if it is. */
   #hostRefusal({ headers }: IncomingMessage): HttpAnswer | undefined {
     const { hostWhitelist } = this.#options;

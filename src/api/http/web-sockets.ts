@@ -1,0 +1,166 @@
+/**
+ * The gateway over WebSocket, as etcd serves it (its grpc-websocket-proxy): each message of the
+ * client is a JSON value of a request's body, each line of the answer is a message back. Behind the
+ * WebSocket is one request of HTTP/1.1 on a connection within the process, so that limits, origins
+ * and errors are those of any other request.
+ */
+import { request, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import type { Socket } from 'node:net';
+import { type RawData, WebSocket, WebSocketServer } from 'ws';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/logger.ts';
+import { connectedPair } from './connected-pair.ts';
+
+/** The largest request that the server takes by default, in base64. */
+const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
+/** Answers that a client has not taken; more are not read before it has. */
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** How soon a client that is gone without a word is found out. */
+const KEEP_ALIVE_MS = 30_000;
+/** Time for clients to take their last answers when the server stops. */
+const DRAIN_MS = 1_000;
+/** Close codes of RFC 6455, section 7.4.1. */
+const NORMAL_CLOSURE = 1000;
+const INTERNAL_ERROR = 1011;
+const newline = '\n'.charCodeAt(0);
+
+export interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly socket: Socket;
+  /** What came after the headers. */
+  readonly head: Buffer;
+  /** Whether the call takes more than one request. */
+  readonly takesMany: boolean;
+}
+
+export class WebSockets {
+  readonly #server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: MAX_MESSAGE_BYTES,
+    // Browsers can send a token in no other way than as `Sec-WebSocket-Protocol: Bearer, TOKEN`.
+    handleProtocols: (protocols) => (protocols.has('Bearer') ? 'Bearer' : false),
+  });
+  readonly #serve: (connection: Socket) => void;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #open = new Set<WebSocket>();
+  #whenEmpty: (() => void) | undefined;
+
+  /** @param serve answers the requests of HTTP/1.1 that come over a connection */
+  constructor(serve: (connection: Socket) => void, clock: Clock, logger: Logger) {
+    this.#serve = serve;
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  /** Waits a little for clients to take what they were answered, once their calls have ended. */
+  async drain(): Promise<void> {
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.after(DRAIN_MS, resolve);
+      this.#whenEmpty = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** Answers the handshake, or refuses it, and then serves the call. */
+  accept({ request: upgrade, socket, head, takesMany }: Upgrade): void {
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.#server.handleUpgrade(upgrade, socket, head, (client) => {
+      // What goes wrong closes it, and that is all there is to do.
+      client.on('error', () => undefined);
+      client.pause();
+      this.#open.add(client);
+      client.on('close', () => {
+        this.#open.delete(client);
+        if (this.#open.size === 0) this.#whenEmpty?.();
+      });
+      connectedPair().then(
+        ([near, far]) => {
+          this.#serve(far);
+          proxy(client, near, upgrade, takesMany);
+          client.resume();
+        },
+        (error: unknown) => {
+          this.#logger.warn({ error }, 'cannot serve a WebSocket');
+          client.close(INTERNAL_ERROR);
+          client.resume();
+        },
+      );
+    });
+  }
+}
+
+/** Sends what the client says as the body of a request, and the answer's lines back. */
+function proxy(
+  client: WebSocket,
+  connection: Socket,
+  upgrade: IncomingMessage,
+  takesMany: boolean,
+): void {
+  const call = request({
+    createConnection: () => connection,
+    method: 'POST',
+    path: upgrade.url,
+    headers: headersOf(upgrade),
+  });
+  call.flushHeaders();
+  call.on('error', () => client.close(INTERNAL_ERROR));
+  call.on('response', (answer) => {
+    forward(answer, client);
+  });
+  client.on('message', (data: RawData) => {
+    if (call.writableEnded) return;
+    if (!takesMany) {
+      call.end(data);
+      return;
+    }
+    call.write(data);
+    if (call.write('\n')) return;
+    client.pause();
+    call.once('drain', () => client.resume());
+  });
+  client.on('close', () => call.destroy());
+  if (client.readyState !== WebSocket.OPEN) call.destroy();
+}
+
+/** Without what only belongs to the handshake. */
+function headersOf({ headers }: IncomingMessage): OutgoingHttpHeaders {
+  const { 'sec-websocket-protocol': protocols = '', ...rest } = headers;
+  const kept: OutgoingHttpHeaders = { 'content-type': 'application/json' };
+  for (const [name, value] of Object.entries(rest)) {
+    const isOurs = /^(connection|upgrade|content-|transfer-encoding$|sec-websocket-)/.test(name);
+    if (!isOurs) kept[name] = value;
+  }
+  const token = /^Bearer\s*,\s*(.+)$/.exec(protocols)?.[1];
+  if (token !== undefined) kept['authorization'] = `Bearer ${token.trim()}`;
+  return kept;
+}
+
+function forward(answer: IncomingMessage, client: WebSocket): void {
+  let begun: Buffer[] = [];
+  const send = (line: Buffer): void => {
+    if (line.length === 0) return;
+    client.send(line, { binary: false }, () => {
+      if (client.bufferedAmount <= MAX_BUFFERED_BYTES) answer.resume();
+    });
+    if (client.bufferedAmount > MAX_BUFFERED_BYTES) answer.pause();
+  };
+  answer.on('data', (chunk: Buffer) => {
+    let from = 0;
+    for (let to = chunk.indexOf(newline); to >= 0; to = chunk.indexOf(newline, from)) {
+      send(Buffer.concat([...begun, chunk.subarray(from, to)]));
+      begun = [];
+      from = to + 1;
+    }
+    if (from < chunk.length) begun.push(chunk.subarray(from));
+  });
+  answer.on('end', () => {
+    send(Buffer.concat(begun));
+    client.close(NORMAL_CLOSURE);
+  });
+  answer.on('error', () => client.close(INTERNAL_ERROR));
+}
