@@ -1,7 +1,7 @@
 /**
- * etcd's database as the state that a new cluster begins with. Users and roles are kept as they are,
- * but not asked for yet: a cluster that asks for them is refused. Members and the cluster's version
- * are those of the old cluster and stay behind; alarms come along as in etcd.
+ * etcd's database as the state that a new cluster begins with. Users and roles are kept as they
+ * are, but not asked for yet: a cluster that asks for them is refused. Members and the cluster's
+ * version are those of the old cluster and stay behind; alarms come along as in etcd.
  */
 import { type Alarm, alarmKey, encodeAlarm, raisedByHand } from '../alarm/alarm-store.ts';
 import { compareBytes, latin1 } from '../base/bytes.ts';
