@@ -13,12 +13,14 @@ import { memberHashes } from '../support/writers.ts';
 import { Battlefield, type Incident } from './battlefield.ts';
 import { PinnedCaller } from './callers.ts';
 import { SmallDisk } from './disks.ts';
+import type { LeaseFigures } from './lease-journal.ts';
 import { Observer, observe } from './observer.ts';
 import { keyPrefix, keyPrefixEnd } from './operations.ts';
 import { catchUpEntries, snapshotCount } from './options.ts';
 import { PeerNetwork } from './peer-network.ts';
 import { Recorder } from './recorder.ts';
 import { attackUntilOver, type Scenario } from './scenarios.ts';
+import { Tenants } from './tenants.ts';
 import { Traffic } from './traffic.ts';
 import { Watchers } from './watchers.ts';
 import { Witnesses } from './witnesses.ts';
@@ -45,6 +47,7 @@ export interface RunResult {
   readonly incidents: readonly Incident[];
   readonly faults: ReadonlyMap<string, number>;
   readonly counts: Recorder['counts'];
+  readonly leases: LeaseFigures;
   readonly watchedEvents: number;
   readonly leaderTerms: number;
   readonly checkMs: number;
@@ -88,6 +91,7 @@ class Run {
   readonly #recorder = new Recorder();
   readonly #field: Battlefield;
   readonly #traffic: Traffic;
+  readonly #tenants: Tenants;
   readonly #watchers: Watchers;
   readonly #witnesses: Witnesses;
   readonly #observer: Observer;
@@ -116,13 +120,13 @@ class Run {
       callsPerSecond,
       compactable: () => this.#witnesses.known,
     });
+    this.#tenants = new Tenants({ members, recorder, seed: seed * 1000 + 700 });
   }
 
   async run(): Promise<RunResult> {
     const { seconds, scenario } = this.#options;
-    for (const part of [this.#witnesses, this.#watchers, this.#observer, this.#traffic]) {
-      part.start();
-    }
+    const clients = [this.#traffic, this.#tenants];
+    for (const part of [this.#witnesses, this.#watchers, this.#observer, ...clients]) part.start();
     this.#field.begin(seconds * 1000);
     await attackUntilOver(this.#field, scenario);
     const { needs } = scenario;
@@ -130,7 +134,9 @@ class Run {
       this.#violate('fault-happens', `nobody was ${needs}`);
     }
     await this.#recover();
-    await this.#traffic.stop();
+    await Promise.all(clients.map((client) => client.stop()));
+    const left = await this.#tenants.leftAfter(progressLimitMs);
+    if (left !== undefined) this.#violate('lease-expires', left);
     await this.#lastWrites();
     await this.#watchers.stop();
     await this.#compareStates();
@@ -218,7 +224,7 @@ class Run {
   #judge(logs: ReadonlyMap<string, string>): RunResult {
     const startedMs = performance.now();
     const { events, violations } = this.#witnesses.truth();
-    const history = this.#recorder.history(events);
+    const history = this.#recorder.history({ events, ...this.#tenants.facts });
     const found = [...this.#violations, ...violations, ...checkHistory(history)];
     return {
       violations: found,
@@ -226,6 +232,7 @@ class Run {
       incidents: this.#field.incidents,
       faults: this.#field.faults,
       counts: this.#recorder.counts,
+      leases: this.#tenants.figures,
       watchedEvents: this.#recorder.eventCount,
       leaderTerms: termsWithLeader(logs),
       checkMs: performance.now() - startedMs,

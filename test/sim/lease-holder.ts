@@ -11,7 +11,7 @@ import {
 import type { CallContext } from '../../src/api/handler.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Workload } from './client.ts';
-import type { LeaseLedger } from './lease-ledger.ts';
+import type { LoggedLeases } from './logged-leases.ts';
 import type { Life } from './member.ts';
 import type { LeaseHolderPlan } from './plan.ts';
 import { clientOwner, type Ending } from './port.ts';
@@ -23,7 +23,7 @@ export class LeaseHolder {
   readonly name: string;
   readonly #plan: LeaseHolderPlan;
   readonly #workload: Workload;
-  readonly #ledger: LeaseLedger;
+  readonly #ledger: LoggedLeases;
   readonly #chance: Chance;
   #position: number;
   /** The lease that it holds. */
@@ -32,7 +32,7 @@ export class LeaseHolder {
   #stopped = false;
   busy = false;
 
-  constructor(plan: LeaseHolderPlan, workload: Workload, ledger: LeaseLedger) {
+  constructor(plan: LeaseHolderPlan, workload: Workload, ledger: LoggedLeases) {
     this.name = plan.name;
     this.#plan = plan;
     this.#workload = workload;

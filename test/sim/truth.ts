@@ -14,7 +14,7 @@ import { anyGrant } from '../../src/lease/lease.ts';
 import { type Entry, EntryKind } from '../../src/raft/index.ts';
 import type { Call } from '../check/history.ts';
 import { type Change, Model } from '../check/model.ts';
-import { lockPrefix } from './lock-ledger.ts';
+import { lockPrefix } from './lock-holder.ts';
 
 export interface Truth {
   readonly events: readonly Event[];
