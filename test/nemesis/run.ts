@@ -17,6 +17,7 @@ import type { LeaseFigures } from './lease-journal.ts';
 import { Observer, observe } from './observer.ts';
 import { keyPrefix, keyPrefixEnd } from './operations.ts';
 import { catchUpEntries, snapshotCount } from './options.ts';
+import { strayMembers } from './member-changes.ts';
 import { PeerNetwork } from './peer-network.ts';
 import { Recorder } from './recorder.ts';
 import { attackUntilOver, type Scenario } from './scenarios.ts';
@@ -87,9 +88,10 @@ function dataDirOnDisk(disks: SmallDisk[]): (name: string, directory: string) =>
 
 class Run {
   readonly #options: RunOptions;
-  readonly #cluster: ClusterProcess;
   readonly #recorder = new Recorder();
   readonly #field: Battlefield;
+  /** The members; parts that hold it see it change. */
+  readonly #roster: MemberProcess[];
   readonly #traffic: Traffic;
   readonly #tenants: Tenants;
   readonly #watchers: Watchers;
@@ -99,14 +101,15 @@ class Run {
 
   constructor(options: RunOptions, cluster: ClusterProcess, network: PeerNetwork) {
     const { seed } = options;
-    const { members } = cluster;
+    const members = [...cluster.members];
+    this.#roster = members;
     const recorder = this.#recorder;
     this.#options = options;
-    this.#cluster = cluster;
     this.#field = new Battlefield({
       cluster,
       network,
       random: new SeededRandom(seed),
+      roster: members,
       nowMs: () => recorder.nowMs(),
       answered: () => recorder.counts.answered,
     });
@@ -140,6 +143,8 @@ class Run {
     await this.#lastWrites();
     await this.#watchers.stop();
     await this.#compareStates();
+    const stray = await strayMembers(this.#roster);
+    if (stray !== undefined) this.#violate('member-list', stray);
     await this.#observer.stop();
     await this.#witnesses.stop();
     for (const ending of this.#field.unmeantEndings) this.#violate('unmeant-end', ending);
@@ -160,7 +165,7 @@ class Run {
   /** Nothing is wrong any more, so every member takes a write and shows it to every witness. */
   async #lastWrites(): Promise<void> {
     let revision = 0;
-    for (const member of this.#cluster.members) {
+    for (const member of this.#roster) {
       const caller = new PinnedCaller(member);
       const put = PutRequest.create({ key: utf8('last'), value: utf8(member.name) });
       revision = Math.max(revision, await this.#ask(caller, { kind: 'put', request: put }));
@@ -185,7 +190,7 @@ class Run {
 
   /** All members come to the same index, and there to the same state. */
   async #compareStates(): Promise<void> {
-    const { members } = this.#cluster;
+    const members = this.#roster;
     const untilMs = performance.now() + progressLimitMs;
     for (;;) {
       const observed = await Promise.all(members.map((member) => observe(member)));
@@ -212,7 +217,7 @@ class Run {
 
   async #logs(): Promise<ReadonlyMap<string, string>> {
     const logs = new Map<string, string>();
-    for (const { name, logPath } of this.#cluster.members) {
+    for (const { name, logPath } of this.#field.everyone) {
       const text = await readFile(logPath, 'utf8');
       logs.set(name, text);
       const fatal = /^.*(quorate: fatal|AssertionFailure).*$/m.exec(text)?.[0];

@@ -21,6 +21,7 @@ import {
 import type { Battlefield } from './battlefield.ts';
 import { SmallDisk, whyNoDisks } from './disks.ts';
 import { allFaultPoints, attackAt, endAt } from './fault-point-attack.ts';
+import { growAndShrink, replaceMember } from './membership-attacks.ts';
 import { usualRuns } from './options.ts';
 
 export interface Scenario {
@@ -150,6 +151,8 @@ export const scenarios: readonly Scenario[] = [
   repeated('mix', (field) => field.pick(mixed)(field)),
   { name: 'disk-full', attack: fillDisk, smallDisks: true },
   { name: 'empty-disk', attack: emptyDisk, needs: refused },
+  { name: 'grow-and-shrink', attack: growAndShrink, needs: 'member removed' },
+  { name: 'replace-member', attack: replaceMember, needs: 'member removed' },
 ];
 
 const crashes = allFaultPoints.map(atPoint);
