@@ -2,8 +2,8 @@
  * What leases must and must not do in time, seen from outside. What is told may come in any order,
  * so it serves a run that goes on as well as a history that is complete.
  *
- * Rules: `lease-early` (it ended before the time was over that somebody was promised), `lease-undead`
- * (found after somebody was told of its end).
+ * Rules: `lease-early` (it ended before the time was over that somebody was promised),
+ * `lease-undead` (found after somebody was told of its end).
  */
 
 /** How far the clock of promises and the one of their keepers can differ. */

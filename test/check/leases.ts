@@ -2,8 +2,8 @@
  * Leases and the keys that hang on them, for a history whose truth was seen and whose log was not.
  *
  * Whoever is told of the end of a lease was not there when it came. So an end is found where it
- * shows: in a revision that deletes keys of one lease and is no answered write. If it deletes all of
- * them it is explained; what leaves a key, or comes in two revisions, nothing explains, and the
+ * shows: in a revision that deletes keys of one lease and is no answered write. If it deletes all
+ * of them it is explained; what leaves a key, or comes in two revisions, nothing explains, and the
  * replay says so (`kv-explained`).
  *
  * Rules, beside those of `lease-ledger.ts`: `lease-keys` (a key hangs on a lease after its end).
@@ -20,8 +20,8 @@ import type { Sightings } from './sightings.ts';
 
 const noLease = 0n;
 /**
- * Clients and servers count by the same clock, that of their machine, and a lease's time begins after
- * it was asked for. A process whose turn comes late only knows of an end later.
+ * Clients and servers count by the same clock, that of their machine, and a lease's time begins
+ * after it was asked for. A process whose turn comes late only knows of an end later.
  */
 const oneMachine: LeaseTime = { fastestRate: 1, marginMs: 20 };
 

@@ -387,7 +387,7 @@ class Run {
 
   /** What services did for their clients, as what may have happened at any time. */
   #operationsOf(calls: readonly Call[]): Operation[] {
-    const first = this.#recorder.operations.length;
+    const first = this.#recorder.operations.length + this.#recorder.ofServices.length;
     const rest = { startMs: 0, endMs: this.#scheduler.nowMs };
     const outcome = { kind: 'unknown', reason: 'done for a client of a service' } as const;
     return calls.map((call, i) => {
@@ -411,7 +411,7 @@ class Run {
     const { events, ofServices } = truthOf(oracle.entries);
     const history: History = {
       operations,
-      ofServices: this.#operationsOf(ofServices),
+      ofServices: [...this.#recorder.ofServices, ...this.#operationsOf(ofServices)],
       watches,
       states: this.#recorder.states,
       events,

@@ -43,7 +43,9 @@ export function truthOf(entries: readonly Entry[]): Truth {
     if (model.revision === before) continue;
     for (const { event } of result.changes) events.push(event);
     leases.changed(result.changes);
-    if (result.changes.some(({ key }) => key.startsWith(lockPrefix))) ofServices.push(call);
+    const isEnd = command.case === 'leaseRevoke';
+    if (isEnd || result.changes.some(({ key }) => key.startsWith(lockPrefix)))
+      ofServices.push(call);
   }
   return { events, ofServices };
 }
