@@ -12,6 +12,7 @@ import type {
   LeaseFact,
   LockFact,
   Operation,
+  Restored,
   StateObservation,
   WatchLog,
 } from './history.ts';
@@ -32,6 +33,7 @@ type Line =
   | { readonly ofService: Operation }
   | { readonly lease: LeaseFact }
   | { readonly held: LockFact }
+  | { readonly restored: Restored }
   | { readonly watch: WatchLog }
   | { readonly state: StateObservation }
   | { readonly event: Event };
@@ -46,7 +48,7 @@ export function loadHistory(path: string): History {
 }
 
 export function formatHistory(history: History): string {
-  const { ofServices = [], leases = [], locks } = history;
+  const { ofServices = [], leases = [], locks, restored = [] } = history;
   const hasEvents = history.events !== undefined;
   const header: Header = { format, version, hasEvents, lock: locks?.name };
   const lines: Line[] = [
@@ -54,6 +56,7 @@ export function formatHistory(history: History): string {
     ...ofServices.map((ofService) => ({ ofService })),
     ...leases.map((lease) => ({ lease })),
     ...(locks?.held ?? []).map((held) => ({ held })),
+    ...restored.map((each) => ({ restored: each })),
     ...history.watches.map((watch) => ({ watch })),
     ...history.states.map((state) => ({ state })),
     ...(history.events ?? []).map((event) => ({ event })),
@@ -73,6 +76,7 @@ export function parseHistory(text: string, source: string): History {
   const ofServices: Operation[] = [];
   const leases: LeaseFact[] = [];
   const held: LockFact[] = [];
+  const restored: Restored[] = [];
   const watches: WatchLog[] = [];
   const states: StateObservation[] = [];
   const events: Event[] = [];
@@ -84,6 +88,7 @@ export function parseHistory(text: string, source: string): History {
     else if ('ofService' in line) ofServices.push(line.ofService as Operation);
     else if ('lease' in line) leases.push(line.lease as LeaseFact);
     else if ('held' in line) held.push(line.held as LockFact);
+    else if ('restored' in line) restored.push(line.restored as Restored);
     else if ('watch' in line) watches.push(line.watch as WatchLog);
     else if ('state' in line) states.push(line.state as StateObservation);
     else if ('event' in line) events.push(line.event as Event);
@@ -94,6 +99,7 @@ export function parseHistory(text: string, source: string): History {
     ...(ofServices.length > 0 ? { ofServices } : {}),
     ...(leases.length > 0 ? { leases } : {}),
     ...(header.lock === undefined ? {} : { locks: { name: header.lock, held } }),
+    ...(restored.length > 0 ? { restored } : {}),
     watches,
     states,
     events: header.hasEvents === true ? events : undefined,

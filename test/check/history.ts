@@ -4,7 +4,7 @@
  *
  * Requests and answers are those of the wire, so a checker may hold every field to the model.
  */
-import type { Event } from '../../src/gen/kv.ts';
+import type { Event, KeyValue } from '../../src/gen/kv.ts';
 import type {
   CompactionRequest,
   CompactionResponse,
@@ -117,6 +117,18 @@ export interface LockFact {
   readonly revision: number;
 }
 
+/** What another cluster had when it began with a snapshot of this one. */
+export interface Restored {
+  /** Acknowledged to somebody before the snapshot was asked for. */
+  readonly acknowledged: number;
+  /** Of the snapshot, by its own account. */
+  readonly revision: number;
+  /** At which the other cluster began. */
+  readonly firstRevision: number;
+  /** All that it had then, with the fields that it had here. */
+  readonly kvs: readonly KeyValue[];
+}
+
 export interface History {
   readonly operations: readonly Operation[];
   /**
@@ -130,6 +142,7 @@ export interface History {
    */
   readonly leases?: readonly LeaseFact[];
   readonly locks?: { readonly name: string; readonly held: readonly LockFact[] };
+  readonly restored?: readonly Restored[];
   readonly watches: readonly WatchLog[];
   readonly states: readonly StateObservation[];
   /**

@@ -7,6 +7,7 @@ import type { History, Violation } from './history.ts';
 import { checkLeases, leaseDeletions } from './leases.ts';
 import { replay } from './linearizable.ts';
 import { checkLocks } from './lock-ledger.ts';
+import { checkRestored } from './restored.ts';
 import { searchLinearizable, type SearchOptions } from './search.ts';
 import { checkWatches } from './watch.ts';
 
@@ -37,6 +38,7 @@ export function checkHistory(
     ...(replayed.isUndecided ? [] : checkWatches(history, replayed)),
     ...checkLeases(history, replayed.facts.sightings),
     ...checkLocks(history),
+    ...(replayed.isUndecided ? [] : checkRestored(history, replayed.model)),
     ...checkConvergence(history),
   ]);
 }

@@ -1,6 +1,7 @@
 /** A cluster under attack: its members, the network between them, and what was done to both. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SeededRandom } from '../../src/base/random.ts';
+import type { Restored } from '../check/history.ts';
 import type { ClusterProcess, Ending, MemberProcess } from '../support/cluster-process.ts';
 import type { PeerNetwork } from './peer-network.ts';
 
@@ -31,6 +32,8 @@ export class Battlefield {
   /** Endings that were meant, of the kind that a member counts as its own. */
   readonly #meant = new Set<Ending>();
   readonly #faults = new Map<string, number>();
+  /** What other clusters, made from snapshots of this one, began with. */
+  readonly restored: Restored[] = [];
   #untilMs = Number.POSITIVE_INFINITY;
 
   constructor(options: {

@@ -1,35 +1,8 @@
 /** Changes of members while members die, stop and cannot hear each other. */
 import type { MemberProcess } from '../support/cluster-process.ts';
-import {
-  type Attack,
-  killOne,
-  lossyLinks,
-  oneWay,
-  partition,
-  pauseOne,
-  slowLinks,
-} from './attacks.ts';
+import { type Attack, disturbed } from './attacks.ts';
 import type { Battlefield } from './battlefield.ts';
 import { add, comesToItsEnd, promote, remove } from './member-changes.ts';
-
-/** Each of them ends by itself, and leaves a quorum once it has. */
-const disturbances: readonly Attack[] = [
-  killOne,
-  pauseOne,
-  partition,
-  oneWay,
-  slowLinks,
-  lossyLinks,
-];
-
-/** Makes a change while other things go wrong. */
-async function disturbed<Result>(
-  field: Battlefield,
-  change: () => Promise<Result>,
-): Promise<Result> {
-  const [result] = await Promise.all([change(), field.pick(disturbances)(field)]);
-  return result;
-}
 
 async function anyVictim(field: Battlefield): Promise<MemberProcess> {
   return field.random.below(2) === 0 ? field.leader() : field.pick(field.members);

@@ -89,7 +89,7 @@ export class Recorder {
     this.#states.push(observation);
   }
 
-  history(rest: Pick<History, 'events' | 'leases' | 'locks'>): History {
+  history(rest: Pick<History, 'events' | 'leases' | 'locks' | 'restored'>): History {
     return {
       ...rest,
       operations: this.#operations.toSorted((a, b) => a.id - b.id),

@@ -229,7 +229,11 @@ class Run {
   #judge(logs: ReadonlyMap<string, string>): RunResult {
     const startedMs = performance.now();
     const { events, violations } = this.#witnesses.truth();
-    const history = this.#recorder.history({ events, ...this.#tenants.facts });
+    const history = this.#recorder.history({
+      events,
+      restored: this.#field.restored,
+      ...this.#tenants.facts,
+    });
     const found = [...this.#violations, ...violations, ...checkHistory(history)];
     return {
       violations: found,

@@ -22,6 +22,7 @@ import type { Battlefield } from './battlefield.ts';
 import { SmallDisk, whyNoDisks } from './disks.ts';
 import { allFaultPoints, attackAt, endAt } from './fault-point-attack.ts';
 import { growAndShrink, replaceMember } from './membership-attacks.ts';
+import { restoreElsewhere } from './restore-attack.ts';
 import { usualRuns } from './options.ts';
 
 export interface Scenario {
@@ -152,6 +153,7 @@ export const scenarios: readonly Scenario[] = [
   { name: 'disk-full', attack: fillDisk, smallDisks: true },
   { name: 'empty-disk', attack: emptyDisk, needs: refused },
   { name: 'grow-and-shrink', attack: growAndShrink, needs: 'member removed' },
+  { name: 'restore', attack: restoreElsewhere, needs: 'restored' },
   { name: 'replace-member', attack: replaceMember, needs: 'member removed' },
 ];
 
