@@ -2,7 +2,7 @@
 import { type Event, EventType, type KeyValue } from '../../src/gen/kv.ts';
 import { Compactions } from './compactions.ts';
 import { operationText } from './describe.ts';
-import type { History, Operation, Violation } from './history.ts';
+import type { Call, History, Operation, Violation } from './history.ts';
 import { firstRevision } from './model.ts';
 import { answeredRevision, madeRevision, mayWrite, shownKeyValues } from './operations.ts';
 import { realTimeViolation } from './real-time.ts';
@@ -27,6 +27,8 @@ export interface Facts {
   readonly refused: readonly Operation[];
   /** Writes of unknown outcome. The first of those that explain an event is tried first. */
   readonly unknown: readonly Operation[];
+  /** What may have made a revision and no other one, though nobody asked for it. */
+  readonly unasked: ReadonlyMap<number, Call>;
   /** The history's events by revision, if it has them. */
   readonly truth: ReadonlyMap<number, readonly Event[]> | undefined;
   /** Without them: what is known of each revision. */
@@ -36,7 +38,7 @@ export interface Facts {
   readonly violations: readonly Violation[];
 }
 
-export function gatherFacts(history: History): Facts {
+export function gatherFacts(history: History, unasked: Facts['unasked']): Facts {
   const violations: Violation[] = [];
   const sightings = new Sightings(history);
   const compactions = new Compactions(history.operations);
@@ -68,6 +70,7 @@ export function gatherFacts(history: History): Facts {
     readings,
     refused,
     unknown,
+    unasked,
     truth,
     shown: truth === undefined ? gatherShown(history) : new Map(),
     sightings,

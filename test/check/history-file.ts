@@ -1,13 +1,21 @@
 /**
- * Histories as files, for runs that failed: JSON lines, one operation, watch, observation or event
- * each. Bytes are base64, big integers text; fields that are undefined are left out.
+ * Histories as files, for runs that failed: JSON lines, one operation, watch, observation, event
+ * or fact each. Bytes are base64, big integers text; fields that are undefined are left out.
  *
  * Answers must be plain messages: one that decodes itself when it is looked at would be written
  * without its fields, so whoever records decodes first.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Event } from '../../src/gen/kv.ts';
-import type { History, Operation, StateObservation, WatchLog } from './history.ts';
+import type {
+  History,
+  LeaseFact,
+  LockFact,
+  Operation,
+  Restored,
+  StateObservation,
+  WatchLog,
+} from './history.ts';
 
 const format = 'quorate-history';
 const version = 1;
@@ -16,10 +24,16 @@ interface Header {
   readonly format: string;
   readonly version: number;
   readonly hasEvents: boolean;
+  /** The lock that the history tells of, if it does. */
+  readonly lock?: string | undefined;
 }
 
 type Line =
   | { readonly operation: Operation }
+  | { readonly ofService: Operation }
+  | { readonly lease: LeaseFact }
+  | { readonly held: LockFact }
+  | { readonly restored: Restored }
   | { readonly watch: WatchLog }
   | { readonly state: StateObservation }
   | { readonly event: Event };
@@ -34,9 +48,15 @@ export function loadHistory(path: string): History {
 }
 
 export function formatHistory(history: History): string {
-  const header: Header = { format, version, hasEvents: history.events !== undefined };
+  const { ofServices = [], leases = [], locks, restored = [] } = history;
+  const hasEvents = history.events !== undefined;
+  const header: Header = { format, version, hasEvents, lock: locks?.name };
   const lines: Line[] = [
     ...history.operations.map((operation) => ({ operation })),
+    ...ofServices.map((ofService) => ({ ofService })),
+    ...leases.map((lease) => ({ lease })),
+    ...(locks?.held ?? []).map((held) => ({ held })),
+    ...restored.map((each) => ({ restored: each })),
     ...history.watches.map((watch) => ({ watch })),
     ...history.states.map((state) => ({ state })),
     ...(history.events ?? []).map((event) => ({ event })),
@@ -53,6 +73,10 @@ export function parseHistory(text: string, source: string): History {
     throw new Error(`${source}: history of version ${header.version ?? 'unknown'}`);
   }
   const operations: Operation[] = [];
+  const ofServices: Operation[] = [];
+  const leases: LeaseFact[] = [];
+  const held: LockFact[] = [];
+  const restored: Restored[] = [];
   const watches: WatchLog[] = [];
   const states: StateObservation[] = [];
   const events: Event[] = [];
@@ -61,12 +85,25 @@ export function parseHistory(text: string, source: string): History {
     const line = parseLine(content, where);
     if (typeof line !== 'object' || line === null) throw new Error(`${where}: not a record`);
     if ('operation' in line) operations.push(line.operation as Operation);
+    else if ('ofService' in line) ofServices.push(line.ofService as Operation);
+    else if ('lease' in line) leases.push(line.lease as LeaseFact);
+    else if ('held' in line) held.push(line.held as LockFact);
+    else if ('restored' in line) restored.push(line.restored as Restored);
     else if ('watch' in line) watches.push(line.watch as WatchLog);
     else if ('state' in line) states.push(line.state as StateObservation);
     else if ('event' in line) events.push(line.event as Event);
     else throw new Error(`${where}: an unknown kind of record`);
   }
-  return { operations, watches, states, events: header.hasEvents === true ? events : undefined };
+  return {
+    operations,
+    ...(ofServices.length > 0 ? { ofServices } : {}),
+    ...(leases.length > 0 ? { leases } : {}),
+    ...(header.lock === undefined ? {} : { locks: { name: header.lock, held } }),
+    ...(restored.length > 0 ? { restored } : {}),
+    watches,
+    states,
+    events: header.hasEvents === true ? events : undefined,
+  };
 }
 
 function parseLine(line: string, where: string): unknown {

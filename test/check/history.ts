@@ -4,7 +4,7 @@
  *
  * Requests and answers are those of the wire, so a checker may hold every field to the model.
  */
-import type { Event } from '../../src/gen/kv.ts';
+import type { Event, KeyValue } from '../../src/gen/kv.ts';
 import type {
   CompactionRequest,
   CompactionResponse,
@@ -94,6 +94,41 @@ export interface StateObservation {
   readonly hash: string;
 }
 
+/** What a client of leases was told of one, or did to it that may end it. */
+export type LeaseFact = {
+  /** Never given twice in one history. */
+  readonly lease: bigint;
+  /** When the client asked, and when it knew. */
+  readonly startMs: number;
+  readonly endMs: number;
+} & (
+  | { readonly kind: 'promised'; readonly seconds: number }
+  /** It is alive: a question found it, or a key was put on it. */
+  | { readonly kind: 'found' }
+  /** It may end from the start of this on, before its time is over. */
+  | { readonly kind: 'givenUp' }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'revoked'; readonly revision: number }
+);
+
+/** A client was told, by an answer of this revision, that it holds a lock by this key. */
+export interface LockFact {
+  readonly key: string;
+  readonly revision: number;
+}
+
+/** What another cluster had when it began with a snapshot of this one. */
+export interface Restored {
+  /** Acknowledged to somebody before the snapshot was asked for. */
+  readonly acknowledged: number;
+  /** Of the snapshot, by its own account. */
+  readonly revision: number;
+  /** At which the other cluster began. */
+  readonly firstRevision: number;
+  /** All that it had then, with the fields that it had here. */
+  readonly kvs: readonly KeyValue[];
+}
+
 export interface History {
   readonly operations: readonly Operation[];
   /**
@@ -101,6 +136,13 @@ export interface History {
    * tell when: the search for a linearization, which does without them, leaves it out.
    */
   readonly ofServices?: readonly Operation[];
+  /**
+   * With the truth: whose leases ended takes their keys along in one revision. Deletions that are
+   * neither that nor somebody's operation are explained by nothing.
+   */
+  readonly leases?: readonly LeaseFact[];
+  readonly locks?: { readonly name: string; readonly held: readonly LockFact[] };
+  readonly restored?: readonly Restored[];
   readonly watches: readonly WatchLog[];
   readonly states: readonly StateObservation[];
   /**

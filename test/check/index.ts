@@ -4,7 +4,10 @@
  */
 import { checkConvergence } from './convergence.ts';
 import type { History, Violation } from './history.ts';
+import { checkLeases, leaseDeletions } from './leases.ts';
 import { replay } from './linearizable.ts';
+import { checkLocks } from './lock-ledger.ts';
+import { checkRestored } from './restored.ts';
 import { searchLinearizable, type SearchOptions } from './search.ts';
 import { checkWatches } from './watch.ts';
 
@@ -25,13 +28,17 @@ export function checkHistory(
   options: Pick<SearchOptions, 'stepsLimit'> = {},
 ): readonly Violation[] {
   const { operations, ofServices = [] } = history;
-  const replayed = replay({ ...history, operations: [...operations, ...ofServices] });
+  const all = [...operations, ...ofServices];
+  const replayed = replay({ ...history, operations: all }, leaseDeletions(history));
   const { placed } = replayed;
   return limited([
     ...replayed.violations,
     ...searchLinearizable(history, { ...options, placed }),
     // What watches must show is not known if the replay could not tell what happened.
     ...(replayed.isUndecided ? [] : checkWatches(history, replayed)),
+    ...checkLeases(history, replayed.facts.sightings),
+    ...checkLocks(history),
+    ...(replayed.isUndecided ? [] : checkRestored(history, replayed.model)),
     ...checkConvergence(history),
   ]);
 }

@@ -36,8 +36,9 @@ export interface Replay {
   readonly isUndecided: boolean;
 }
 
-export function replay(history: History): Replay {
-  const facts = gatherFacts(history);
+/** @param unasked what may have made a revision and no other one, though nobody asked for it */
+export function replay(history: History, unasked: Facts['unasked'] = new Map()): Replay {
+  const facts = gatherFacts(history, unasked);
   let best: ReplayRun | undefined;
   let choices: readonly number[] | undefined = [];
   for (let runs = 0; choices !== undefined && runs < runsLimit; runs++) {

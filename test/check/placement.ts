@@ -12,8 +12,15 @@ import type { Shown } from './facts.ts';
 import type { Call } from './history.ts';
 import type { Change } from './model.ts';
 
-/** Whether type, key and value are the same: what a request decides by itself. */
-export function isSameChange({ event }: Change, other: Event): boolean {
+/** Whether types, keys and values are the same: what a request decides by itself. */
+export function isSameChanges(changes: readonly Change[], events: readonly Event[]): boolean {
+  return (
+    changes.length === events.length &&
+    changes.every((change, i) => isSameChange(change, events[i] as Event))
+  );
+}
+
+function isSameChange({ event }: Change, other: Event): boolean {
   const [a, b] = [event.kv, other.kv];
   return (
     a !== undefined &&

@@ -8,7 +8,7 @@ import type { Answer, Operation, Violation } from './history.ts';
 import { type Change, firstRevision, Model, type Result } from './model.ts';
 import { answeredRevision, isLinearizable } from './operations.ts';
 import { refusals } from './model-requests.ts';
-import { isAsShown, isSameChange, sameRequest } from './placement.ts';
+import { isAsShown, isSameChanges, sameRequest } from './placement.ts';
 
 /** Where a write of unknown outcome took effect, and what it would have been answered. */
 export interface Placement {
@@ -89,8 +89,7 @@ export class ReplayRun {
 
   /** Whether changes are the truth's; if only numbers differ they are, but that is a finding. */
   #isTrue(changes: readonly Change[], events: readonly Event[], revision: number): boolean {
-    if (changes.length !== events.length) return false;
-    if (!changes.every((change, i) => isSameChange(change, events[i] as Event))) return false;
+    if (!isSameChanges(changes, events)) return false;
     for (const [i, { event: expected }] of changes.entries()) {
       const event = events[i] as Event;
       const difference =
@@ -112,6 +111,7 @@ export class ReplayRun {
       this.model.adopt([]);
       return;
     }
+    if (this.#makeUnasked(revision, events)) return;
     const madeByMs = sightings.madeByMs(revision);
     const candidates: Operation[] = [];
     for (const operation of unknown) {
@@ -130,6 +130,17 @@ export class ReplayRun {
     this.placed.set(chosen.id, { revision, answer });
     if (events !== undefined) this.#isTrue(changes, events, revision);
     this.model.commit(changes);
+  }
+
+  /** It can explain no other revision, so that it is no choice to take it for this one. */
+  #makeUnasked(revision: number, events: readonly Event[] | undefined): boolean {
+    const call = this.#facts.unasked.get(revision);
+    if (call === undefined || events === undefined) return false;
+    const result = this.model.evaluate(call);
+    if (result.kind === 'refused' || !isSameChanges(result.changes, events)) return false;
+    this.#isTrue(result.changes, events, revision);
+    this.model.commit(result.changes);
+    return true;
   }
 
   #choose(candidates: readonly Operation[], revision: number): Operation | undefined {
@@ -158,10 +169,7 @@ export class ReplayRun {
     if (events === undefined) {
       return hints.every((hint) => changes.some((change) => isAsShown(change, hint)));
     }
-    return (
-      changes.length === events.length &&
-      changes.every((change, i) => isSameChange(change, events[i] as Event))
-    );
+    return isSameChanges(changes, events);
   }
 
   #reportUnexplained(

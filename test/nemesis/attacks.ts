@@ -141,3 +141,22 @@ export const together: Attack = async (field) => {
   const networks = [partition, oneWay, majorityRing, slowLinks, lossyLinks];
   await Promise.all([field.pick(processes)(field), field.pick(networks)(field)]);
 };
+
+/** Each of them ends by itself, and leaves a quorum once it has. */
+const disturbances: readonly Attack[] = [
+  killOne,
+  pauseOne,
+  partition,
+  oneWay,
+  slowLinks,
+  lossyLinks,
+];
+
+/** Does something while something else goes wrong. */
+export async function disturbed<Result>(
+  field: Battlefield,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const [result] = await Promise.all([work(), field.pick(disturbances)(field)]);
+  return result;
+}

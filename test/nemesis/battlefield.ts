@@ -1,6 +1,7 @@
 /** A cluster under attack: its members, the network between them, and what was done to both. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SeededRandom } from '../../src/base/random.ts';
+import type { Restored } from '../check/history.ts';
 import type { ClusterProcess, Ending, MemberProcess } from '../support/cluster-process.ts';
 import type { PeerNetwork } from './peer-network.ts';
 
@@ -18,6 +19,10 @@ export class Battlefield {
   readonly cluster: ClusterProcess;
   readonly network: PeerNetwork;
   readonly random: SeededRandom;
+  /** Those that belong to the cluster now. */
+  readonly #roster: MemberProcess[];
+  /** Those that ever did. */
+  readonly #everyone: MemberProcess[];
   readonly #nowMs: () => number;
   readonly #answered: () => number;
   readonly #incidents: Incident[] = [];
@@ -27,12 +32,16 @@ export class Battlefield {
   /** Endings that were meant, of the kind that a member counts as its own. */
   readonly #meant = new Set<Ending>();
   readonly #faults = new Map<string, number>();
+  /** What other clusters, made from snapshots of this one, began with. */
+  readonly restored: Restored[] = [];
   #untilMs = Number.POSITIVE_INFINITY;
 
   constructor(options: {
     cluster: ClusterProcess;
     network: PeerNetwork;
     random: SeededRandom;
+    /** Who belongs to the cluster; others that hold it see it change. */
+    roster: MemberProcess[];
     nowMs: () => number;
     /** Calls of clients answered so far. */
     answered: () => number;
@@ -40,12 +49,33 @@ export class Battlefield {
     this.cluster = options.cluster;
     this.network = options.network;
     this.random = options.random;
+    this.#roster = options.roster;
+    this.#everyone = [...options.roster];
     this.#nowMs = options.nowMs;
     this.#answered = options.answered;
   }
 
   get members(): readonly MemberProcess[] {
-    return this.cluster.members;
+    return this.#roster;
+  }
+
+  get everyone(): readonly MemberProcess[] {
+    return this.#everyone;
+  }
+
+  /** A new member was started; it counts as one of the {@link members} once it votes. */
+  arrives(member: MemberProcess): void {
+    this.#everyone.push(member);
+  }
+
+  enrol(member: MemberProcess): void {
+    this.#roster.push(member);
+  }
+
+  /** It was removed, or is about to be: clients need not go to it any more. */
+  dismiss(member: MemberProcess): void {
+    const place = this.#roster.indexOf(member);
+    if (place >= 0) this.#roster.splice(place, 1);
   }
 
   get running(): readonly MemberProcess[] {
@@ -198,7 +228,7 @@ export class Battlefield {
 
   /** Endings that nobody meant: bugs. */
   get unmeantEndings(): readonly string[] {
-    return this.members.flatMap(({ name, endings }) =>
+    return this.everyone.flatMap(({ name, endings }) =>
       endings
         .filter((ending) => !this.#meant.has(ending))
         .map(({ code, signal }) => `${name} ended with ${String(code ?? signal)}`),

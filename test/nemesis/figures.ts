@@ -16,6 +16,7 @@ export function figuresOf(options: RunOptions, result: RunResult): RunFigures {
     acknowledged: answered,
     refused,
     unknown,
+    leases: { ...result.leases },
     faults: Object.fromEntries(result.faults),
     leaderTerms: result.leaderTerms,
     checked: {

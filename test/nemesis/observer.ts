@@ -35,29 +35,34 @@ export async function observe(member: MemberProcess): Promise<Observed | undefin
 export class Observer {
   readonly #members: readonly MemberProcess[];
   readonly #recorder: Recorder;
-  readonly #running: Promise<void>[] = [];
+  #running: Promise<void> = Promise.resolve();
   readonly #stopping = new AbortController();
 
+  /** @param members looked at anew each time */
   constructor(members: readonly MemberProcess[], recorder: Recorder) {
     this.#members = members;
     this.#recorder = recorder;
   }
 
   start(): void {
-    for (const member of this.#members) this.#running.push(this.#watch(member));
+    this.#running = this.#watch();
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await Promise.all(this.#running);
+    await this.#running;
   }
 
-  async #watch(member: MemberProcess): Promise<void> {
+  async #watch(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      const observed = await observe(member);
-      if (observed !== undefined) this.#recorder.state({ member: member.name, ...observed });
+      await Promise.all(this.#members.map((member) => this.#look(member)));
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
+  }
+
+  async #look(member: MemberProcess): Promise<void> {
+    const observed = await observe(member);
+    if (observed !== undefined) this.#recorder.state({ member: member.name, ...observed });
   }
 }

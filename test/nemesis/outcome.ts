@@ -22,6 +22,7 @@ const promises: readonly EtcdErrorName[] = [
   'noSpace',
   'tooManyRequests',
   'leaseNotFound',
+  'learnerUnsupported',
 ];
 
 const refusals = new Map<string, number>(

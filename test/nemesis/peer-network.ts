@@ -45,15 +45,25 @@ export class PeerNetwork {
   readonly #connections = new Set<Connection>();
   readonly #sockets = new Set<Socket>();
 
-  /** Opens a proxy for each peer URL; members are m1, m2 and so on. Returns what to advertise. */
+  /**
+   * Opens a proxy for each peer URL; members are m1, m2 and so on, over all calls. Returns what to
+   * advertise.
+   */
   async open(peerUrls: readonly string[]): Promise<readonly string[]> {
-    for (const [i, peerUrl] of peerUrls.entries()) await this.#open(`m${i + 1}`, peerUrl);
+    const known = this.#proxies.length;
+    for (const peerUrl of peerUrls) await this.#open(`m${this.#proxies.length + 1}`, peerUrl);
     for (const from of this.members) {
       for (const to of this.members) {
-        if (from !== to) this.#links.set(`${from}>${to}`, new Link(from, to));
+        const name = `${from}>${to}`;
+        if (from !== to && !this.#links.has(name)) this.#links.set(name, new Link(from, to));
       }
     }
-    return this.#proxies.map(({ url }) => url);
+    return this.#proxies.slice(known).map(({ url }) => url);
+  }
+
+  /** A member that was no founder has got this id. Nobody knows it before, and it is not let in. */
+  identify(id: bigint, name: string): void {
+    this.#names.set(id, name);
   }
 
   get members(): readonly string[] {

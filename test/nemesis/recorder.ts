@@ -20,6 +20,7 @@ export interface OpenWatch {
 export class Recorder {
   readonly #startedMs = performance.now();
   readonly #operations: Operation[] = [];
+  readonly #ofServices: Operation[] = [];
   readonly #watches: (WatchLog & { readonly records: WatchRecord[] })[] = [];
   readonly #states: StateObservation[] = [];
   #nextId = 0;
@@ -44,16 +45,33 @@ export class Recorder {
     return count;
   }
 
-  /** Notes the start of a call; what is returned notes its end. */
-  begin(client: string, member: string, call: Call): (outcome: Outcome) => void {
+  /**
+   * Notes the start of a call; what is returned notes its end.
+   *
+   * @param sharesKeys whether services change its keys too, as leases do
+   */
+  begin(
+    client: string,
+    member: string,
+    call: Call,
+    sharesKeys = false,
+  ): (outcome: Outcome) => void {
     const id = this.#nextId++;
     const startMs = this.nowMs();
     return (outcome) => {
       if (outcome.kind === 'answered') this.#answered++;
       else if (outcome.kind === 'refused') this.#refused++;
       else this.#unknown++;
-      this.#operations.push({ id, client, member, call, startMs, endMs: this.nowMs(), outcome });
+      const list = sharesKeys ? this.#ofServices : this.#operations;
+      list.push({ id, client, member, call, startMs, endMs: this.nowMs(), outcome });
     };
+  }
+
+  /** Notes what a service may do for its client at any time from `startMs` on, or never. */
+  maybe(client: string, member: string, call: Call, startMs: number): void {
+    const outcome = { kind: 'unknown', reason: 'left to a service' } as const;
+    const rest = { startMs, endMs: this.nowMs(), outcome };
+    this.#ofServices.push({ id: this.#nextId++, client, member, call, ...rest });
   }
 
   watch(
@@ -71,12 +89,13 @@ export class Recorder {
     this.#states.push(observation);
   }
 
-  history(events: History['events']): History {
+  history(rest: Pick<History, 'events' | 'leases' | 'locks' | 'restored'>): History {
     return {
+      ...rest,
       operations: this.#operations.toSorted((a, b) => a.id - b.id),
+      ofServices: this.#ofServices.toSorted((a, b) => a.id - b.id),
       watches: this.#watches,
       states: this.#states,
-      events,
     };
   }
 }

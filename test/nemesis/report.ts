@@ -22,10 +22,19 @@ export function summary(options: RunOptions, result: RunResult): string {
     `seed ${options.seed}, ${options.scenario.name}, ${options.members} members:`,
     `${answered} answered, ${refused} refused, ${unknown} unknown,`,
     `${result.watchedEvents} events watched, ${result.history.events?.length ?? 0} happened,`,
+    leasesText(result.leases),
     `${result.leaderTerms} leaders, checked in ${Math.round(result.checkMs)} ms;`,
     `faults: ${faults === '' ? 'none' : faults};`,
     ...(undecided === 0 ? [] : [`${undecided} undecided;`]),
     failures === 0 ? 'no violation' : `${failures} VIOLATIONS`,
+  ].join(' ');
+}
+
+function leasesText(figures: RunResult['leases']): string {
+  const { granted, renewed, revoked, expired, locks, fencedWrites } = figures;
+  return [
+    `${granted} leases granted, ${renewed} times renewed, ${revoked} revoked, ${expired} expired,`,
+    `${locks} times locked with ${fencedWrites} writes,`,
   ].join(' ');
 }
 

@@ -13,6 +13,8 @@ export interface RunFigures {
   readonly acknowledged: number;
   readonly refused: number;
   readonly unknown: number;
+  /** What was done with leases and locks, by names; runs from before there were any have none. */
+  readonly leases?: Readonly<Record<string, number>>;
   /** How often each kind of fault happened. */
   readonly faults: Readonly<Record<string, number>>;
   readonly leaderTerms: number;

@@ -13,12 +13,15 @@ import { memberHashes } from '../support/writers.ts';
 import { Battlefield, type Incident } from './battlefield.ts';
 import { PinnedCaller } from './callers.ts';
 import { SmallDisk } from './disks.ts';
+import type { LeaseFigures } from './lease-journal.ts';
 import { Observer, observe } from './observer.ts';
 import { keyPrefix, keyPrefixEnd } from './operations.ts';
 import { catchUpEntries, snapshotCount } from './options.ts';
+import { strayMembers } from './member-changes.ts';
 import { PeerNetwork } from './peer-network.ts';
 import { Recorder } from './recorder.ts';
 import { attackUntilOver, type Scenario } from './scenarios.ts';
+import { Tenants } from './tenants.ts';
 import { Traffic } from './traffic.ts';
 import { Watchers } from './watchers.ts';
 import { Witnesses } from './witnesses.ts';
@@ -45,6 +48,7 @@ export interface RunResult {
   readonly incidents: readonly Incident[];
   readonly faults: ReadonlyMap<string, number>;
   readonly counts: Recorder['counts'];
+  readonly leases: LeaseFigures;
   readonly watchedEvents: number;
   readonly leaderTerms: number;
   readonly checkMs: number;
@@ -84,10 +88,12 @@ function dataDirOnDisk(disks: SmallDisk[]): (name: string, directory: string) =>
 
 class Run {
   readonly #options: RunOptions;
-  readonly #cluster: ClusterProcess;
   readonly #recorder = new Recorder();
   readonly #field: Battlefield;
+  /** The members; parts that hold it see it change. */
+  readonly #roster: MemberProcess[];
   readonly #traffic: Traffic;
+  readonly #tenants: Tenants;
   readonly #watchers: Watchers;
   readonly #witnesses: Witnesses;
   readonly #observer: Observer;
@@ -95,14 +101,15 @@ class Run {
 
   constructor(options: RunOptions, cluster: ClusterProcess, network: PeerNetwork) {
     const { seed } = options;
-    const { members } = cluster;
+    const members = [...cluster.members];
+    this.#roster = members;
     const recorder = this.#recorder;
     this.#options = options;
-    this.#cluster = cluster;
     this.#field = new Battlefield({
       cluster,
       network,
       random: new SeededRandom(seed),
+      roster: members,
       nowMs: () => recorder.nowMs(),
       answered: () => recorder.counts.answered,
     });
@@ -116,13 +123,13 @@ class Run {
       callsPerSecond,
       compactable: () => this.#witnesses.known,
     });
+    this.#tenants = new Tenants({ members, recorder, seed: seed * 1000 + 700 });
   }
 
   async run(): Promise<RunResult> {
     const { seconds, scenario } = this.#options;
-    for (const part of [this.#witnesses, this.#watchers, this.#observer, this.#traffic]) {
-      part.start();
-    }
+    const clients = [this.#traffic, this.#tenants];
+    for (const part of [this.#witnesses, this.#watchers, this.#observer, ...clients]) part.start();
     this.#field.begin(seconds * 1000);
     await attackUntilOver(this.#field, scenario);
     const { needs } = scenario;
@@ -130,10 +137,14 @@ class Run {
       this.#violate('fault-happens', `nobody was ${needs}`);
     }
     await this.#recover();
-    await this.#traffic.stop();
+    await Promise.all(clients.map((client) => client.stop()));
+    const left = await this.#tenants.leftAfter(progressLimitMs);
+    if (left !== undefined) this.#violate('lease-expires', left);
     await this.#lastWrites();
     await this.#watchers.stop();
     await this.#compareStates();
+    const stray = await strayMembers(this.#roster);
+    if (stray !== undefined) this.#violate('member-list', stray);
     await this.#observer.stop();
     await this.#witnesses.stop();
     for (const ending of this.#field.unmeantEndings) this.#violate('unmeant-end', ending);
@@ -154,7 +165,7 @@ class Run {
   /** Nothing is wrong any more, so every member takes a write and shows it to every witness. */
   async #lastWrites(): Promise<void> {
     let revision = 0;
-    for (const member of this.#cluster.members) {
+    for (const member of this.#roster) {
       const caller = new PinnedCaller(member);
       const put = PutRequest.create({ key: utf8('last'), value: utf8(member.name) });
       revision = Math.max(revision, await this.#ask(caller, { kind: 'put', request: put }));
@@ -179,7 +190,7 @@ class Run {
 
   /** All members come to the same index, and there to the same state. */
   async #compareStates(): Promise<void> {
-    const { members } = this.#cluster;
+    const members = this.#roster;
     const untilMs = performance.now() + progressLimitMs;
     for (;;) {
       const observed = await Promise.all(members.map((member) => observe(member)));
@@ -206,7 +217,7 @@ class Run {
 
   async #logs(): Promise<ReadonlyMap<string, string>> {
     const logs = new Map<string, string>();
-    for (const { name, logPath } of this.#cluster.members) {
+    for (const { name, logPath } of this.#field.everyone) {
       const text = await readFile(logPath, 'utf8');
       logs.set(name, text);
       const fatal = /^.*(quorate: fatal|AssertionFailure).*$/m.exec(text)?.[0];
@@ -218,7 +229,11 @@ class Run {
   #judge(logs: ReadonlyMap<string, string>): RunResult {
     const startedMs = performance.now();
     const { events, violations } = this.#witnesses.truth();
-    const history = this.#recorder.history(events);
+    const history = this.#recorder.history({
+      events,
+      restored: this.#field.restored,
+      ...this.#tenants.facts,
+    });
     const found = [...this.#violations, ...violations, ...checkHistory(history)];
     return {
       violations: found,
@@ -226,6 +241,7 @@ class Run {
       incidents: this.#field.incidents,
       faults: this.#field.faults,
       counts: this.#recorder.counts,
+      leases: this.#tenants.figures,
       watchedEvents: this.#recorder.eventCount,
       leaderTerms: termsWithLeader(logs),
       checkMs: performance.now() - startedMs,

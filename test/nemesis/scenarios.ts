@@ -21,6 +21,8 @@ import {
 import type { Battlefield } from './battlefield.ts';
 import { SmallDisk, whyNoDisks } from './disks.ts';
 import { allFaultPoints, attackAt, endAt } from './fault-point-attack.ts';
+import { growAndShrink, replaceMember } from './membership-attacks.ts';
+import { restoreElsewhere } from './restore-attack.ts';
 import { usualRuns } from './options.ts';
 
 export interface Scenario {
@@ -150,6 +152,9 @@ export const scenarios: readonly Scenario[] = [
   repeated('mix', (field) => field.pick(mixed)(field)),
   { name: 'disk-full', attack: fillDisk, smallDisks: true },
   { name: 'empty-disk', attack: emptyDisk, needs: refused },
+  { name: 'grow-and-shrink', attack: growAndShrink, needs: 'member removed' },
+  { name: 'restore', attack: restoreElsewhere, needs: 'restored' },
+  { name: 'replace-member', attack: replaceMember, needs: 'member removed' },
 ];
 
 const crashes = allFaultPoints.map(atPoint);

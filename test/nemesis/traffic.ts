@@ -19,6 +19,7 @@ const compactionMostMs = 600;
 const compactionSlack = 100;
 
 export interface TrafficOptions {
+  /** May change: who asks one that has left turns to another. */
   readonly members: readonly MemberProcess[];
   readonly recorder: Recorder;
   readonly seed: number;
@@ -28,9 +29,47 @@ export interface TrafficOptions {
   readonly compactable: () => number;
 }
 
+function memberAt(members: readonly MemberProcess[], place: number): MemberProcess {
+  const member = members[place % members.length];
+  if (member === undefined) throw new Error('no members');
+  return member;
+}
+
+/** One client's caller, made anew when those whom it can ask have changed. */
+class RosterCaller {
+  readonly #members: readonly MemberProcess[];
+  /** Undefined for a client that asks whichever answers. */
+  readonly #place: number | undefined;
+  #known: readonly MemberProcess[] = [];
+  #caller: Caller | undefined;
+
+  constructor(members: readonly MemberProcess[], place: number | undefined) {
+    this.#members = members;
+    this.#place = place;
+  }
+
+  present(): Caller {
+    const wanted =
+      this.#place === undefined ? this.#members : [memberAt(this.#members, this.#place)];
+    const isSame =
+      wanted.length === this.#known.length && wanted.every((each, i) => each === this.#known[i]);
+    if (this.#caller !== undefined && isSame) return this.#caller;
+    this.close();
+    this.#known = [...wanted];
+    this.#caller =
+      this.#place === undefined
+        ? new FreeCaller(this.#known)
+        : new PinnedCaller(memberAt(this.#known, 0));
+    return this.#caller;
+  }
+
+  close(): void {
+    this.#caller?.close();
+  }
+}
+
 export class Traffic {
   readonly #options: TrafficOptions;
-  readonly #callers: Caller[] = [];
   readonly #running: Promise<void>[] = [];
   readonly #stopping = new AbortController();
 
@@ -42,11 +81,8 @@ export class Traffic {
     const { members, seed } = this.#options;
     const pinned = Math.max(members.length, leastClients - freeClients);
     for (let i = 0; i < pinned + freeClients; i++) {
-      const member = members[i % members.length];
-      if (member === undefined) throw new Error('no members');
-      const caller = i < pinned ? new PinnedCaller(member) : new FreeCaller(members);
       const pauseMs = ((pinned + freeClients) * 1000) / this.#options.callsPerSecond;
-      this.#callers.push(caller);
+      const caller = new RosterCaller(members, i < pinned ? i : undefined);
       this.#running.push(this.#client(`c${i}`, caller, new SeededRandom(seed + i), pauseMs));
     }
     this.#running.push(this.#compactor(new SeededRandom(seed - 1)));
@@ -56,14 +92,14 @@ export class Traffic {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#running);
-    for (const caller of this.#callers) caller.close();
   }
 
-  async #client(name: string, caller: Caller, random: SeededRandom, pauseMs: number) {
+  async #client(name: string, callers: RosterCaller, random: SeededRandom, pauseMs: number) {
     const { recorder } = this.#options;
     const maker = new OperationMaker(name, random);
     while (await this.#pause(random.next() * 2 * pauseMs)) {
       const call = maker.next();
+      const caller = callers.present();
       const timeoutMs = timeoutLeastMs + random.below(timeoutMostMs - timeoutLeastMs);
       const ended = recorder.begin(name, caller.member, call);
       const outcome = await caller.call(call, timeoutMs);
@@ -72,12 +108,12 @@ export class Traffic {
       // Who cannot be reached must not be asked a thousand times a second.
       if (outcome.kind === 'unknown') await this.#pause(50 + random.below(200));
     }
+    callers.close();
   }
 
   /** Compacts as close as it may behind those who must not miss anything. */
   async #compactor(random: SeededRandom): Promise<void> {
     const { members, recorder, compactable } = this.#options;
-    const callers = members.map((member) => new PinnedCaller(member));
     let last = 0;
     while (
       await this.#pause(compactionLeastMs + random.below(compactionMostMs - compactionLeastMs))
@@ -85,14 +121,13 @@ export class Traffic {
       const revision = compactable() - random.below(compactionSlack);
       if (revision <= last) continue;
       last = revision;
-      const caller = callers[random.below(callers.length)];
-      if (caller === undefined) throw new Error('no members');
+      const caller = new PinnedCaller(memberAt(members, random.below(members.length)));
       const request = CompactionRequest.create({ revision, physical: random.below(4) === 0 });
       const call = { kind: 'compact', request } as const;
       const ended = recorder.begin('compactor', caller.member, call);
       ended(await caller.call(call, timeoutMostMs));
+      caller.close();
     }
-    for (const caller of callers) caller.close();
   }
 
   /** False once it is time to stop. */

@@ -7,6 +7,7 @@ import { FilterType, WatchCreateRequest } from '../../src/gen/rpc.ts';
 import type { MemberProcess } from '../support/cluster-process.ts';
 import { GrpcClient } from '../support/grpc.ts';
 import { eagerDialling } from './callers.ts';
+import { leasedPrefix, leasedPrefixEnd } from './lease-holders.ts';
 import { keyPrefix, keyPrefixEnd } from './operations.ts';
 import type { Recorder } from './recorder.ts';
 import { WatchSession } from './watch-session.ts';
@@ -21,6 +22,8 @@ type Kind = (random: SeededRandom) => Partial<WatchCreateRequest>;
 
 const all = { key: keyPrefix, rangeEnd: keyPrefixEnd };
 
+const leased = { key: leasedPrefix, rangeEnd: leasedPrefixEnd };
+
 const kinds: readonly Kind[] = [
   (random) => ({ key: utf8(`k${random.below(8)}`), prevKv: true }),
   () => ({ ...all, filters: [FilterType.nodelete], progressNotify: true }),
@@ -28,6 +31,8 @@ const kinds: readonly Kind[] = [
   () => ({ ...all, prevKv: true, fragment: true, progressNotify: true }),
   (random) => ({ key: utf8(`k${random.below(4)}`), rangeEnd: utf8('k6') }),
   (random) => ({ key: utf8(`k${random.below(8)}`), rangeEnd: utf8('\0'), prevKv: true }),
+  () => ({ ...leased, prevKv: true }),
+  () => ({ ...leased, filters: [FilterType.noput], fragment: true }),
 ];
 
 export interface WatchersOptions {

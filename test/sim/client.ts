@@ -36,6 +36,8 @@ const callWeights = {
   readTxn: 3,
 };
 
+export const noSuchLease = 'etcdserver: requested lease not found';
+
 /** Errors that say that nothing was done and nothing will be. */
 const harmless = new Set<string>([
   'etcdserver: too many requests',
@@ -46,6 +48,7 @@ const harmless = new Set<string>([
   'etcdserver: key not found',
   'etcdserver: mvcc: database space exceeded',
   'etcdserver: rpc not supported for learner',
+  noSuchLease,
 ]);
 
 export interface Workload {
@@ -113,10 +116,11 @@ export class Client {
     });
   }
 
-  ask(call: Call, done: (outcome: Outcome) => void): void {
+  /** @param sharesKeys whether services change its keys too, as leases do */
+  ask(call: Call, done: (outcome: Outcome) => void, sharesKeys = false): void {
     const { port, recorder } = this.#workload;
     const member = port.cluster.at(this.#position);
-    const end = recorder.begin(this.name, member.name, call);
+    const end = recorder.begin(this.name, member.name, call, sharesKeys);
     port.call(
       member,
       this.#plan.timeoutMs,

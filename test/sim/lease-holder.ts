@@ -1,5 +1,7 @@
-/** Clients that hold leases: grant, renew, ask, and in the end revoke or let go. */
+/** Clients that hold leases: grant, renew, hang keys on them, ask, and revoke or let go. */
+import { utf8 } from '../../src/base/bytes.ts';
 import {
+  DeleteRangeRequest,
   LeaseGrantRequest,
   LeaseGrantResponse,
   LeaseKeepAliveRequest,
@@ -7,24 +9,37 @@ import {
   LeaseRevokeRequest,
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
+  PutRequest,
+  RangeRequest,
 } from '../../src/gen/rpc.ts';
 import type { CallContext } from '../../src/api/handler.ts';
+import type { Call, Outcome } from '../check/history.ts';
 import { type Chance, streamOf } from './chance.ts';
-import type { Workload } from './client.ts';
-import type { LeaseLedger } from './lease-ledger.ts';
+import { Client, noSuchLease, type Workload } from './client.ts';
+import type { LoggedLeases } from './logged-leases.ts';
 import type { Life } from './member.ts';
 import type { LeaseHolderPlan } from './plan.ts';
 import { clientOwner, type Ending } from './port.ts';
 
 /** What a holder does with its lease, and how often. */
 const deedWeights = { renew: 78, ask: 12, revoke: 4, abandon: 6 };
+/** What it does with the keys that it hangs on leases, and how often it does that instead. */
+const keyDeedWeights = { put: 60, detach: 10, delete: 6, read: 24 };
+const keyDeedShare = 0.5;
+/** Before the keys of all other clients, whose ranges have no end. */
+const leasedPrefix = 'b/';
 
 export class LeaseHolder {
   readonly name: string;
   readonly #plan: LeaseHolderPlan;
   readonly #workload: Workload;
-  readonly #ledger: LeaseLedger;
+  readonly #ledger: LoggedLeases;
   readonly #chance: Chance;
+  /** Beside the other one, so that holders without keys do what they did before there were any. */
+  readonly #keyChance: Chance;
+  /** Asks for what is done to the keys. */
+  readonly #client: Client;
+  #writes = 0;
   #position: number;
   /** The lease that it holds. */
   #lease: bigint | undefined;
@@ -32,12 +47,15 @@ export class LeaseHolder {
   #stopped = false;
   busy = false;
 
-  constructor(plan: LeaseHolderPlan, workload: Workload, ledger: LeaseLedger) {
+  constructor(plan: LeaseHolderPlan, workload: Workload, ledger: LoggedLeases) {
     this.name = plan.name;
     this.#plan = plan;
     this.#workload = workload;
     this.#ledger = ledger;
     this.#chance = streamOf(workload.plan.seed, `lease holder ${plan.name}`);
+    this.#keyChance = streamOf(workload.plan.seed, `keys of ${plan.name}`);
+    const { name, timeoutMs } = plan;
+    this.#client = new Client({ name, member: undefined, thinkMs: 0, timeoutMs }, workload);
     this.#position = this.#chance.below(workload.plan.members);
   }
 
@@ -62,6 +80,10 @@ export class LeaseHolder {
       return;
     }
     const id = this.#lease;
+    if (this.#plan.keys > 0 && this.#keyChance.chance(keyDeedShare)) {
+      this.#useKeys(id);
+      return;
+    }
     switch (this.#chance.weighted(deedWeights)) {
       case 'renew':
         this.#renew(id);
@@ -134,6 +156,43 @@ export class LeaseHolder {
         if (this.#chance.chance(0.5)) this.#lease = undefined;
       },
     );
+  }
+
+  #useKeys(lease: bigint): void {
+    const { scheduler } = this.#workload.port.cluster;
+    const startMs = scheduler.nowMs;
+    const deed = this.#keyChance.weighted(keyDeedWeights);
+    const done = (outcome: Outcome): void => {
+      this.busy = false;
+      if (deed === 'put' && outcome.kind === 'answered') this.#ledger.seen(lease, startMs);
+      if (outcome.kind === 'refused' && outcome.message === noSuchLease) this.#lost(lease);
+      this.#later(() => this.#next());
+    };
+    this.busy = true;
+    this.#client.ask(this.#keyCall(deed, lease), done, true);
+  }
+
+  #keyCall(deed: keyof typeof keyDeedWeights, lease: bigint): Call {
+    // All holders share them, so that keys move from one lease to another.
+    const key = utf8(`${leasedPrefix}${this.#keyChance.below(this.#plan.keys)}`);
+    switch (deed) {
+      case 'put':
+        return { kind: 'put', request: this.#put(key, lease) };
+      case 'detach':
+        return { kind: 'put', request: this.#put(key, 0n) };
+      case 'delete':
+        return { kind: 'deleteRange', request: DeleteRangeRequest.create({ key, prevKv: true }) };
+      case 'read': {
+        const rangeEnd = utf8('b0');
+        const all = RangeRequest.create({ key: utf8(leasedPrefix), rangeEnd });
+        return { kind: 'range', request: all };
+      }
+    }
+  }
+
+  #put(key: Uint8Array, lease: bigint): PutRequest {
+    const value = utf8(`${this.name}.${++this.#writes}`);
+    return PutRequest.create({ key, value, lease, prevKv: this.#keyChance.chance(0.3) });
   }
 
   #lost(id: bigint): void {

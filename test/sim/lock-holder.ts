@@ -3,12 +3,16 @@ import { latin1, utf8 } from '../../src/base/bytes.ts';
 import type { CallContext } from '../../src/api/handler.ts';
 import { LockRequest, LockResponse, UnlockRequest, UnlockResponse } from '../../src/gen/lock.ts';
 import { LeaseGrantRequest, LeaseGrantResponse } from '../../src/gen/rpc.ts';
+import type { LockLedger } from '../check/lock-ledger.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Workload } from './client.ts';
-import { lockName, type LockLedger } from './lock-ledger.ts';
 import type { Life } from './member.ts';
 import type { LockHolderPlan } from './plan.ts';
 import { clientOwner, type Ending } from './port.ts';
+
+/** Before the keys of all other clients, whose ranges have no end. */
+export const lockName = 'a';
+export const lockPrefix = `${lockName}/`;
 
 /** What a holder does with the lock in the end. To forget it is to let its lease run out. */
 const deedWeights = { unlock: 70, forget: 30 };

@@ -94,6 +94,8 @@ export interface LeaseHolderPlan {
   readonly ttlSeconds: number;
   readonly thinkMs: number;
   readonly timeoutMs: number;
+  /** Keys that it hangs on its leases. */
+  readonly keys: number;
 }
 
 export interface LockHolderPlan {
@@ -179,7 +181,7 @@ export function drawPlan(seed: number): Plan {
     pastShare: chance.pick([0.2, 0.2, 0.8]),
     clients: drawClients(chance, members),
     watchers: drawWatchers(chance, members, keys),
-    leaseHolders: drawLeaseHolders(leases),
+    leaseHolders: drawLeaseHolders(leases, streamOf(seed, 'keys on leases')),
     lockHolders: drawLockHolders(streamOf(seed, 'locks')),
     faults: drawFaults(streamOf(seed, 'faults'), {
       members,
@@ -258,8 +260,10 @@ function drawWatchers(chance: Chance, members: number, keys: number): WatcherPla
   });
 }
 
-function drawLeaseHolders(chance: Chance): LeaseHolderPlan[] {
+function drawLeaseHolders(chance: Chance, ofKeys: Chance): LeaseHolderPlan[] {
   if (chance.chance(0.4)) return [];
+  // From a stream of its own: holders without keys do what they did before there were any.
+  const keys = ofKeys.pick([0, 1, 3, 3]);
   return Array.from({ length: 1 + chance.below(4) }, (_, i) => {
     const ttlSeconds = chance.pick([1, 2, 3, 5, 8]);
     return {
@@ -269,6 +273,7 @@ function drawLeaseHolders(chance: Chance): LeaseHolderPlan[] {
       // Some renew in good time, others just so.
       thinkMs: ttlSeconds * chance.pick([50, 200, 450]),
       timeoutMs: chance.pick([1_000, 3_000, 8_000]),
+      keys,
     };
   });
 }

@@ -19,6 +19,8 @@ export interface OpenWatchLog extends WatchLog {
 
 export class Recorder {
   readonly operations: Operation[] = [];
+  /** Those on keys that services change too. */
+  readonly ofServices: Operation[] = [];
   readonly watches: OpenWatchLog[] = [];
   readonly states: StateObservation[] = [];
   readonly #trace: Trace;
@@ -33,15 +35,25 @@ export class Recorder {
     this.#now = now;
   }
 
-  /** Begins an operation; the result ends it. */
-  begin(client: string, member: string, call: Call): (outcome: Outcome) => void {
+  /**
+   * Begins an operation; the result ends it.
+   *
+   * @param sharesKeys whether services change its keys too, as leases do
+   */
+  begin(
+    client: string,
+    member: string,
+    call: Call,
+    sharesKeys = false,
+  ): (outcome: Outcome) => void {
     const id = this.#started++;
     const startMs = this.#now();
     this.#trace.detail(client, () => `#${id} asks ${member}: ${callText(call)}`);
     const end = (outcome: Outcome): void => {
       this.#open.delete(end);
       const endMs = this.#now();
-      this.operations.push({ id, client, member, call, startMs, endMs, outcome });
+      const list = sharesKeys ? this.ofServices : this.operations;
+      list.push({ id, client, member, call, startMs, endMs, outcome });
       if (outcome.kind === 'answered') this.answered++;
       this.#trace.number(id);
       this.#trace.say(client, `#${id} ${outcomeText(outcome)}`);

@@ -8,6 +8,7 @@ import { clearsAtBytes } from '../../src/server/quota.ts';
 import { stateHashOf, stateSizeBytes } from '../../src/server/state.ts';
 import { checkHistory } from '../check/index.ts';
 import type { Call, History, Operation } from '../check/history.ts';
+import { LockLedger } from '../check/lock-ledger.ts';
 import { Client, type Workload } from './client.ts';
 import { type Breach, Cluster } from './cluster.ts';
 import { streamOf } from './chance.ts';
@@ -15,9 +16,8 @@ import { Faults } from './faults.ts';
 import type { Fault, FaultKind } from './fault-plan.ts';
 import type { Plan } from './plan.ts';
 import { LeaseHolder } from './lease-holder.ts';
-import { LeaseLedger } from './lease-ledger.ts';
-import { LockHolder } from './lock-holder.ts';
-import { LockLedger } from './lock-ledger.ts';
+import { LoggedLeases } from './logged-leases.ts';
+import { lockName, LockHolder } from './lock-holder.ts';
 import { lastingFaults } from './network.ts';
 import { Operator } from './operator.ts';
 import { Port } from './port.ts';
@@ -92,9 +92,9 @@ class Run {
   readonly #workload: Workload;
   readonly #clients: Client[];
   readonly #watchers: Watcher[];
-  readonly #ledger: LeaseLedger;
+  readonly #ledger: LoggedLeases;
   readonly #holders: (LeaseHolder | LockHolder)[];
-  readonly #locks = new LockLedger();
+  readonly #locks = new LockLedger(lockName);
   readonly #operator: Operator | undefined;
   #bursts = 0;
 
@@ -119,7 +119,7 @@ class Run {
     this.#workload = { plan, port, recorder: this.#recorder, compacted: 0 };
     this.#clients = plan.clients.map((each) => new Client(each, this.#workload));
     this.#watchers = plan.watchers.map((each) => new Watcher(each, this.#workload));
-    this.#ledger = new LeaseLedger(
+    this.#ledger = new LoggedLeases(
       () => this.#scheduler.nowMs,
       (rule, text) => this.#cluster.broken(rule, text),
     );
@@ -387,7 +387,7 @@ class Run {
 
   /** What services did for their clients, as what may have happened at any time. */
   #operationsOf(calls: readonly Call[]): Operation[] {
-    const first = this.#recorder.operations.length;
+    const first = this.#recorder.operations.length + this.#recorder.ofServices.length;
     const rest = { startMs: 0, endMs: this.#scheduler.nowMs };
     const outcome = { kind: 'unknown', reason: 'done for a client of a service' } as const;
     return calls.map((call, i) => {
@@ -411,7 +411,7 @@ class Run {
     const { events, ofServices } = truthOf(oracle.entries);
     const history: History = {
       operations,
-      ofServices: this.#operationsOf(ofServices),
+      ofServices: [...this.#recorder.ofServices, ...this.#operationsOf(ofServices)],
       watches,
       states: this.#recorder.states,
       events,

@@ -14,7 +14,7 @@ import { anyGrant } from '../../src/lease/lease.ts';
 import { type Entry, EntryKind } from '../../src/raft/index.ts';
 import type { Call } from '../check/history.ts';
 import { type Change, Model } from '../check/model.ts';
-import { lockPrefix } from './lock-ledger.ts';
+import { lockPrefix } from './lock-holder.ts';
 
 export interface Truth {
   readonly events: readonly Event[];
@@ -43,7 +43,9 @@ export function truthOf(entries: readonly Entry[]): Truth {
     if (model.revision === before) continue;
     for (const { event } of result.changes) events.push(event);
     leases.changed(result.changes);
-    if (result.changes.some(({ key }) => key.startsWith(lockPrefix))) ofServices.push(call);
+    const isEnd = command.case === 'leaseRevoke';
+    if (isEnd || result.changes.some(({ key }) => key.startsWith(lockPrefix)))
+      ofServices.push(call);
   }
   return { events, ofServices };
 }

@@ -29,7 +29,7 @@ export interface ClusterOptions {
   readonly programOf?: (name: string) => Program;
   /**
    * What other members are told instead of a member's peer URL, e.g. a proxy of it, once the ports
-   * are known.
+   * are known: first of all founders, then of each that joins.
    */
   readonly advertise?: (peerUrls: readonly string[]) => Promise<readonly string[]>;
   /** Whether processes may end that nobody told to: `stop` fails with their logs otherwise. */
@@ -86,6 +86,7 @@ export interface ClusterProcess {
 /** One that is to be added: first to the cluster, under its URL, then as a process. */
 export interface Joiner {
   readonly name: string;
+  /** Where the others find it. */
   readonly peerUrl: string;
   /** @param initialCluster all members, this one included, as `--initial-cluster` takes them */
   member(initialCluster: string): MemberProcess;
@@ -323,12 +324,13 @@ export async function startCluster(
       const [clientPort = 0, peerPort = 0] = await freePorts(2);
       const name = `m${count + ++joiners}`;
       const peerUrl = `http://127.0.0.1:${peerPort}`;
+      const [advertisedUrl = peerUrl] = (await options.advertise?.([peerUrl])) ?? [];
       const dataDir = dataDirOf(name);
       return {
         name,
-        peerUrl,
+        peerUrl: advertisedUrl,
         member: (initialCluster) => {
-          const place = { name, directory, dataDir, clientPort, peerUrl, advertisedUrl: peerUrl };
+          const place = { name, directory, dataDir, clientPort, peerUrl, advertisedUrl };
           const member = new Member(() => options.programOf?.(name) ?? program, place, {
             flags: [
               `--initial-cluster=${initialCluster}`,

@@ -97,6 +97,63 @@ export const leaseBugs: readonly PlantedBug[] = [
     ],
   },
   {
+    id: 'lease-keys-one-by-one',
+    mistake: 'state',
+    title: 'the keys of a lease go in a revision each',
+    caughtBy: 'kv-once, kv-answer or any rule of revisions',
+    edits: [
+      {
+        file: 'src/apply/applier.ts',
+        find:
+          '    this.#write((txn) => {\n' +
+          '      for (const key of keys) txn.deleteRange(key, undefined);\n' +
+          '    });\n' +
+          '    this.#lessor.revoke(id);',
+        replace:
+          '    for (const key of keys) this.#write((txn) => txn.deleteRange(key, undefined));\n' +
+          '    this.#lessor.revoke(id);',
+      },
+    ],
+  },
+  {
+    id: 'lease-leaves-key',
+    mistake: 'state',
+    title: 'the last key of a lease stays when the lease ends',
+    caughtBy: 'crashed, as it cannot be read at the next start, or kv-answer',
+    edits: [
+      {
+        file: 'src/apply/applier.ts',
+        find: 'for (const key of keys) txn.deleteRange(key, undefined);',
+        replace: 'for (const key of keys.slice(0, -1)) txn.deleteRange(key, undefined);',
+      },
+      {
+        file: 'src/lease/lessor.ts',
+        find: "assert(lease.keys.size === 0, 'a lease is revoked before its keys are deleted');",
+        replace:
+          'assert(lease.keys.size < 2);\n' +
+          '    for (const key of lease.keys) this.#leaseOfKey.delete(key);',
+      },
+    ],
+  },
+  {
+    id: 'key-stays-with-old-lease',
+    mistake: 'state',
+    title: 'a key that was moved to another lease goes with the one before it',
+    caughtBy: 'equal-states, once a member was restarted, or kv-answer',
+    edits: [
+      {
+        file: 'src/lease/lessor.ts',
+        find: 'before.keys.delete(key);',
+        replace: 'if (id === noLease) before.keys.delete(key);',
+      },
+      {
+        file: 'src/lease/lessor.ts',
+        find: "assert(lease.keys.size === 0, 'a lease is revoked before its keys are deleted');",
+        replace: 'assert(lease.keys.size >= 0);',
+      },
+    ],
+  },
+  {
     id: 'leases-not-in-snapshot',
     mistake: 13,
     title: 'after a snapshot the leases are still those from before',

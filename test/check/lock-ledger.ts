@@ -5,20 +5,18 @@
  */
 import { latin1 } from '../../src/base/bytes.ts';
 import { type Event, EventType } from '../../src/gen/kv.ts';
-
-/** Before the keys of all other clients, whose ranges have no end. */
-export const lockName = 'a';
-export const lockPrefix = `${lockName}/`;
-
-interface Answered {
-  readonly key: string;
-  readonly revision: number;
-}
+import type { History, LockFact, Violation } from './history.ts';
 
 export class LockLedger {
-  readonly #answers: Answered[] = [];
+  readonly #prefix: string;
+  readonly #answers: LockFact[] = [];
 
-  /** A client was told that it holds the lock, by an answer of this revision. */
+  /** @param name of the lock; its keys are below `name/` */
+  constructor(name: string) {
+    this.#prefix = `${name}/`;
+  }
+
+  /** A client was told, by an answer of this revision, that it holds the lock. */
   answered(key: string, revision: number): void {
     this.#answers.push({ key, revision });
   }
@@ -33,7 +31,7 @@ export class LockLedger {
    * @param events all that happened, in order
    */
   breach(events: readonly Event[]): string | undefined {
-    const oldest = oldestKeys(events);
+    const oldest = oldestKeys(events, this.#prefix);
     for (const { key, revision } of this.#answers) {
       const owner = oldest.findLast((each) => each.revision <= revision);
       if (owner?.key === key) continue;
@@ -50,18 +48,27 @@ interface Oldest {
 }
 
 /** The oldest key of the lock's after each change of one of them. */
-function oldestKeys(events: readonly Event[]): readonly Oldest[] {
+function oldestKeys(events: readonly Event[], prefix: string): readonly Oldest[] {
   // Keys keep the order in which they were created.
   const present = new Set<string>();
   const oldest: Oldest[] = [];
   for (const { type, kv } of events) {
     if (kv === undefined) continue;
     const key = latin1(kv.key);
-    if (!key.startsWith(lockPrefix)) continue;
+    if (!key.startsWith(prefix)) continue;
     if (type === EventType.delete) present.delete(key);
     else present.add(key);
     const [first] = present;
     oldest.push({ revision: kv.modRevision, key: first });
   }
   return oldest;
+}
+
+/** Rule: `lock-owner`. */
+export function checkLocks({ locks, events }: History): Violation[] {
+  if (locks === undefined || events === undefined) return [];
+  const ledger = new LockLedger(locks.name);
+  for (const { key, revision } of locks.held) ledger.answered(key, revision);
+  const text = ledger.breach(events);
+  return text === undefined ? [] : [{ rule: 'lock-owner', text, operations: [] }];
 }
