@@ -22,7 +22,8 @@ export function checkRestored({ restored = [] }: History, model: Model): Violati
       return [{ rule: 'restore-durable', text, operations }];
     }
     if (firstRevision <= model.revision) {
-      const text = `the new cluster begins at ${firstRevision}, the old one is at ${model.revision}`;
+      const old = model.revision;
+      const text = `the new cluster begins at ${firstRevision}, the old one is at ${old}`;
       return [{ rule: 'restore-revision', text, operations }];
     }
     const text = stateDifference(each, model);
