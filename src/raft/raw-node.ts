@@ -157,6 +157,11 @@ export class RawNode {
     return this.#core.leader;
   }
 
+  /** As in the status: to whom this leader is handing over. */
+  get transferee(): MemberId {
+    return this.#core.transferee;
+  }
+
   /** As in the status. */
   get isLearner(): boolean {
     return this.#core.isSelfLearner();
@@ -190,7 +195,7 @@ export class RawNode {
       durable: core.log.durable,
       committed: core.log.committed,
       applied: core.log.applied,
-      transferee: core.transferee,
+      transferee: this.transferee,
       confState: core.tracker.confState(),
       progress,
     };

@@ -4,25 +4,35 @@ import type { Clock, Timer } from '../base/clock.ts';
 /** How long a stopping leader waits for another to take over. */
 const transferTimeoutMs = 1000;
 
+/**
+ * Heartbeats for which it goes on after that. Others may take it for their leader until the new one
+ * has told them, and it passes on what they send.
+ */
+const lingerHeartbeats = 2;
+
 export class HandOver {
   readonly #clock: Clock;
+  readonly #lingerMs: number;
   #timer: Timer | undefined;
   #done: (() => void) | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, heartbeatMs: number) {
     this.#clock = clock;
+    this.#lingerMs = lingerHeartbeats * heartbeatMs;
   }
 
-  /** `done` is called when another leads, or when that takes too long. */
+  /** `done` is called when another leads and all know it, or when that takes too long. */
   begin(done: () => void): void {
     this.#done = done;
-    this.#timer = this.#clock.after(transferTimeoutMs, () => this.complete());
+    this.#timer = this.#clock.after(transferTimeoutMs, done);
   }
 
+  /** Another leads. */
   complete(): void {
     const done = this.#done;
+    if (done === undefined) return;
     this.#done = undefined;
     this.#timer?.cancel();
-    done?.();
+    this.#clock.after(this.#lingerMs, done);
   }
 }

@@ -32,6 +32,7 @@ import { companyOf, Founder } from './founder.ts';
 import { HandOver } from './hand-over.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
+import type { LogWrite } from './log-write.ts';
 import { defaultReconfiguration, MemberChanges } from './member-changes.ts';
 import { stateCheckOf } from './member-state-check.ts';
 import {
@@ -41,7 +42,7 @@ import {
   type ServerMetrics,
 } from './metrics.ts';
 import type { MemberOptions } from './member-options.ts';
-import { type DriverHost, type LogWrite, RaftDriver } from './raft-driver.ts';
+import { type DriverHost, RaftDriver } from './raft-driver.ts';
 import { giveHeadStart, raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
@@ -100,7 +101,7 @@ export class Member {
     this.#logger = logger;
     this.#metrics = createServerMetrics(options.metrics);
     this.#machine = new StateMachine(options, state);
-    this.#handOver = new HandOver(clock);
+    this.#handOver = new HandOver(clock, options.heartbeatMs);
     this.#logCompaction = new LogCompaction({ ...options, log: raftLog });
     raftLog.setConfState(backend.confState);
     this.#node = new RawNode(

@@ -7,7 +7,6 @@
  * waiting has been taken, so one turn, one write and one round of messages serve all of it. While
  * a batch is being synced the next one gathers: that is the group commit.
  */
-import { assert } from '../base/assert.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { reach } from '../base/fault-point.ts';
 import type { Logger } from '../base/logger.ts';
@@ -26,6 +25,8 @@ import {
   type SnapshotMetadata,
   type SoftState,
 } from '../raft/index.ts';
+import { type LogWrite, merge } from './log-write.ts';
+import { isOfCommands, PassedProposals } from './passed-proposals.ts';
 
 /**
  * Proposals that wait for a leader. With the sizes below: what a client may have in flight here.
@@ -40,14 +41,6 @@ const applySliceMs = 10;
 export interface Proposal {
   readonly id: bigint;
   readonly data: Uint8Array;
-}
-
-/** One write to the log: what several batches of Raft come to together. */
-export interface LogWrite {
-  readonly hardState: HardState | undefined;
-  readonly entries: readonly Entry[];
-  /** Its contents have been received and stand in a directory of their own. */
-  readonly snapshot: SnapshotMetadata | undefined;
 }
 
 /**
@@ -100,6 +93,7 @@ export interface RaftDriverOptions {
 
 export class RaftDriver {
   readonly #node: RawNode;
+  readonly #id: MemberId;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #tickMs: number;
@@ -120,6 +114,8 @@ export class RaftDriver {
   /** Not yet handed to Raft. */
   #proposals: Proposal[] = [];
   #proposalBytes = 0;
+  /** Of other members. */
+  readonly #passed: PassedProposals;
 
   /** Taken from Raft, in order; at most the first is being written. */
   #persists: Persist[] = [];
@@ -138,7 +134,9 @@ export class RaftDriver {
     this.#tickMs = options.tickMs;
     this.#host = options.host;
     this.#observeTickDelay = options.observeTickDelay;
+    this.#passed = new PassedProposals(options.clock);
     const status = this.#node.status();
+    this.#id = status.id;
     this.#committed = status.committed;
     this.#applied = status.applied;
     this.#term = status.term;
@@ -235,12 +233,32 @@ export class RaftDriver {
   }
 
   #step(message: Message): void {
-    if (message.type !== 'propose' || !this.isLeader) {
+    if (message.type !== 'propose') {
       this.#node.step(message);
-      return;
+    } else if (isOfCommands(message)) {
+      if (this.#mayPropose()) this.#pass(message);
+      else this.#passed.hold(message);
+    } else {
+      const entries = this.isLeader
+        ? this.#host.takeChanges(message.from, message.entries)
+        : message.entries;
+      if (entries.length > 0) this.#node.step({ ...message, entries });
     }
-    const entries = this.#host.takeChanges(message.from, message.entries);
-    if (entries.length > 0) this.#node.step({ ...message, entries });
+  }
+
+  /** Whether there is a leader that takes proposals, and that a message would reach. */
+  #mayPropose(): boolean {
+    const { leader, transferee } = this.#node;
+    if (leader === noMember || transferee !== noMember) return false;
+    return leader === this.#id || this.#host.connected(leader);
+  }
+
+  /**
+   * Hands commands of another member to Raft, as this member's own: the core does not pass messages
+   * back to where they came from, but that member may lead by now.
+   */
+  #pass({ entries }: Message & { readonly type: 'propose' }): void {
+    this.#node.propose(entries.map(({ data }) => data));
   }
 
   readIndex(context: bigint): void {
@@ -294,10 +312,16 @@ export class RaftDriver {
 
   #turn(): void {
     this.#host.turn();
+    this.#proposePassed();
     this.#proposeWaiting();
     while (this.#node.hasReady()) this.#takeReady();
     this.#write();
     this.#applySlice();
+  }
+
+  #proposePassed(): void {
+    if (this.#passed.size === 0 || !this.#mayPropose()) return;
+    for (const message of this.#passed.take()) this.#pass(message);
   }
 
   #proposeWaiting(): void {
@@ -471,24 +495,4 @@ export class RaftDriver {
     this.stop();
     this.#host.failed(error);
   }
-}
-
-/** Several batches as one write: later entries replace earlier ones from their first index on. */
-function merge(batch: readonly Persist[], earlier: HardState | undefined): LogWrite {
-  let hardState = earlier;
-  let entries: readonly Entry[] = [];
-  for (const persist of batch) {
-    hardState = persist.hardState ?? hardState;
-    if (persist.entries.length > 0) entries = joinEntries(entries, persist.entries);
-  }
-  return { hardState, entries, snapshot: batch[0]?.snapshot };
-}
-
-function joinEntries(earlier: readonly Entry[], later: readonly Entry[]): readonly Entry[] {
-  const first = earlier[0];
-  const next = later[0];
-  if (first === undefined || next === undefined) return first === undefined ? later : earlier;
-  const kept = next.index - first.index;
-  assert(kept <= earlier.length, 'the log has a gap between two batches');
-  return kept <= 0 ? later : [...earlier.slice(0, kept), ...later];
 }

@@ -34,6 +34,12 @@ export const MAX_STREAMS_PER_CONNECTION = 10_000;
 const MAX_SESSION_MEMORY_MB = 256;
 /** Paths of calls that are too short for pings during them. */
 const SHORT_CALLS = '/etcdserverpb.KV/';
+/** Calls that go on until somebody ends them: it is of no use to wait for their end. */
+const ENDLESS_CALLS: ReadonlySet<string> = new Set([
+  '/etcdserverpb.Watch/Watch',
+  '/etcdserverpb.Lease/LeaseKeepAlive',
+  '/v3electionpb.Election/Observe',
+]);
 /** Requests that have come in part: some fifty of the largest on a connection, hundreds in all. */
 const REQUEST_LIMITS: MemoryLimits = {
   connectionBytes: 128 * 1024 * 1024,
@@ -123,6 +129,8 @@ export class GrpcAdapter {
   readonly #unaryMethods = new Map<string, UnaryMethod>();
   /** Methods with streams, which grpc-js serves, by path. */
   readonly #streamMethods = new Map<string, StreamMethod>();
+  /** How to end each open call that has no end. */
+  readonly #endless = new Set<() => void>();
 
   constructor(options: GrpcAdapterOptions) {
     this.#options = options;
@@ -208,9 +216,14 @@ export class GrpcAdapter {
     this.#injector.injectConnection(connection);
   }
 
-  /** Lets open calls finish for up to `graceMs`, then cuts them off. New calls are refused. */
+  /**
+   * Ends calls that have no end, and lets others finish for up to `graceMs`, then cuts them off.
+   * New calls are refused.
+   */
   async stop(graceMs: number): Promise<void> {
-    await this.#sessions.drain(graceMs);
+    const drained = this.#sessions.drain(graceMs);
+    for (const end of [...this.#endless]) end();
+    await drained;
     this.#injector.destroy();
     this.#server.forceShutdown();
   }
@@ -352,6 +365,7 @@ export class GrpcAdapter {
         this.#finish(writer, context, metrics, malformedStatus(request.error, false));
         return;
       }
+      this.#endWithServer(method, writer, context, metrics);
       void this.#pump(method, () => handler(request, context), writer, context, metrics);
     };
   }
@@ -381,8 +395,28 @@ export class GrpcAdapter {
         writer.abandon();
         requests.abandon();
       });
+      this.#endWithServer(method, writer, context, metrics, requests);
       void this.#pump(method, () => handler(requests, context), writer, context, metrics);
     };
+  }
+
+  /** A client whose watch ends goes on with it at another member, the sooner the better. */
+  #endWithServer(
+    method: Method,
+    writer: ResponseWriter,
+    context: GrpcCallContext,
+    metrics: MethodMetrics,
+    requests?: RequestQueue<unknown>,
+  ): void {
+    if (!ENDLESS_CALLS.has(method.path)) return;
+    const end = (): void => {
+      const status = statusOf(new EtcdError('stopped'), method.path, this.#logger);
+      this.#finish(writer, context, metrics, status);
+      context.cut();
+      requests?.abandon();
+    };
+    this.#endless.add(end);
+    context.onEnd(() => this.#endless.delete(end));
   }
 
   /** Sends what a handler yields until it ends, fails, or nobody listens any more. */

@@ -20,6 +20,8 @@ export class GrpcCallContext implements CallContext {
   #controller: AbortController | undefined;
   readonly memory: CallMemory;
   #ended = false;
+  #isCut = false;
+  #onEnd: (() => void) | undefined;
 
   constructor(call: CancellableCall, answers: ConnectionMemory) {
     this.#call = call;
@@ -41,7 +43,19 @@ export class GrpcCallContext implements CallContext {
   }
 
   get cancelled(): boolean {
-    return this.#call.cancelled;
+    return this.#isCut || this.#call.cancelled;
+  }
+
+  /** Calls `listener` when the call ends. */
+  onEnd(listener: () => void): void {
+    this.#onEnd = listener;
+  }
+
+  /** Makes the handler end as if the client had cancelled. */
+  cut(): void {
+    this.#isCut = true;
+    this.#controller ??= new AbortController();
+    this.#controller.abort();
   }
 
   metadata(name: string): string | undefined {
@@ -57,6 +71,7 @@ export class GrpcCallContext implements CallContext {
     if (this.#ended) return false;
     this.#ended = true;
     this.memory.close();
+    this.#onEnd?.();
     return true;
   }
 }

@@ -1,8 +1,17 @@
 import { connect } from 'node:http2';
 import { describe, expect, test } from 'vitest';
 import { StatusCode } from '../../../src/base/errors.ts';
-import { LeaseGrantRequest, LeaseGrantResponse, PutResponse } from '../../../src/gen/rpc.ts';
-import { KV, Lease } from '../../../src/gen/services.ts';
+import { LeaderRequest, LeaderResponse } from '../../../src/gen/election.ts';
+import {
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+  PutResponse,
+  RangeRequest,
+  RangeStreamResponse,
+  WatchRequest,
+  WatchResponse,
+} from '../../../src/gen/rpc.ts';
+import { Election, KV, Lease, Watch } from '../../../src/gen/services.ts';
 import { cleanups, deferred, okPut, putRequest, serve } from '../../support/api-calls.ts';
 
 describe('connections', () => {
@@ -75,6 +84,55 @@ describe('connections', () => {
     await expect(client.unary(KV.methods.put, putRequest)).rejects.toMatchObject({
       code: StatusCode.unavailable,
     });
+  });
+
+  test('are closed without waiting for calls that have no end', async () => {
+    const go = deferred();
+    const [watching, observing] = [deferred<boolean>(), deferred<boolean>()];
+    const { client, port } = await serve(
+      {
+        async *rangeStream() {
+          yield RangeStreamResponse.create();
+          await go.promise;
+          yield RangeStreamResponse.create();
+        },
+      },
+      {},
+      {
+        async *watch(requests, { signal }) {
+          for await (const _request of requests) yield WatchResponse.create({ created: true });
+          watching.resolve(signal.aborted);
+        },
+      },
+    );
+    port.adapter.add(Election, {
+      async *observe(_request, { signal }) {
+        yield LeaderResponse.create();
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        observing.resolve(signal.aborted);
+      },
+    });
+    const watch = client.bidirectional(Watch.methods.watch);
+    watch.send(WatchRequest.create());
+    await watch.next();
+    const observe = client.serverStream(Election.methods.observe, LeaderRequest.create());
+    await observe.next();
+    const range = client.serverStream(KV.methods.rangeStream, RangeRequest.create());
+    await range.next();
+    const stopped = port.stop(20_000);
+    const refusal = {
+      code: StatusCode.unavailable,
+      message: expect.stringContaining('etcdserver: server stopped') as string,
+    };
+    await expect(watch.next()).rejects.toMatchObject(refusal);
+    await expect(observe.next()).rejects.toMatchObject(refusal);
+    expect([await watching.promise, await observing.promise]).toEqual([true, true]);
+    go.resolve();
+    expect((await range.all()).length).toBe(1);
+    await stopped;
+    const labels = 'grpc_type="bidi_stream",grpc_service="etcdserverpb.Watch",grpc_method="Watch"';
+    const series = `grpc_server_handled_total{${labels},grpc_code="Unavailable"}`;
+    expect(await port.metric(series)).toBe(1);
   });
 
   test('are cut off when the time of grace is over', async () => {

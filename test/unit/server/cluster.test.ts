@@ -107,6 +107,32 @@ describe('requests', () => {
     const seen = watch(put(cluster.leader, 'a'));
     await cluster.until(() => seen.value !== undefined, 200);
   });
+
+  // All that followers send to a leader while it hands over, and a little later.
+  test.each(Array.from({ length: 20 }, (_, i) => 60 + i))(
+    'none is lost when a leader stops (seed %i)',
+    async (seed) => {
+      const cluster = await started({ seed });
+      const leader = cluster.leader as VirtualMember;
+      const others = cluster.members.filter((each) => each !== leader);
+      const asked: ReturnType<typeof watch<number>>[] = [];
+      const ask = (): void => {
+        for (const member of others) asked.push(watch(put(member, `k${asked.length}`)));
+      };
+      ask();
+      let stopped = false;
+      leader.stop(() => (stopped = true));
+      const isStopped = (): boolean => {
+        ask();
+        return stopped;
+      };
+      await cluster.until(isStopped, 2000);
+      const startMs = cluster.clock.monotonicMs();
+      await cluster.until(() => asked.every((each) => 'value' in each || 'error' in each));
+      expect(asked.filter(({ error }) => error !== undefined)).toEqual([]);
+      expect(cluster.clock.monotonicMs() - startMs).toBeLessThan(200);
+    },
+  );
 });
 
 test('a member that was away catches up by a snapshot and goes on from it after a crash', async () => {

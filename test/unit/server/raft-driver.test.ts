@@ -8,7 +8,8 @@ import {
   noConfState,
   RawNode,
 } from '../../../src/raft/index.ts';
-import { type LogWrite, RaftDriver } from '../../../src/server/raft-driver.ts';
+import type { LogWrite } from '../../../src/server/log-write.ts';
+import { RaftDriver } from '../../../src/server/raft-driver.ts';
 import { raftConfig } from '../../../src/server/raft-options.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
@@ -223,4 +224,102 @@ test('a process that was stopped for long counts that as one tick', () => {
   expect(sent).toEqual([]);
   clock.advance(2000);
   expect(sent.some(({ type }) => type === 'preVote')).toBe(true);
+});
+
+const passedOn = (id: number, from = 3n): Message => {
+  const entry = { index: 0, term: 0, kind: 0 as const, data: new Uint8Array([id]) };
+  return { type: 'propose', from, to: 1n, term: 0, entries: [entry] };
+};
+
+test('what others pass on waits for a leader, and until that one can be reached', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, answers } = fixture;
+  driver.receive([passedOn(7)]);
+  clock.advance(200);
+  answers.connected = false;
+  following(fixture);
+  driver.receive([passedOn(8)]);
+  clock.advance(200);
+  expect(proposed(fixture)).toEqual([]);
+  answers.connected = true;
+  driver.wake();
+  clock.advance(200);
+  expect(proposed(fixture)).toEqual([7, 8]);
+});
+
+test('what others pass on goes back to one that leads by now', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  following(fixture);
+  fixture.driver.receive([passedOn(7, 2n)]);
+  fixture.clock.runDue();
+  expect(fixture.sent).toMatchObject([{ type: 'propose', from: 1n, to: 2n }]);
+});
+
+test('what others pass on is forgotten when nobody can wait for it any more', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  fixture.answers.connected = false;
+  following(fixture);
+  fixture.driver.receive([passedOn(7)]);
+  fixture.clock.skip(5001);
+  fixture.answers.connected = true;
+  fixture.driver.wake();
+  fixture.clock.runDue();
+  expect(proposed(fixture)).toEqual([]);
+});
+
+test('what others pass on beyond what may wait is dropped', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { answers, clock, driver } = fixture;
+  answers.connected = false;
+  following(fixture);
+  driver.receive(Array.from({ length: 20_001 }, (_, i) => passedOn(i & 255)));
+  answers.connected = true;
+  driver.wake();
+  clock.runDue();
+  expect(proposed(fixture).length).toBe(20_000);
+});
+
+/** Member 1 leads in term 1. */
+function leading(fixture: Fixture): void {
+  const { clock, driver, sent } = fixture;
+  clock.advance(2000);
+  for (const type of ['preVoteResponse', 'voteResponse'] as const) {
+    driver.receive([{ type, from: 2n, to: 1n, term: 1, reject: false }]);
+    clock.runDue();
+    fixture.written();
+  }
+  fixture.written();
+  const answer = { type: 'appendResponse', from: 2n, to: 1n, term: 1, index: 1 } as const;
+  driver.receive([{ ...answer, reject: false, rejectHint: 0, logTerm: 0 }]);
+  clock.runDue();
+  expect(driver.isLeader).toBe(true);
+  sent.length = 0;
+}
+
+test('what others pass on to a leader that hands over goes to the next one', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver } = fixture;
+  leading(fixture);
+  driver.transferLeader(2n);
+  clock.runDue();
+  driver.receive([passedOn(7), passedOn(8, 2n)]);
+  clock.runDue();
+  driver.receive([{ type: 'heartbeat', from: 2n, to: 1n, term: 2, commit: 0, context: 1n }]);
+  clock.runDue();
+  expect(proposed(fixture)).toEqual([7, 8]);
+});
+
+test('what others pass on to a leader that cannot hand over is its own to append', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, writes } = fixture;
+  leading(fixture);
+  driver.transferLeader(2n);
+  clock.runDue();
+  driver.receive([passedOn(7)]);
+  clock.advance(900);
+  const written = (): unknown[] =>
+    writes.flatMap(({ batch }) => batch.entries.map(({ data }) => data[0]));
+  expect(written()).toEqual([]);
+  clock.advance(200);
+  expect(written()).toEqual([7]);
 });

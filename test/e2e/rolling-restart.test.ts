@@ -1,0 +1,120 @@
+/**
+ * All members restarted in turn, twice around, below the clients of others: they meet no error that
+ * they would not meet at an etcd, and lose nothing.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fromUtf8 } from '../../src/base/bytes.ts';
+import { Client, prefixRange } from '../../src/client/index.ts';
+import type { ClusterProcess } from '../support/cluster-process.ts';
+import { etcdMissing, etcdVersion, hasEtcdctl, startEtcd } from '../support/etcd.ts';
+import { startQuorate } from '../support/quorate.ts';
+import { leaseKey, RollingLoad } from '../support/rolling-load.ts';
+
+/** The load goes on for half as long again: it must be renewed meanwhile. */
+const leaseTtlSeconds = 5;
+const commandLine = hasEtcdctl ? 'etcdctl' : 'without etcdctl, as there is none in PATH';
+
+/** The package etcd3's own words for a member that is down. */
+const down = [
+  '14 UNAVAILABLE: No connection established',
+  'Execution prevented because the circuit breaker is open',
+];
+
+/** To a linearizable read, which any client may repeat. */
+const leaderChanged = '14 UNAVAILABLE: etcdserver: leader changed';
+
+/** What clients of etcd 3.4.23 meet beyond that. */
+const met = [
+  '14 UNAVAILABLE: Connection dropped',
+  '14 UNAVAILABLE: read ECONNRESET',
+  '14 UNAVAILABLE: etcdserver: request timed out, possibly due to connection lost',
+  '14 UNAVAILABLE: etcdserver: request timed out, possibly due to previous leader failure',
+  'Error: context deadline exceeded',
+  'Error: etcdserver: request timed out, possibly due to previous leader failure',
+  'Error: rpc error: code = Unavailable desc = transport is closing',
+];
+
+const servers = [
+  // No write that a member has taken fails when it, or the leader, stops.
+  {
+    name: 'Quorate',
+    start: startQuorate,
+    isThere: true,
+    rounds: 2,
+    errors: [...down, leaderChanged],
+  },
+  {
+    name: `etcd${etcdMissing}`,
+    start: startEtcd,
+    isThere: etcdVersion !== undefined,
+    // Enough to see that the list is right.
+    rounds: 1,
+    errors: [...down, leaderChanged, ...met],
+  },
+];
+
+/** Every put below `w/`, from a watch that nothing disturbs. */
+async function history(client: Client): Promise<string[]> {
+  const { header } = await client.range(prefixRange('w/'));
+  const events: string[] = [];
+  for await (const batch of client.watch({ ...prefixRange('w/'), startRevision: 1 })) {
+    for (const { kv } of batch.events) {
+      events.push(`${fromUtf8(kv?.key ?? Buffer.of())}@${kv?.modRevision}`);
+    }
+    if ((batch.events.at(-1)?.kv?.modRevision ?? 0) >= (header?.revision ?? 0)) break;
+  }
+  return events;
+}
+
+describe.each(servers)('$name, restarted in turn', ({ start, isThere, rounds, errors }) => {
+  let cluster: ClusterProcess;
+  let load: RollingLoad;
+
+  beforeAll(async () => {
+    if (!isThere) return;
+    cluster = await start({ members: 3 });
+    load = new RollingLoad(cluster.addresses);
+  });
+
+  afterAll(async () => {
+    if (!isThere) return;
+    await load.close();
+    await cluster.stop();
+  });
+
+  test.skipIf(!isThere)(
+    `the package etcd3 and ${commandLine} go on`,
+    async () => {
+      await load.start(leaseTtlSeconds);
+      const startMs = performance.now();
+      await load.more(20);
+      for (let round = 0; round < rounds; round++) {
+        for (const member of cluster.members) {
+          await member.stop();
+          await load.more(20);
+          await member.start();
+          await member.ready();
+          await load.more(20);
+        }
+      }
+      while (performance.now() - startMs < 1500 * leaseTtlSeconds) await load.more(20);
+      await load.stop();
+      expect([...load.errors.keys()].filter((kind) => !errors.includes(kind))).toEqual([]);
+      expect(load.losses).toEqual([]);
+      expect(Math.min(...Object.values(load.answers))).toBeGreaterThan(0);
+      expect(load.commands > 0).toBe(hasEtcdctl);
+
+      const client = new Client({ endpoints: cluster.endpoints });
+      expect((await client.get(leaseKey))?.lease).toBeGreaterThan(0n);
+      const { kvs } = await client.range(prefixRange('w/'));
+      const values = new Map(kvs.map(({ key, value }) => [fromUtf8(key), fromUtf8(value)]));
+      const lost = [...load.acknowledged].filter(([key, value]) => values.get(key) !== value);
+      expect(lost).toEqual([]);
+      const events = await history(client);
+      await client.close();
+      await expect.poll(() => load.watched.length, { timeout: 5000 }).toBe(events.length);
+      expect(load.watched).toEqual(events);
+    },
+    40_000,
+  );
+});
