@@ -27,7 +27,8 @@ import type { HashNote } from '../transport/hash-notes.ts';
 import { equalDigests, StateHashes } from './state-hashes.ts';
 import { type Finding, StateInquiry } from './state-inquiry.ts';
 
-const defaultStateCheckIntervalMs = 1_000;
+/** With the rounds that find who is wrong it stays below a second from the next write on. */
+const defaultStateCheckIntervalMs = 500;
 /** The alarm's member if nobody knows who is wrong (etcd: checkPeerHashes). */
 const wholeCluster = 0n;
 

@@ -142,6 +142,25 @@ export const stateBugs: readonly PlantedBug[] = [
     ],
   },
   {
+    id: 'apply-deviates',
+    mistake: 24,
+    title: 'one member leaves out an entry, applies one twice, or another value than the others',
+    caughtBy: 'equal-states, crashed or linearizability',
+    edits: [
+      {
+        file: 'src/server/state-machine.ts',
+        find: 'const applied = this.#applier.apply(data);',
+        replace:
+          'const isOne = (this.#options as any).memberId === 2n && Math.random() < 0.01;\n' +
+          'const kind = isOne ? data.length % 3 : undefined;\n' +
+          'if (kind === 0) return undefined;\n' +
+          'if (kind === 1) this.#applier.apply(data);\n' +
+          'const wrong = kind === 2 ? data.map((byte) => (byte === 49 ? 50 : byte)) : data;\n' +
+          'const applied = this.#applier.apply(wrong);',
+      },
+    ],
+  },
+  {
     id: 'order-in-hash',
     mistake: 24,
     title: 'the hash of the state depends on the order in which it came to be',

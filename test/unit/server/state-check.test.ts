@@ -237,6 +237,7 @@ describe('without a majority', () => {
     await cluster.until(() => up(leaderOf(cluster)).stateCheck.refuses, 20_000);
     await cluster.until(() => up(wrong).stateCheck.refuses, 1_000);
     expect(up(wrong).stateCheck.deviation).toBeUndefined();
+    await cluster.until(() => corruptMembers(leaderOf(cluster)).length > 0, 1_000);
     expect(corruptMembers(leaderOf(cluster))).toEqual([0n]);
     away.start();
     await cluster.until(() => up(wrong).stateCheck.deviation !== undefined, 30_000);
