@@ -152,7 +152,12 @@ function parseAutoCompaction(values: FlagValues): Parsed<AutoCompaction> {
   }
   const whole = parseInteger(retention, -(2n ** 63n), MAX_INT64);
   if ('value' in whole) {
-    if (whole.value <= 0) return { value: { mode: 'off' } };
+    // To etcd it is a duration then.
+    if (whole.value < 0) {
+      const reason = `time: missing unit in duration ${quote(retention)}`;
+      return { error: `error parsing CompactionRetention: ${reason}` };
+    }
+    if (whole.value === 0) return { value: { mode: 'off' } };
     if (mode === 'revision') return { value: { mode, retentionRevisions: whole.value } };
     return { value: { mode, retentionMs: whole.value * HOUR_MS } };
   }

@@ -131,6 +131,7 @@ describe('command line', () => {
     ['0', { mode: 'off' }],
     ['1', { mode: 'periodic', retentionMs: 3_600_000 }],
     ['30m', { mode: 'periodic', retentionMs: 1_800_000 }],
+    ['0', { mode: 'off' }],
   ])('periodic compaction with %s', (retention, expected) => {
     expect(started([`--auto-compaction-retention=${retention}`]).autoCompaction).toEqual(expected);
   });
@@ -138,6 +139,9 @@ describe('command line', () => {
   test('compaction by revision', () => {
     const args = ['--auto-compaction-mode=revision', '--auto-compaction-retention=1000'];
     expect(started(args).autoCompaction).toEqual({ mode: 'revision', retentionRevisions: 1000 });
+    expect(refusal([...args, '--auto-compaction-retention=-5'])).toBe(
+      'error parsing CompactionRetention: time: missing unit in duration "-5"',
+    );
     expect(refusal([...args, '--auto-compaction-retention=5m'])).toContain(
       'auto-compaction-retention',
     );
