@@ -236,9 +236,12 @@ export class MemberChanges {
     this.#end();
   }
 
-  /** Called with every tick: a leader promotes learners that are ready, if it is to. */
+  /**
+   * Called with every tick: a leader promotes learners that are ready, if it is to, and not those
+   * that are down: asked by hand it would, as etcd, but the quorum might then need them.
+   */
   tick(): void {
-    const { settings, clock, status, membership, logger } = this.#options;
+    const { settings, clock, status, membership, logger, transport } = this.#options;
     if (!settings.learnerAutoPromote || clock.monotonicMs() - this.#promoteMs < promoteEveryMs) {
       return;
     }
@@ -246,7 +249,8 @@ export class MemberChanges {
     if (status().role !== 'leader') return;
     const ready = membership()
       .list()
-      .find(({ id, name, isLearner }) => isLearner && name !== '' && !this.#readiness(id));
+      .filter(({ id, name, isLearner }) => isLearner && name !== '' && transport.connected(id))
+      .find(({ id }) => this.#readiness(id) === undefined);
     if (ready === undefined) return;
     logger.info({ learner: memberHex(ready.id) }, 'promoting a learner that has caught up');
     this.promote(ready.id).catch((error: unknown) => {

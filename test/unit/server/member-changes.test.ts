@@ -258,7 +258,11 @@ describe('learners', () => {
     await whole.until(() => learner.running?.isLearner === true);
     const again = await outcomeOf(whole, changesOf(whole.leader).add(['http://e:1'], true));
     expect(again.error).toBe('etcdserver: too many learner members in cluster');
-    const { value } = await outcomeOf(whole, changesOf(follower(whole)).promote(learner.id));
+    await expectEqualStates(whole);
+    // The leader hears of that with the next heartbeat.
+    await whole.pass(500);
+    const { value, error } = await outcomeOf(whole, changesOf(follower(whole)).promote(learner.id));
+    expect(error).toBeUndefined();
     expect(value?.find(({ id }) => id === learner.id)?.isLearner).toBe(false);
     await whole.until(() => learner.running?.isLearner === false);
     const twice = await outcomeOf(whole, changesOf(follower(whole)).promote(learner.id));
@@ -284,6 +288,22 @@ describe('learners', () => {
     const whole = await grown(3, { learnerAutoPromote: true });
     const learner = await join(whole, 'http://d:1', true);
     await whole.until(() => learner.running?.membership.get(learner.id)?.isLearner === false);
+    await expectEqualStates(whole);
+  });
+});
+
+describe('learners that are down', () => {
+  test('are not promoted by themselves before they are back', async () => {
+    const whole = await grown(3, { learnerAutoPromote: true });
+    const learner = await join(whole, 'http://d:1', true);
+    const isLearner = (): boolean | undefined =>
+      whole.leader?.running?.membership.get(learner.id)?.isLearner;
+    learner.crash();
+    expect(isLearner()).toBe(true);
+    await whole.pass(20_000);
+    expect(isLearner()).toBe(true);
+    learner.start();
+    await whole.until(() => isLearner() === false);
     await expectEqualStates(whole);
   });
 });
