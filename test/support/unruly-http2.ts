@@ -29,6 +29,9 @@ export const unrulyKeys = 64;
 const key = Buffer.from('unruly');
 const everything = { key: Buffer.from([0]), rangeEnd: Buffer.from([0]) };
 const noBytes = Buffer.alloc(0);
+/** What members call of each other. */
+const connectPath = '/quorate.peer.Peer/Connect';
+const describePath = '/quorate.peer.Peer/DescribeCluster';
 
 export function pick<Value>(random: Random, values: readonly Value[]): Value {
   return values[random.below(values.length)] as Value;
@@ -158,6 +161,17 @@ const misdeeds: Readonly<Record<string, (calls: Calls) => Buffer>> = {
       const headers = calls.headers(path, { 'content-type': type });
       const message = pick(calls.random, [noBytes, calls.message(key)]);
       return Buffer.concat([headers, message, calls.reset()]);
+    }),
+  peerStreams: (calls) =>
+    repeat(1 + calls.random.below(8), () => {
+      const { random } = calls;
+      const headers = calls.headers(pick(random, [connectPath, connectPath, describePath]));
+      const frames = repeat(random.below(4), () => {
+        const body = Buffer.concat([Buffer.from([random.below(16)]), randomBytes(random, 40)]);
+        return calls.message(body.subarray(0, random.below(body.length + 1)), 0);
+      });
+      const end = pick(random, [noBytes, frame(FrameType.data, 1, calls.last), calls.reset()]);
+      return Buffer.concat([headers, frames, end]);
     }),
   goAway: (calls) =>
     Buffer.concat([calls.any(), calls.goAway(), calls.any(), calls.goAway(), calls.any()]),
