@@ -14,11 +14,13 @@ import {
   type ServerDuplexStream,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
+import { assert } from '../base/assert.ts';
 import { buffer, emptyBytes } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { PeerTransport } from './peer-transport.ts';
 import type { PeerTransportOptions } from './peer-transport.ts';
 import type { Channel } from './frames.ts';
+import { http2ServersOf, takeStreams } from './grpc-js-streams.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import type { Carrier, FrameStream, FrameStreamEvents } from './stream.ts';
@@ -188,7 +190,7 @@ class GrpcCarrier implements Carrier {
     let injector: ConnectionInjector;
     try {
       address = peerUrl(url);
-      injector = this.#server.createConnectionInjector(this.#serverCredentials(address));
+      injector = this.#injector(address);
     } catch (error) {
       done(error as Error, url);
       return;
@@ -210,6 +212,14 @@ class GrpcCarrier implements Carrier {
       const port = at === null || typeof at === 'string' ? portOf(address) : at.port;
       done(undefined, `${address.protocol}//${address.hostname}:${port}`);
     });
+  }
+
+  #injector(address: URL): ConnectionInjector {
+    const injector = this.#server.createConnectionInjector(this.#serverCredentials(address));
+    const http2Server = http2ServersOf(this.#server).at(-1);
+    assert(http2Server !== undefined, 'an injector has a server');
+    takeStreams(http2Server, (stream, headers, grpcJs) => grpcJs(stream, headers));
+    return injector;
   }
 
   #accepted(socket: Socket): void {

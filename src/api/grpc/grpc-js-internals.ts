@@ -16,6 +16,7 @@ import type {
 import { assert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
+import { http2ServersOf, takeStreams } from '../../transport/grpc-js-streams.ts';
 import { MemoryBudget, type MemoryLimits, type SessionMemory } from './connection-memory.ts';
 import { timeoutMsOf } from './deadline.ts';
 import { PartialMessage, PREFIX_BYTES, TOO_MANY_INCOMPLETE } from './partial-message.ts';
@@ -24,12 +25,6 @@ import { enforcePingPolicy } from './ping-policy.ts';
 interface Status {
   code: number;
   details: string;
-}
-
-type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
-
-interface ServerInternals {
-  readonly http2Servers?: ReadonlyMap<Http2Server, unknown>;
 }
 
 const TOO_LARGE = /^Received message larger than max \((\d+) vs (\d+)\)$/;
@@ -171,9 +166,8 @@ export class Sessions {
     this.#answers = new MemoryBudget({ limits: access.answerLimits, clock, closing });
     this.#lost = this.openMemory(() => {});
     patchCalls();
-    const http2Servers = [...((server as unknown as ServerInternals).http2Servers?.keys() ?? [])];
-    const [http2Server] = http2Servers;
-    assert(http2Servers.length === 1 && http2Server !== undefined, 'grpc-js hides its server');
+    const [http2Server, ...others] = http2ServersOf(server);
+    assert(http2Server !== undefined && others.length === 0, 'there are several injectors');
     interceptStreams(http2Server, access, (stream) => this.memoryOf(stream));
     http2Server.on('session', (session) => this.#opened(session, access));
     http2Server.on('sessionError', (error: Error) => access.failed(error));
@@ -276,11 +270,7 @@ function interceptStreams(
   access: Http2Access,
   memoryOf: (stream: ServerHttp2Stream) => SessionMemory,
 ): void {
-  const listeners = http2Server.listeners('stream') as StreamListener[];
-  const [grpcJs] = listeners;
-  assert(listeners.length === 1 && grpcJs !== undefined, 'grpc-js takes no HTTP/2 streams');
-  http2Server.removeAllListeners('stream');
-  http2Server.on('stream', (stream, headers) => {
+  takeStreams(http2Server, (stream, headers, grpcJs) => {
     if (access.intercept(stream, headers)) return;
     const timeout = headers['grpc-timeout'];
     // grpc-js lets limits beyond 24 days overflow, and cuts the call off at once.

@@ -28,6 +28,7 @@ export function enforcePingPolicy(session: ServerHttp2Session, policy: PingPolic
   let lastPingMs = -Infinity;
   let strikes = 0;
   let bytesAtLastPing = 0;
+  let isClosing = false;
   session.on('ping', () => {
     const nowMs = policy.clock.monotonicMs();
     const bytes = policy.bytesWritten();
@@ -36,8 +37,11 @@ export function enforcePingPolicy(session: ServerHttp2Session, policy: PingPolic
     const allowedMs = policy.longCalls() > 0 ? policy.minTimeMs : IDLE_PING_INTERVAL_MS;
     if (nowMs - lastPingMs < allowedMs) strikes++;
     lastPingMs = nowMs;
-    if (strikes <= MAX_PING_STRIKES || session.destroyed) return;
+    if (strikes <= MAX_PING_STRIKES || isClosing || session.destroyed) return;
+    isClosing = true;
     session.goaway(ENHANCE_YOUR_CALM, 0, Buffer.from('too_many_pings'));
-    session.destroy();
+    // Not at once: more frames may wait in what was received, and Node fails an assertion, which
+    // ends the process, if some of them are for streams that are gone (nodejs/node#64850).
+    policy.clock.defer(() => session.destroy());
   });
 }

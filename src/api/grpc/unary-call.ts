@@ -303,7 +303,8 @@ export class UnaryCall implements UnaryContext {
   /** Whether the call was still open. */
   #end(code: StatusCode, sentBytes: number): boolean {
     if (this.#ended) return false;
-    if (this.#stream.destroyed) {
+    // One that the client reset without an error is closed, and destroyed only once it is read.
+    if (this.#stream.destroyed || this.#stream.closed) {
       this.#cancel(StatusCode.cancelled);
       return false;
     }

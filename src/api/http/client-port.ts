@@ -251,7 +251,8 @@ export class ClientPort {
   #toGrpc(socket: Socket, opening: Http2Opening): void {
     this.#clear(socket);
     this.#sockets.delete(socket);
-    if (this.#stopping) {
+    // Writing to a client that has reset its connection destroys the socket.
+    if (this.#stopping || socket.destroyed) {
       socket.destroy();
       return;
     }
@@ -282,7 +283,6 @@ export class ClientPort {
 
   #toHttp(socket: Socket, protocols: PortProtocols): void {
     if (protocols === 'grpc') {
-      socket.on('error', () => socket.destroy());
       refuse(socket, 404);
       return;
     }
@@ -377,10 +377,9 @@ const reasons: Readonly<Record<number, string>> = {
   431: 'Request Header Fields Too Large',
 };
 
-function refuse(
-  socket: { writable: boolean; end(text: string, done: () => void): unknown; destroy(): unknown },
-  status: number,
-): void {
+function refuse(socket: Duplex, status: number): void {
+  // Node leaves sockets of CONNECT and of upgrades without a listener: a reset would be fatal.
+  socket.on('error', () => socket.destroy());
   if (!socket.writable) {
     socket.destroy();
     return;

@@ -1,0 +1,121 @@
+/** Clients that break off in the worst moment: what throws then would end a member. */
+import { EventEmitter, once } from 'node:events';
+import { createServer, type ServerHttp2Session } from 'node:http2';
+import { connect, type Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { describe, expect, test } from 'vitest';
+import { enforcePingPolicy } from '../../../src/api/grpc/ping-policy.ts';
+import { systemClock } from '../../../src/daemon/system-clock.ts';
+import { KV, Watch } from '../../../src/gen/services.ts';
+import { takeStreams } from '../../../src/transport/grpc-js-streams.ts';
+import { cleanups, okPut, putRequest, serve } from '../../support/api-calls.ts';
+import type { ApiPort } from '../../support/api-port.ts';
+import type { GrpcClient } from '../../support/grpc.ts';
+import { callFields, frame, headerBlock, opening, uint32 } from '../../support/http2-bytes.ts';
+
+const noError = 0;
+const cancel = 8;
+
+async function open({ port }: ApiPort): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  cleanups.push(() => void socket.destroy());
+  socket.on('error', () => undefined);
+  socket.resume();
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** An exception in the server would be one of this process, which fails the test. */
+async function expectAlive(client: GrpcClient): Promise<void> {
+  await client.unary(KV.methods.put, putRequest);
+}
+
+describe.each([
+  ['without an error', noError],
+  ['because it is cancelled', cancel],
+])('a stream that is reset %s by the packet that opens it', (_reason, code) => {
+  test.each([
+    ['calls nobody', '/unknown.Service/Method', 'application/grpc'],
+    ['calls a method with one message', KV.methods.put.path, 'application/grpc'],
+    ['calls a method with streams', Watch.methods.watch.path, 'application/grpc'],
+    ['is not of gRPC', KV.methods.put.path, 'text/plain'],
+    ['is almost of gRPC', KV.methods.put.path, 'application/grpcx'],
+  ])('and %s', async (_what, path, type) => {
+    const { port, client } = await serve({ put: okPut });
+    const socket = await open(port);
+    const block = headerBlock(callFields(path, { 'content-type': type }));
+    const reset = frame(3, 0, 1, uint32(code));
+    socket.write(Buffer.concat([opening(), frame(1, 4, 1, block), reset]));
+    await expectAlive(client);
+  });
+
+  test('and refused for its message', async () => {
+    const { port, client } = await serve({ put: okPut });
+    const socket = await open(port);
+    const headers = frame(1, 4, 1, headerBlock(callFields(KV.methods.put.path)));
+    const tooLarge = frame(0, 0, 1, Buffer.concat([Buffer.from([0]), uint32(0xffff_ffff)]));
+    socket.write(Buffer.concat([opening(), headers, tooLarge, frame(3, 0, 1, uint32(code))]));
+    await expectAlive(client);
+  });
+});
+
+describe('a connection that is reset with the request', () => {
+  test.each([
+    ['for a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['for another protocol', 'GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'],
+    ['that is none', 'nothing\r\n\r\n'],
+    ['for its health', 'GET /health HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ])('%s', async (_what, request) => {
+    const { port, client } = await serve({ put: okPut });
+    for (let i = 0; i < 40; i++) {
+      const socket = await open(port);
+      socket.write(request);
+      for (let turn = i % 4; turn > 0; turn--) await new Promise(setImmediate);
+      socket.resetAndDestroy();
+      await once(socket, 'close');
+    }
+    await expectAlive(client);
+  });
+});
+
+test('a stream that is gone is not taken, and its error has a listener', () => {
+  const http2Server = createServer();
+  const taken: unknown[] = [];
+  http2Server.on('stream', () => taken.push('grpc-js'));
+  takeStreams(http2Server, (stream, headers, grpcJs) => {
+    taken.push(stream);
+    grpcJs(stream, headers);
+  });
+  const stream = (destroyed: boolean, closed: boolean): PassThrough =>
+    Object.defineProperties(new PassThrough(), {
+      destroyed: { value: destroyed },
+      closed: { value: closed },
+    });
+  for (const gone of [stream(true, true), stream(false, true)]) {
+    http2Server.emit('stream', gone, {});
+    gone.emit('error', new Error('stream closed with error code'));
+  }
+  expect(taken).toEqual([]);
+  const alive = stream(false, false);
+  http2Server.emit('stream', alive, {});
+  expect(taken).toEqual([alive, 'grpc-js']);
+});
+
+test('a session that pings too often is not destroyed while Node hands over its frames', async () => {
+  const done: string[] = [];
+  const session = Object.assign(new EventEmitter(), {
+    destroyed: false,
+    goaway: () => done.push('goaway'),
+    destroy: () => done.push('destroy'),
+  });
+  enforcePingPolicy(session as unknown as ServerHttp2Session, {
+    minTimeMs: 5000,
+    clock: systemClock,
+    longCalls: () => 1,
+    bytesWritten: () => 0,
+  });
+  for (let i = 0; i < 10; i++) session.emit('ping');
+  expect(done).toEqual(['goaway']);
+  await new Promise(setImmediate);
+  expect(done).toEqual(['goaway', 'destroy']);
+});
