@@ -24,6 +24,8 @@ export interface CommandDefinition {
   /** What follows the name, e.g. `[options] <key>`. */
   readonly usage: string;
   readonly summary: string;
+  /** What it stands below in the help of the program; "Commands:" if absent. */
+  readonly heading?: string;
   readonly description?: string;
   readonly examples?: readonly Example[];
   /** Its own flags and those of the commands below it. */

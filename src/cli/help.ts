@@ -50,16 +50,18 @@ class Layout extends Help {
     // Forty lines that are the same everywhere would hide what is not.
     const globals = (lines: string[]): string[] =>
       lines.length > 0 ? lines : [`Global options such as --endpoints: ${seeAll}`, ''];
-    const commands = command.commands.map((sub): [string, string] => [
-      helper.subcommandTerm(sub),
-      helper.subcommandDescription(sub),
-    ]);
+    const groups = new Map<string, [string, string][]>();
+    for (const sub of command.commands) {
+      const group = groups.get(sub.helpGroup()) ?? [];
+      group.push([helper.subcommandTerm(sub), helper.subcommandDescription(sub)]);
+      groups.set(sub.helpGroup(), group);
+    }
     return [
       `Usage: ${helper.commandUsage(command)}`,
       '',
       command.description(),
       '',
-      ...items('Commands:', commands),
+      ...[...groups].flatMap(([heading, list]) => items(heading, list)),
       ...options('Options:'),
       ...(examples.get(command) ?? []),
       ...globals(options(globalHeading)),
@@ -78,12 +80,18 @@ function exampleLines(definition: CommandDefinition, programName: string): strin
 }
 
 /** Every command below that can be run, with its full name. */
-function leaves(command: CommandDefinition, prefix = ''): Command[] {
-  return (command.commands ?? []).flatMap((sub) =>
-    sub.commands === undefined
-      ? [new Command(`${prefix}${sub.name}`).summary(sub.summary).description(sub.summary)]
-      : leaves(sub, `${prefix}${sub.name} `),
-  );
+function leaves(
+  command: CommandDefinition,
+  prefix = '',
+  heading = 'Commands:',
+): readonly Command[] {
+  return (command.commands ?? []).flatMap((sub) => {
+    const name = `${prefix}${sub.name}`;
+    const group = sub.heading ?? heading;
+    return sub.commands === undefined
+      ? new Command(name).summary(sub.summary).description(sub.summary).helpGroup(group)
+      : leaves(sub, `${name} `, group);
+  });
 }
 
 export function helpText(path: readonly CommandDefinition[]): string {

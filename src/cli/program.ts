@@ -30,6 +30,11 @@ import { globalFlags } from './global-flags.ts';
 import { Session } from './session.ts';
 import type { Terminal } from './terminal.ts';
 
+/** Puts commands below a heading of their own in help. */
+function under(heading: string, ...commands: readonly CommandDefinition[]): CommandDefinition[] {
+  return commands.map((command) => ({ ...command, heading: `${heading}:` }));
+}
+
 export const program: CommandDefinition = {
   name: 'kvctl',
   usage: '[options] <command>',
@@ -46,29 +51,20 @@ export const program: CommandDefinition = {
   ],
   flags: globalFlags,
   commands: [
-    getCommand,
-    putCommand,
-    delCommand,
-    txnCommand,
-    watchCommand,
-    leaseCommand,
-    lockCommand,
-    electCommand,
-    compactionCommand,
-    memberCommand,
-    endpointCommand,
-    moveLeaderCommand,
-    alarmCommand,
-    defragCommand,
-    downgradeCommand,
-    snapshotCommand,
-    makeMirrorCommand,
-    checkCommand,
-    authCommand,
-    userCommand,
-    roleCommand,
-    versionCommand,
-    completionCommand,
+    ...under('Keys', getCommand, putCommand, delCommand, txnCommand, watchCommand),
+    ...under('Leases, locks and elections', leaseCommand, lockCommand, electCommand),
+    ...under(
+      'Members',
+      memberCommand,
+      endpointCommand,
+      moveLeaderCommand,
+      alarmCommand,
+      downgradeCommand,
+    ),
+    ...under('Space', compactionCommand, defragCommand),
+    ...under('Copies of the data', snapshotCommand, makeMirrorCommand),
+    ...under('Users and roles', authCommand, userCommand, roleCommand),
+    ...under('More', checkCommand, versionCommand, completionCommand),
   ],
 };
 

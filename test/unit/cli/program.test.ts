@@ -49,6 +49,23 @@ describe('help', () => {
     expect(await kvctl(args)).toEqual({ code: 0, stdout: expect.stringMatching(text), stderr: '' });
   });
 
+  test('groups all commands by what users do, below headings', async () => {
+    const { stdout } = await kvctl(['--help']);
+    const commands = stdout.slice(stdout.indexOf('\nKeys:'), stdout.indexOf('\nOptions:'));
+    const headings = [...commands.matchAll(/^(\S.*):$/gm)].map(([, heading]) => heading);
+    expect(headings).toEqual([
+      'Keys',
+      'Leases, locks and elections',
+      'Members',
+      'Space',
+      'Copies of the data',
+      'Users and roles',
+      'More',
+    ]);
+    expect(commands).toMatch(/^Members:\n {2}member add [^]*\n {2}downgrade cancel .*\n\n/m);
+    expect(stdout).not.toContain('Commands:');
+  });
+
   test('of every command has a summary, examples and options', async () => {
     for (const name of ['get', 'put', 'del', 'txn', 'watch', 'compaction', 'completion']) {
       const { stdout } = await kvctl([name, '--help']);
