@@ -53,6 +53,7 @@
  * Directories of versions before this have no life. Their owners take part, as they did, and note
  * those of others. A peer that speaks no protocol with introductions is not heard: it is no proof.
  */
+import { majorityOf } from '../raft/index.ts';
 import type { Acquaintance, FoundingRecord } from '../storage/founding-file.ts';
 import { idToString } from './identity.ts';
 
@@ -172,7 +173,7 @@ export class Founding {
 
   #isProven(): boolean {
     const { founders, joins = false } = this.#options;
-    const majority = Math.floor(founders.length / 2) + 1;
+    const majority = majorityOf(founders.length);
     const answers = founders.flatMap((each) => this.#answers.get(each) ?? []);
     const early = answers.filter((each) => each.early).length;
     const takingPart = answers.filter((each) => each.takesPart).length;

@@ -2,6 +2,7 @@
  * Whether a change of membership leaves a cluster that can go on, by what is known of its members:
  * one that was added and has never started is no help yet (etcd: membership.RaftCluster).
  */
+import { majorityOf } from '../raft/index.ts';
 import type { Member } from './membership.ts';
 
 interface Count {
@@ -15,7 +16,7 @@ function countVoters(members: readonly Member[]): Count {
 }
 
 function isQuorum(started: number, voters: number): boolean {
-  return started >= Math.floor(voters / 2) + 1;
+  return started >= majorityOf(voters);
 }
 
 export function mayAddVoter(members: readonly Member[]): boolean {

@@ -8,5 +8,6 @@ export { RaftFailure } from './check.ts';
 export { RawNode } from './raw-node.ts';
 export { InvariantChecker } from './invariants.ts';
 export { MemoryStorage, noConfState } from './memory-storage.ts';
+export { majorityOf } from './quorum/majority.ts';
 export { ConfChangeError } from './confchange/error.ts';
 export { decodeConfChange, encodeConfChange } from './confchange/codec.ts';

@@ -10,7 +10,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import type { AppliedRequest, Outcome } from '../apply/applier.ts';
 import { type Command, encodeCommand } from '../apply/request.ts';
-import { type MemberId, noMember, type SoftState } from '../raft/index.ts';
+import { majorityOf, type MemberId, noMember, type SoftState } from '../raft/index.ts';
 import { LinearizableReads, type ReadDone } from './linearizable-reads.ts';
 import type { RaftDriver } from './raft-driver.ts';
 import { RequestIds } from './request-id.ts';
@@ -288,7 +288,7 @@ export class Server {
     const connected = voters.filter(
       (voter) => voter === this.#options.memberId || this.connectedSince(voter, startedMs),
     );
-    return connected.length > voters.length / 2;
+    return connected.length >= majorityOf(voters.length);
   }
 }
 

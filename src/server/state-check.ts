@@ -22,7 +22,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Metrics } from '../base/metrics.ts';
 import { AlarmAction, AlarmType } from '../gen/rpc.ts';
 import { type DigestHalves, stateDigestAlgorithm } from '../mvcc/state-digest.ts';
-import { type MemberId, noMember } from '../raft/index.ts';
+import { majorityOf, type MemberId, noMember } from '../raft/index.ts';
 import type { HashNote } from '../transport/hash-notes.ts';
 import { equalDigests, StateHashes } from './state-hashes.ts';
 import { type Finding, StateInquiry } from './state-inquiry.ts';
@@ -350,7 +350,7 @@ export class StateCheck {
     const agreeing = voters.filter(
       (voter) => voter === this.#options.memberId || (this.#agreeing.get(voter) ?? 0) >= doubtedTo,
     );
-    if (isMajority || agreeing.length > voters.length / 2) this.#trust();
+    if (isMajority || agreeing.length >= majorityOf(voters.length)) this.#trust();
   }
 
   #trust(): void {

@@ -2,7 +2,7 @@
  * What the leader finds out when a member's state differs from its own: who is wrong, by the
  * majority of voters, and from which entry on, by narrowing the range down.
  */
-import type { MemberId } from '../raft/index.ts';
+import { majorityOf, type MemberId } from '../raft/index.ts';
 import { hashNoteItemsMax, type DigestUpTo, type HashNote } from '../transport/hash-notes.ts';
 import { equalDigests, type StateHashes } from './state-hashes.ts';
 
@@ -93,7 +93,7 @@ export class StateInquiry {
   #decide(nowMs: number): void {
     const { voters, self, suspect } = this.#options;
     const digest = this.#answers.get(suspect);
-    const quorum = Math.floor(voters.length / 2) + 1;
+    const quorum = majorityOf(voters.length);
     const right = voters
       .map((voter) => this.#answers.get(voter))
       .find((each) => each !== undefined && this.#voting(each).length >= quorum);

@@ -1,9 +1,8 @@
 /** Alarms in the state machine: what they forbid, and that they are a part of the state. */
 import { describe, expect, test } from 'vitest';
 import { raisedByHand } from '../../../src/alarm/alarm-store.ts';
-import { Applier, type ReplicatedState } from '../../../src/apply/applier.ts';
 import { spaceCostBytes } from '../../../src/apply/cost.ts';
-import { type Command, encodeCommand } from '../../../src/apply/request.ts';
+import type { Command } from '../../../src/apply/request.ts';
 import { utf8 } from '../../../src/base/bytes.ts';
 import {
   AlarmAction,
@@ -17,35 +16,21 @@ import {
 } from '../../../src/gen/rpc.ts';
 import { anyGrant } from '../../../src/lease/lease.ts';
 import { stateHashOf } from '../../../src/server/state.ts';
-import type { Store } from '../../../src/mvcc/store.ts';
-import { ManualClock, MapBackend, openStore } from '../mvcc/fakes.ts';
-import { stateOf } from './fakes.ts';
+import { Machine } from './fakes.ts';
 
 const { activate, deactivate } = AlarmAction;
 const { nospace, corrupt, none } = AlarmType;
 
-class Machine {
-  readonly backend: MapBackend;
-  readonly store: Store;
-  readonly state: ReplicatedState;
-  readonly #applier: Applier;
-
-  constructor(backend = new MapBackend()) {
-    this.backend = backend;
-    this.store = openStore({ backend, clock: new ManualClock() });
-    this.state = stateOf(this.store, backend);
-    this.#applier = new Applier(this.state);
-  }
-
+class AlarmMachine extends Machine {
   /** The reason of a refusal, `ok` if there is none. */
   run(command: Command): string {
-    return this.#applier.apply(encodeCommand(1n, command))?.outcome.error?.reason ?? 'ok';
+    return this.apply(command).error?.reason ?? 'ok';
   }
 
   alarm(action: AlarmAction, memberId: bigint, alarm: AlarmType, quotaBytes = 0): unknown {
     const value = { action, memberId, alarm, quotaBytes };
-    const outcome = this.#applier.apply(encodeCommand(1n, { case: 'alarm', value }))?.outcome;
-    return (outcome?.response as { alarms: unknown } | undefined)?.alarms;
+    const { response } = this.apply({ case: 'alarm', value });
+    return (response as { alarms: unknown } | undefined)?.alarms;
   }
 
   get hash(): bigint {
@@ -69,7 +54,7 @@ const compact: Command = { case: 'compaction', value: CompactionRequest.create({
 
 describe('under the alarm NOSPACE', () => {
   test('what adds to the state is refused, what frees space is not', () => {
-    const machine = new Machine();
+    const machine = new AlarmMachine();
     machine.run({ case: 'leaseGrant', value: LeaseGrantRequest.create({ id: 7n, ttl: 60 }) });
     machine.alarm(activate, 5n, nospace);
     for (const command of [put, txnOf(putOp), nested, grant]) {
@@ -83,7 +68,7 @@ describe('under the alarm NOSPACE', () => {
   });
 
   test('of several members, all must be cleared', () => {
-    const machine = new Machine();
+    const machine = new AlarmMachine();
     machine.alarm(activate, 5n, nospace);
     machine.alarm(activate, 6n, nospace, 1000);
     machine.alarm(deactivate, 5n, nospace);
@@ -94,7 +79,7 @@ describe('under the alarm NOSPACE', () => {
 });
 
 test('under the alarm CORRUPT nothing changes keys or leases', () => {
-  const machine = new Machine();
+  const machine = new AlarmMachine();
   machine.alarm(activate, 5n, nospace);
   machine.alarm(activate, 5n, corrupt);
   for (const command of [put, txnOf(), del, grant, revoke, compact]) {
@@ -106,7 +91,7 @@ test('under the alarm CORRUPT nothing changes keys or leases', () => {
 
 describe('an alarm', () => {
   test('is answered as etcd does', () => {
-    const machine = new Machine();
+    const machine = new AlarmMachine();
     const raised = [{ memberId: 5n, alarm: nospace }];
     expect(machine.alarm(activate, 5n, nospace)).toEqual(raised);
     expect(machine.alarm(activate, 5n, nospace)).toEqual(raised);
@@ -119,7 +104,7 @@ describe('an alarm', () => {
   });
 
   test('of a quota becomes the client’s who raises it, and stays that', () => {
-    const machine = new Machine();
+    const machine = new AlarmMachine();
     machine.alarm(activate, 5n, nospace, 1000);
     expect(machine.state.alarms.get(5n, nospace)?.quotaBytes).toBe(1000);
     machine.alarm(activate, 5n, nospace, 2000);
@@ -130,7 +115,7 @@ describe('an alarm', () => {
   });
 
   test('is a part of the state, its hash and what a restart finds', () => {
-    const [one, two] = [new Machine(), new Machine()];
+    const [one, two] = [new AlarmMachine(), new AlarmMachine()];
     const empty = one.hash;
     one.alarm(activate, 5n, nospace, 1000);
     one.alarm(activate, 2n ** 64n - 1n, corrupt);
@@ -140,7 +125,7 @@ describe('an alarm', () => {
     expect(two.hash).not.toBe(one.hash);
     two.alarm(activate, 5n, nospace, 1000);
     expect(two.hash).toBe(one.hash);
-    const again = new Machine(one.backend.reopened());
+    const again = new AlarmMachine(one.backend.reopened());
     expect(again.hash).toBe(one.hash);
     expect(again.state.alarms.list()).toEqual([
       { memberId: 4n, kind: 77, quotaBytes: 0 },
@@ -156,11 +141,11 @@ describe('an alarm', () => {
 });
 
 test('a downgrade job is a part of the state', () => {
-  const machine = new Machine();
+  const machine = new AlarmMachine();
   const empty = machine.hash;
   machine.run({ case: 'downgradeInfoSet', value: { enabled: true, ver: '3.5.0' } });
   expect(machine.hash).not.toBe(empty);
-  const again = new Machine(machine.backend.reopened());
+  const again = new AlarmMachine(machine.backend.reopened());
   expect(again.hash).toBe(machine.hash);
   expect(again.state.downgrade.info).toEqual({ enabled: true, targetVersion: '3.5.0' });
   again.run({ case: 'downgradeInfoSet', value: { enabled: false, ver: '' } });

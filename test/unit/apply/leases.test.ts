@@ -1,7 +1,6 @@
 /** What entries do to leases and to the keys that hang on them. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Applier, type ReplicatedState } from '../../../src/apply/applier.ts';
 import { type Command, decodeCommand, encodeCommand } from '../../../src/apply/request.ts';
 import { utf8 } from '../../../src/base/bytes.ts';
 import { LoggedLeaseRevoke } from '../../../src/gen/raft-internal.ts';
@@ -14,29 +13,14 @@ import {
   type RequestOp,
   TxnRequest,
 } from '../../../src/gen/rpc.ts';
-import type { Store } from '../../../src/mvcc/store.ts';
 import { stateKeys } from '../../../src/storage/keyspace.ts';
-import { ManualClock, MapBackend, openStore } from '../mvcc/fakes.ts';
-import { stateOf } from './fakes.ts';
+import { Machine } from './fakes.ts';
 
-/** State and applier on a backend that can be opened again. */
-class Machine {
-  readonly backend: MapBackend;
-  readonly state: ReplicatedState;
-  readonly store: Store;
-  readonly #applier: Applier;
-
-  constructor(backend = new MapBackend()) {
-    this.backend = backend;
-    this.store = openStore({ backend, clock: new ManualClock() });
-    this.state = stateOf(this.store, backend);
-    this.#applier = new Applier(this.state);
-  }
-
+class LeaseMachine extends Machine {
   /** The response, or the reason for there being none. */
   run(command: Command, request = 1n): unknown {
-    const outcome = this.#applier.apply(encodeCommand(request, command))?.outcome;
-    return outcome?.error?.reason ?? outcome?.response;
+    const { error, response } = this.apply(command, request);
+    return error?.reason ?? response;
   }
 
   grant(id: bigint, ttl = 60): unknown {
@@ -61,8 +45,8 @@ class Machine {
     return lease === undefined ? undefined : [...lease.keys].sort();
   }
 
-  reopened(): Machine {
-    return new Machine(this.backend.reopened());
+  reopened(): LeaseMachine {
+    return new LeaseMachine(this.backend.reopened());
   }
 }
 
@@ -76,7 +60,7 @@ function putOp(key: string, lease: bigint): RequestOp {
 
 describe('a grant', () => {
   test('is refused in etcd’s words: twice the same, too long, no id', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     expect(machine.grant(7n, 60)).toMatchObject({ id: 7n, ttl: 60, header: { revision: 1 } });
     expect(machine.grant(7n, 60)).toBe('leaseExists');
     expect(machine.grant(8n, 9_000_000_001)).toBe('leaseTtlTooLarge');
@@ -86,7 +70,7 @@ describe('a grant', () => {
   });
 
   test('survives a restart, with ids at both ends and what was left at a checkpoint', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     const ids = [-(2n ** 63n), -1n, 1n, 2n ** 63n - 1n];
     for (const id of ids) machine.grant(id, 100);
     machine.run({
@@ -102,7 +86,7 @@ describe('a grant', () => {
 
 describe('a revocation', () => {
   test('deletes the keys in order and in one revision, and the record with them', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     machine.grant(7n);
     for (const key of ['b', 'c', 'a', '\u00e9']) machine.put(key, 7n);
     machine.put('other', 0n);
@@ -115,11 +99,11 @@ describe('a revocation', () => {
     expect(machine.store.keyCount).toBe(1);
     const records = [...machine.backend.entries.keys()];
     expect(records.filter((key) => key.startsWith(stateKeys.lease))).toEqual([]);
-    expect(machine.state.lessor.stateHash).toBe(new Machine().state.lessor.stateHash);
+    expect(machine.state.lessor.stateHash).toBe(new LeaseMachine().state.lessor.stateHash);
   });
 
   test('of a lease without keys makes no revision, and of none is refused', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     machine.grant(7n);
     expect(machine.revoke(7n)).toMatchObject({ header: { revision: 1 } });
     expect(machine.revoke(7n)).toBe('leaseNotFound');
@@ -129,7 +113,7 @@ describe('a revocation', () => {
 
 describe('a key', () => {
   test('hangs on the lease of its newest put alone', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     machine.grant(7n);
     machine.grant(8n);
     expect(machine.put('k', 9n)).toBe('leaseNotFound');
@@ -145,7 +129,7 @@ describe('a key', () => {
   });
 
   test('keeps its lease where the put says so, and changes it where the value stays', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     machine.grant(7n);
     machine.grant(8n);
     machine.put('k', 7n, { value: utf8('v') });
@@ -156,7 +140,7 @@ describe('a key', () => {
   });
 
   test('is left as it was by a txn with a missing lease on the taken path', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     machine.grant(7n);
     const refused = TxnRequest.create({ success: [putOp('a', 7n), putOp('b', 9n)] });
     expect(machine.run({ case: 'txn', value: refused })).toBe('leaseNotFound');
@@ -168,7 +152,7 @@ describe('a key', () => {
 
 describe('a checkpoint', () => {
   test('of a lease that is gone is ignored, and none leaves the granted bounds', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     machine.grant(7n, 60);
     const checkpoints = [
       { id: 8n, remainingTtl: 5, grant: 0n },
@@ -184,7 +168,7 @@ describe('a checkpoint', () => {
   });
 
   test('changes the hash of the state, and a renewal changes it back', () => {
-    const machine = new Machine();
+    const machine = new LeaseMachine();
     machine.grant(7n, 60);
     const granted = machine.state.lessor.stateHash;
     const to = (remainingTtl: number): void => {
@@ -201,7 +185,7 @@ describe('a checkpoint', () => {
 });
 
 test('what a leader decides about a lease does not hit another of the same id', () => {
-  const machine = new Machine();
+  const machine = new LeaseMachine();
   const grant: Command = { case: 'leaseGrant', value: { id: 7n, ttl: 60 } };
   machine.run(grant, 100n);
   machine.revoke(7n);
@@ -231,7 +215,7 @@ test('lease commands travel through the log as they were', () => {
 });
 
 test('a key whose lease is missing is damage', () => {
-  const machine = new Machine();
+  const machine = new LeaseMachine();
   machine.grant(7n);
   machine.put('k', 7n);
   for (const key of machine.backend.entries.keys()) {
@@ -251,7 +235,7 @@ test('after any history a restart finds the same leases with the same keys', () 
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const machine = new Machine();
+      const machine = new LeaseMachine();
       const model = new Map<bigint, Set<string>>();
       const detach = (each: string): void => model.forEach((keys) => keys.delete(each));
       for (const each of steps) {
