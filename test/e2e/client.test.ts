@@ -18,8 +18,8 @@ import {
   prefixRange,
 } from '../../src/client/index.ts';
 import type { ClusterProcess, MemberProcess } from '../support/cluster-process.ts';
-import { etcdMissing, etcdVersion, startEtcd } from '../support/etcd.ts';
 import { startQuorate } from '../support/quorate.ts';
+import { servers } from '../support/servers.ts';
 
 const writers = 8;
 const readers = 4;
@@ -217,13 +217,8 @@ async function leaderOf(client: Client, cluster: ClusterProcess): Promise<Member
   throw new Error('no leader');
 }
 
-const programs = [
-  ['quorate', true, () => startQuorate()],
-  [`etcd${etcdMissing}`, etcdVersion !== undefined, () => startEtcd()],
-] as const;
-
-for (const [name, installed, start] of programs) {
-  describe.skipIf(!installed)(`with ${name}`, () => {
+for (const { name, isThere, start } of servers) {
+  describe.skipIf(!isThere)(`with ${name}`, () => {
     let cluster: ClusterProcess;
     let client: Client;
 

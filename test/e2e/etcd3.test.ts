@@ -5,14 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fromUtf8 } from '../../src/base/bytes.ts';
 import { Client, EventType, prefixRange } from '../../src/client/index.ts';
 import type { ClusterProcess } from '../support/cluster-process.ts';
-import { etcdMissing, etcdVersion, startEtcd } from '../support/etcd.ts';
-import { startQuorate } from '../support/quorate.ts';
+import { servers } from '../support/servers.ts';
 import { leaderOf } from '../support/writers.ts';
-
-const servers = [
-  { name: 'Quorate', start: startQuorate, isThere: true },
-  { name: `etcd${etcdMissing}`, start: startEtcd, isThere: etcdVersion !== undefined },
-];
 
 async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isSo())) await delay(20);

@@ -14,8 +14,8 @@ import {
   StatusCode,
 } from '../../src/client/index.ts';
 import type { ClusterProcess, MemberProcess } from '../support/cluster-process.ts';
-import { etcdMissing, etcdVersion, startEtcd } from '../support/etcd.ts';
 import { startQuorate } from '../support/quorate.ts';
+import { servers } from '../support/servers.ts';
 
 const launcher = join(import.meta.dirname, '..', '..', 'bin', 'kvctl.js');
 
@@ -63,11 +63,6 @@ async function keys(client: Client, prefix: string): Promise<string[]> {
 async function untilKeys(client: Client, prefix: string, count: number): Promise<void> {
   while ((await keys(client, prefix)).length !== count) await delay(20);
 }
-
-const servers = [
-  { name: 'Quorate', start: startQuorate, isThere: true },
-  { name: `etcd${etcdMissing}`, start: startEtcd, isThere: etcdVersion !== undefined },
-];
 
 describe.each(servers)('on $name', ({ name, start, isThere }) => {
   let cluster: ClusterProcess;

@@ -8,10 +8,14 @@ import { hasEtcdctl } from './etcd.ts';
 const execute = promisify(execFile);
 
 /** Every call is made once, so that each failure is seen; the package tries three times more. */
-const untried = { execute: (call: (context: object) => unknown) => Promise.resolve(call({})) };
-const once = { host: () => untried, global: untried } as unknown as NonNullable<
-  IOptions['faultHandling']
->;
+const untried = { execute: async (call: (context: object) => unknown) => call({}) };
+/** A watch begins anew soon: by itself the package waits for up to half a minute. */
+const soon = { duration: 200, next: (): unknown => soon };
+const faultHandling = {
+  host: () => untried,
+  global: untried,
+  watchBackoff: soon,
+} as unknown as NonNullable<IOptions['faultHandling']>;
 
 /** What an error of the package says, without what differs from run to run. */
 function kindOf({ message }: Error): string {
@@ -51,11 +55,11 @@ export class RollingLoad {
   constructor(addresses: readonly string[]) {
     this.#addresses = addresses;
     this.#patient = new Etcd3({ hosts: [...addresses] });
-    this.#once = new Etcd3({ hosts: [...addresses], faultHandling: once });
+    this.#once = new Etcd3({ hosts: [...addresses], faultHandling });
   }
 
   async start(leaseTtlSeconds: number): Promise<void> {
-    const watcher = this.#patient.watch().prefix('w/').watcher();
+    const watcher = this.#once.watch().prefix('w/').watcher();
     const connected = new Promise<void>((resolve) => watcher.once('connected', () => resolve()));
     watcher.on('put', ({ key, mod_revision: at }) => this.watched.push(`${key.toString()}@${at}`));
     watcher.on('error', (error) => this.#failed(`watch: ${error.message}`));
@@ -87,7 +91,7 @@ export class RollingLoad {
 
   async close(): Promise<void> {
     await this.#watcher?.cancel();
-    await this.#lease?.revoke();
+    this.#lease?.release();
     this.#patient.close();
     this.#once.close();
   }
