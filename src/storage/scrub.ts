@@ -133,7 +133,7 @@ export class Scrub {
     const settle = (error: Error | undefined): void => {
       if (this.#stopped) return;
       if (!(error instanceof CorruptionError)) {
-        // A log or MANIFEST that is gone is not relied on any more.
+        // What is gone is not relied on any more.
         if (error !== undefined && codeOf(error) !== 'ENOENT') this.#failed(error, file.path);
         done();
       } else if (!isSecondTime) {
@@ -146,10 +146,7 @@ export class Scrub {
       }
     };
     readFile(file.path, (error, bytes) => {
-      // LevelDB removes a table once no MANIFEST names it: the second look tells.
-      if (file.kind === 'table' && codeOf(error) === 'ENOENT') {
-        settle(new CorruptionError(`${file.path} is missing`));
-      } else if (error !== null) settle(error);
+      if (error !== null) settle(error);
       else if (!this.#stopped) this.#checkBytes(file, bytes, settle);
     });
   }

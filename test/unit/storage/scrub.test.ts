@@ -1,5 +1,5 @@
 /** Damage to the files of an open database is found while it is written to. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { silentLogger } from '../../../src/base/logger.ts';
@@ -107,25 +107,6 @@ describe('the scrub', () => {
       expect(passes()).toBe(0);
     },
   );
-
-  test('finds that a table is missing', async () => {
-    const name = firstOf('table');
-    rmSync(join(location, name));
-    const { found } = startScrub(200);
-    await until(() => found() !== undefined);
-    expect(found()?.message).toContain(`${name} is missing`);
-    expect(counted.get('quorate_scrub_damages_total')).toBe(1);
-  });
-
-  test('does not miss the tables of a database that is being removed', async () => {
-    const away = join(temporary.path, 'state-9-9');
-    cpSync(location, away, { recursive: true });
-    for (const { name, kind } of liveFiles(away)) if (kind === 'table') rmSync(join(away, name));
-    const { found } = startScrub(100);
-    rmSync(away, { recursive: true });
-    await until(() => passes() >= 2);
-    expect(found()).toBeUndefined();
-  });
 
   test('takes the time that it is given', async () => {
     const startedMs = performance.now();
