@@ -18,7 +18,7 @@ export class HandOver {
 
   constructor(clock: Clock, heartbeatMs: number) {
     this.#clock = clock;
-    this.#lingerMs = lingerHeartbeats * heartbeatMs;
+    this.#lingerMs = Math.min(lingerHeartbeats * heartbeatMs, transferTimeoutMs);
   }
 
   /** `done` is called when another leads and all know it, or when that takes too long. */

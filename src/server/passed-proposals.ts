@@ -27,12 +27,13 @@ export class PassedProposals {
     this.#clock = clock;
   }
 
-  get size(): number {
-    return this.#count;
+  get isEmpty(): boolean {
+    return this.#held.length === 0;
   }
 
   /** Beyond the limits a message is dropped, as the network may drop it. */
   hold(message: ProposeMessage): void {
+    this.#forgetOld();
     const count = this.#count + message.entries.length;
     const bytes = this.#bytes + bytesOf(message);
     if (count > heldLimit || bytes > heldLimitBytes) return;
@@ -41,16 +42,26 @@ export class PassedProposals {
     this.#held.push({ message, sinceMs: this.#clock.monotonicMs() });
   }
 
-  /** Gives out all that is not too old, in the order in which it came. */
-  take(): readonly ProposeMessage[] {
+  /** The message that came first of those that are not too old. */
+  first(): ProposeMessage | undefined {
+    this.#forgetOld();
+    return this.#held[0]?.message;
+  }
+
+  /** The first one has gone on, or is given up. */
+  shift(): void {
+    const gone = this.#held.shift();
+    if (gone === undefined) return;
+    this.#count -= gone.message.entries.length;
+    this.#bytes -= bytesOf(gone.message);
+  }
+
+  #forgetOld(): void {
     const fromMs = this.#clock.monotonicMs() - holdMs;
-    const messages = this.#held
-      .filter(({ sinceMs }) => sinceMs >= fromMs)
-      .map(({ message }) => message);
-    this.#held = [];
-    this.#count = 0;
-    this.#bytes = 0;
-    return messages;
+    for (let [first] = this.#held; first !== undefined && first.sinceMs < fromMs;) {
+      this.shift();
+      [first] = this.#held;
+    }
   }
 }
 

@@ -236,12 +236,12 @@ export class RaftDriver {
     if (message.type !== 'propose') {
       this.#node.step(message);
     } else if (isOfCommands(message)) {
-      if (this.#mayPropose()) this.#pass(message);
-      else this.#passed.hold(message);
+      // In their order: none overtakes those that wait.
+      const mayGo = this.#passed.isEmpty && this.#mayPropose();
+      if (!mayGo || !this.#pass(message)) this.#passed.hold(message);
     } else {
-      const entries = this.isLeader
-        ? this.#host.takeChanges(message.from, message.entries)
-        : message.entries;
+      const { from, entries: all } = message;
+      const entries = this.isLeader ? this.#host.takeChanges(from, all) : all;
       if (entries.length > 0) this.#node.step({ ...message, entries });
     }
   }
@@ -255,10 +255,10 @@ export class RaftDriver {
 
   /**
    * Hands commands of another member to Raft, as this member's own: the core does not pass messages
-   * back to where they came from, but that member may lead by now.
+   * back to where they came from, but that member may lead by now. False if it takes none now.
    */
-  #pass({ entries }: Message & { readonly type: 'propose' }): void {
-    this.#node.propose(entries.map(({ data }) => data));
+  #pass({ entries }: Message & { readonly type: 'propose' }): boolean {
+    return this.#node.propose(entries.map(({ data }) => data)) === undefined;
   }
 
   readIndex(context: bigint): void {
@@ -320,8 +320,11 @@ export class RaftDriver {
   }
 
   #proposePassed(): void {
-    if (this.#passed.size === 0 || !this.#mayPropose()) return;
-    for (const message of this.#passed.take()) this.#pass(message);
+    while (this.#mayPropose()) {
+      const message = this.#passed.first();
+      if (message === undefined || !this.#pass(message)) return;
+      this.#passed.shift();
+    }
   }
 
   #proposeWaiting(): void {

@@ -305,7 +305,8 @@ export class ClientPort {
     const kind = this.#metricsOnly.has(socket)
       ? undefined
       : this.#options.router.webSocketOf(request);
-    if (kind === undefined || this.#stopping) {
+    // One behind another request would mix its frames with that one's answer.
+    if (kind === undefined || this.#stopping || this.#waiting.has(socket)) {
       refuse(socket, 400);
       return;
     }

@@ -30,17 +30,29 @@ export async function connectedPair(): Promise<readonly [Socket, Socket]> {
 /** The other end of `near`. Whoever else has found the port is sent away. */
 function otherEnd(server: Server, near: Socket): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    server.on('error', reject);
-    near.once('error', reject);
-    near.once('close', () => reject(new Error('the connection within the process was closed')));
+    /** Come before `near` has a port of its own to compare with. */
+    const waiting = new Set<Socket>();
+    const fail = (error: Error): void => {
+      for (const socket of waiting) socket.destroy();
+      reject(error);
+    };
+    server.on('error', fail);
+    near.once('error', fail);
+    near.once('close', () => fail(new Error('the connection within the process was closed')));
     const judge = (socket: Socket): void => {
+      waiting.delete(socket);
       if (socket.remotePort === near.localPort) resolve(socket);
       else socket.destroy();
     };
     server.on('connection', (socket) => {
-      // Before that it has no port of its own to compare.
-      if (near.connecting) near.once('connect', () => judge(socket));
-      else judge(socket);
+      // Nobody else listens yet, and a stranger may break off.
+      socket.on('error', () => socket.destroy());
+      if (!near.connecting) {
+        judge(socket);
+        return;
+      }
+      waiting.add(socket);
+      near.once('connect', () => judge(socket));
     });
   });
 }

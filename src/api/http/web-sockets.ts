@@ -4,10 +4,15 @@
  * WebSocket is one request of HTTP/1.1 on a connection within the process, so that limits, origins
  * and errors are those of any other request.
  */
-import { request, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import {
+  type ClientRequest,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  request,
+} from 'node:http';
 import type { Socket } from 'node:net';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
-import type { Clock } from '../../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { connectedPair } from './connected-pair.ts';
 
@@ -15,6 +20,8 @@ import { connectedPair } from './connected-pair.ts';
 const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
 /** Answers that a client has not taken; more are not read before it has. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** Time for a client to take the last that was sent. */
+const LAST_BYTES_MS = 60_000;
 /** How soon a client that is gone without a word is found out. */
 const KEEP_ALIVE_MS = 30_000;
 /** Time for clients to take their last answers when the server stops. */
@@ -78,53 +85,98 @@ export class WebSockets {
         this.#open.delete(client);
         if (this.#open.size === 0) this.#whenEmpty?.();
       });
-      connectedPair().then(
-        ([near, far]) => {
-          this.#serve(far);
-          proxy(client, near, upgrade, takesMany);
-          client.resume();
-        },
-        (error: unknown) => {
-          this.#logger.warn({ error }, 'cannot serve a WebSocket');
-          client.close(INTERNAL_ERROR);
-          client.resume();
-        },
-      );
+      this.#begin(client, upgrade, takesMany).catch((error: unknown) => {
+        this.#logger.warn({ error }, 'cannot serve a WebSocket');
+        close(client, INTERNAL_ERROR);
+      });
     });
+  }
+
+  async #begin(client: WebSocket, upgrade: IncomingMessage, takesMany: boolean): Promise<void> {
+    const [near, far] = await connectedPair();
+    try {
+      this.#serve(far);
+      const call = request({
+        createConnection: () => near,
+        method: 'POST',
+        path: upgrade.url,
+        headers: headersOf(upgrade),
+        setHost: false,
+      });
+      call.on('response', (answer) => this.#forward(answer, client));
+      proxy(client, call, takesMany);
+    } catch (error) {
+      near.destroy();
+      far.destroy();
+      throw error;
+    }
+  }
+
+  /**
+   * Sends the answer's lines, in fragments as they come, so that no more than a little waits here;
+   * the rest waits, and is counted, where any other answer does.
+   */
+  #forward(answer: IncomingMessage, client: WebSocket): void {
+    let isBegun = false;
+    let underWay = 0;
+    let timer: Timer | undefined;
+    const finish = (): void => {
+      timer?.cancel();
+      close(client, NORMAL_CLOSURE);
+    };
+    const send = (piece: Buffer, fin: boolean): void => {
+      if (piece.length === 0 && !isBegun) return;
+      isBegun = !fin;
+      underWay++;
+      client.send(piece, { binary: false, fin }, () => {
+        underWay--;
+        if (underWay === 0 && answer.readableEnded) finish();
+        else if (client.bufferedAmount <= MAX_BUFFERED_BYTES) answer.resume();
+      });
+    };
+    answer.on('data', (chunk: Buffer) => {
+      let from = 0;
+      for (let to = chunk.indexOf(newline); to >= 0; to = chunk.indexOf(newline, from)) {
+        send(chunk.subarray(from, to), true);
+        from = to + 1;
+      }
+      send(chunk.subarray(from), false);
+      if (client.bufferedAmount > MAX_BUFFERED_BYTES) answer.pause();
+    });
+    answer.on('end', () => {
+      send(Buffer.alloc(0), true);
+      if (underWay === 0) finish();
+      else timer = this.#clock.after(LAST_BYTES_MS, () => client.terminate());
+    });
+    answer.on('error', () => close(client, INTERNAL_ERROR));
+    client.on('close', () => timer?.cancel());
   }
 }
 
-/** Sends what the client says as the body of a request, and the answer's lines back. */
-function proxy(
-  client: WebSocket,
-  connection: Socket,
-  upgrade: IncomingMessage,
-  takesMany: boolean,
-): void {
-  const call = request({
-    createConnection: () => connection,
-    method: 'POST',
-    path: upgrade.url,
-    headers: headersOf(upgrade),
-  });
+/** Sends what the client says as the body of a request. */
+function proxy(client: WebSocket, call: ClientRequest, takesMany: boolean): void {
   call.flushHeaders();
-  call.on('error', () => client.close(INTERNAL_ERROR));
-  call.on('response', (answer) => {
-    forward(answer, client);
-  });
+  call.on('error', () => close(client, INTERNAL_ERROR));
+  call.on('drain', () => client.resume());
   client.on('message', (data: RawData) => {
-    if (call.writableEnded) return;
+    const isOver = call.destroyed || call.writableEnded;
+    if (isOver || client.readyState !== WebSocket.OPEN) return;
     if (!takesMany) {
       call.end(data);
       return;
     }
     call.write(data);
-    if (call.write('\n')) return;
-    client.pause();
-    call.once('drain', () => client.resume());
+    if (!call.write('\n')) client.pause();
   });
   client.on('close', () => call.destroy());
-  if (client.readyState !== WebSocket.OPEN) call.destroy();
+  if (client.readyState === WebSocket.OPEN) client.resume();
+  else call.destroy();
+}
+
+/** A client that is not read from would never be heard to agree. */
+function close(client: WebSocket, code: number): void {
+  client.close(code);
+  client.resume();
 }
 
 /** Without what only belongs to the handshake. */
@@ -138,29 +190,4 @@ function headersOf({ headers }: IncomingMessage): OutgoingHttpHeaders {
   const token = /^Bearer\s*,\s*(.+)$/.exec(protocols)?.[1];
   if (token !== undefined) kept['authorization'] = `Bearer ${token.trim()}`;
   return kept;
-}
-
-function forward(answer: IncomingMessage, client: WebSocket): void {
-  let begun: Buffer[] = [];
-  const send = (line: Buffer): void => {
-    if (line.length === 0) return;
-    client.send(line, { binary: false }, () => {
-      if (client.bufferedAmount <= MAX_BUFFERED_BYTES) answer.resume();
-    });
-    if (client.bufferedAmount > MAX_BUFFERED_BYTES) answer.pause();
-  };
-  answer.on('data', (chunk: Buffer) => {
-    let from = 0;
-    for (let to = chunk.indexOf(newline); to >= 0; to = chunk.indexOf(newline, from)) {
-      send(Buffer.concat([...begun, chunk.subarray(from, to)]));
-      begun = [];
-      from = to + 1;
-    }
-    if (from < chunk.length) begun.push(chunk.subarray(from));
-  });
-  answer.on('end', () => {
-    send(Buffer.concat(begun));
-    client.close(NORMAL_CLOSURE);
-  });
-  answer.on('error', () => client.close(INTERNAL_ERROR));
 }

@@ -123,6 +123,37 @@ describe('the gateway over WebSocket', () => {
     expect(await client.next()).toBe('close 1000');
   });
 
+  test('hands over an answer of many megabytes as one message', async () => {
+    const reason = 'x'.repeat(8_000_000);
+    const port = await serveWatch(async function* () {
+      await Promise.resolve();
+      yield WatchResponse.create({ cancelReason: reason });
+    });
+    const client = await new Client(port, '/v3/watch').opened();
+    expect(await client.nextJson()).toEqual({ result: { cancel_reason: reason } });
+    expect(await client.next()).toBe('close 1000');
+  });
+
+  test('takes any number of requests at once from a client of a slow handler', async () => {
+    const { promise: goes, resolve: go } = deferred();
+    let taken = 0;
+    const port = await serveWatch(async function* (requests) {
+      await goes;
+      for await (const _ of requests) if (++taken === 3000) break;
+      yield WatchResponse.create({ cancelReason: 'all' });
+    });
+    const warnings: string[] = [];
+    const warn = ({ message }: Error): void => void warnings.push(message);
+    process.on('warning', warn);
+    const client = await new Client(port, '/v3/watch').opened();
+    for (let i = 0; i < 3000; i++) client.socket.send(create('x'.repeat(200)));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    go();
+    expect(await client.nextJson()).toEqual({ result: { cancel_reason: 'all' } });
+    process.off('warning', warn);
+    expect(warnings).toEqual([]);
+  });
+
   test('hands a token over that came as a protocol', async () => {
     const port = await serveWatch(async function* (_requests, context) {
       await Promise.resolve();
