@@ -260,8 +260,10 @@ export class GrpcAdapter {
       : this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
     const maxMessageBytes = this.#maxMessageBytes;
     this.#streamMethods.set(path, { requestStream, maxMessageBytes, decode, serve });
-    const func = (call: StreamCall & { readonly request?: unknown }): void =>
+    const func = (call: StreamCall & { readonly request?: unknown }): void => {
+      if (this.#sessions.isOver(call)) return;
       serve(call, this.#sessions.memoryOfCall(call).answers, call.request);
+    };
     this.#server.register(path, func, toBuffer, decode, requestStream ? 'bidi' : 'serverStream');
   }
 

@@ -30,7 +30,7 @@ interface Status {
 const TOO_LARGE = /^Received message larger than max \((\d+) vs (\d+)\)$/;
 
 interface CallInternals {
-  readonly call: { readonly stream?: ServerHttp2Stream };
+  readonly call: { readonly stream?: ServerHttp2Stream; checkCancelled(): boolean };
 }
 
 /** The methods of grpc-js's calls that are patched, and what they use. */
@@ -210,6 +210,14 @@ export class Sessions {
     const { stream } = (call as CallInternals).call;
     assert(stream !== undefined, 'grpc-js hides the stream of a call');
     return this.memoryOf(stream);
+  }
+
+  /**
+   * Whether a call that grpc-js serves is over. Of one that ends while its message is being read,
+   * grpc-js tells nobody, and calls the handler after that.
+   */
+  isOver(call: object): boolean {
+    return (call as CallInternals).call.checkCancelled();
   }
 
   destroy(): void {
