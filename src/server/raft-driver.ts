@@ -236,9 +236,8 @@ export class RaftDriver {
     if (message.type !== 'propose') {
       this.#node.step(message);
     } else if (isOfCommands(message)) {
-      // In their order: none overtakes those that wait.
-      const mayGo = this.#passed.isEmpty && this.#mayPropose();
-      if (!mayGo || !this.#pass(message)) this.#passed.hold(message);
+      const isNext = this.#passed.isEmpty;
+      if (!isNext || !this.#mayPropose() || !this.#pass(message)) this.#passed.hold(message);
     } else {
       const { from, entries: all } = message;
       const entries = this.isLeader ? this.#host.takeChanges(from, all) : all;

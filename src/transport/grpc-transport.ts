@@ -304,11 +304,15 @@ class GrpcCarrier implements Carrier {
         call.end();
       },
     });
+    const socket = this.#connections.get(call.getPeer());
     const closed = (reason: string) => (): void => {
       open = false;
+      // The connection may last, and see any number of streams.
+      socket?.off('end', broken).off('error', broken);
       call.end();
       events.closed(reason);
     };
+    const broken = closed('connection ended');
     call.on('data', (bytes: Buffer) => {
       this.#deliver(events, bytes);
     });
@@ -316,10 +320,7 @@ class GrpcCarrier implements Carrier {
     call.on('end', closed('peer ended the stream'));
     call.on('error', closed('stream failed'));
     call.on('close', closed('stream closed'));
-    const socket = this.#connections.get(call.getPeer());
-    const broken = closed('connection ended');
-    socket?.once('end', broken);
-    socket?.once('error', broken);
+    socket?.once('end', broken).once('error', broken);
   }
 
   /** grpc-js would turn an exception of ours into a status of the call; it must end the process. */
