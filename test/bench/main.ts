@@ -53,7 +53,8 @@ function wantedWorkloads({
   return quick ? all.filter((workload) => workload.quick) : all;
 }
 
-const wordsOf = (error: unknown): string =>
+/** What a person is told of an error. */
+export const wordsOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
 const dataPath = ({ out }: BenchOptions): string => join(out, 'benchmarks.json');

@@ -78,7 +78,7 @@ async function startStore(name: MemberSystem, options: StartOptions): Promise<Sy
       ...{ root, members, directory },
       ...(profiles !== undefined && { nodeArguments: (member) => profilers(profiles, member) }),
     });
-    const leader = await leaderOf(cluster);
+    const leader = await leaderOf(cluster.addresses);
     const ours = name === 'ours' ? profiles : undefined;
     return {
       leader: addressAt(cluster, leader),
@@ -135,12 +135,15 @@ const addressAt = (cluster: ClusterProcess, index: number): string =>
   cluster.addresses[index] ?? '';
 
 /** Position of the leader among the members. */
-async function leaderOf({ addresses }: ClusterProcess): Promise<number> {
+export async function leaderOf(addresses: readonly string[]): Promise<number> {
   for (const [i, address] of addresses.entries()) {
     const connection = await Connection.open(address);
-    const { header, leader } = await connection.unary(Maintenance.methods.status, {});
-    connection.close();
-    if (header?.memberId === leader) return i;
+    try {
+      const { header, leader } = await connection.unary(Maintenance.methods.status, {});
+      if (header?.memberId === leader) return i;
+    } finally {
+      connection.close();
+    }
   }
   throw new Error('no member says that it is the leader');
 }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { thisMachine } from '../machine.ts';
-import type { Repository } from '../main.ts';
+import { type Repository, wordsOf } from '../main.ts';
 import { chosen, positiveSeconds } from '../options.ts';
 import { runTurn, type TurnOptions } from '../turn.ts';
 import { workloadsOf } from '../workloads.ts';
@@ -33,7 +33,7 @@ export async function benchAccount(
   try {
     options = optionsOf(args, root);
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    console.error(`${wordsOf(error)}\n\n${usage}`);
     return 2;
   }
   const { workloads, seconds, out, directory, report, help } = options;

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { thisMachine } from '../machine.ts';
-import type { Repository } from '../main.ts';
+import { type Repository, wordsOf } from '../main.ts';
 import { wholeNumber } from '../options.ts';
 import type { MemberSystem } from '../systems.ts';
 import type { ScaleMeasurements, ScaleTurn } from './figures.ts';
@@ -113,6 +113,3 @@ function writePage(out: string, measurements: ScaleMeasurements): void {
   writeFileSync(path, scalePageOf(measurements));
   console.log(`written: ${path}`);
 }
-
-const wordsOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error);

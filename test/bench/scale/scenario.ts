@@ -2,12 +2,12 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Cluster, KV, Maintenance } from '../../../src/gen/services.ts';
+import { Cluster, KV } from '../../../src/gen/services.ts';
 import type { ClusterProcess, Joiner, MemberProcess } from '../../support/cluster-process.ts';
 import { Connection } from '../connection.ts';
 import { putKeys } from '../prepare.ts';
 import { residentBytes } from '../resources.ts';
-import { startMembers, type MemberSystem } from '../systems.ts';
+import { leaderOf, startMembers, type MemberSystem } from '../systems.ts';
 import { PacedPuts } from './paced-puts.ts';
 import type { PhaseFigures, ScaleFigures } from './figures.ts';
 import { longestTurnMs, meterArguments } from './turns.ts';
@@ -201,13 +201,8 @@ class Scenario {
   }
 
   async #leader(): Promise<MemberProcess> {
-    for (const member of this.#running) {
-      const { header, leader } = await withConnection(member.address, (connection) =>
-        connection.unary(Maintenance.methods.status, {}),
-      );
-      if (header?.memberId === leader) return member;
-    }
-    throw new Error('no member says that it is the leader');
+    const at = await leaderOf(this.#running.map(({ address }) => address));
+    return this.#running[at] as MemberProcess;
   }
 }
 

@@ -3,6 +3,7 @@ import { memberAccount } from '../../bench/account/account.ts';
 import { accountPageOf } from '../../bench/account/page.ts';
 import { type CpuProfile, sharesOf } from '../../bench/account/profile.ts';
 import { type Frame, stageOf } from '../../bench/account/stages.ts';
+import { machine } from './machine.ts';
 
 const frame = (url: string, functionName = 'f'): Frame => ({ url, functionName });
 const ours = (path: string): Frame => frame(`file:///srv/quorate/dist/${path}`);
@@ -80,17 +81,7 @@ test('the page has the sums and the ceiling', () => {
   const page = accountPageOf({
     commit: 'abc1234',
     begun: '2026-01-01T00:00:00.000Z',
-    machine: {
-      cpu: 'A processor',
-      cores: 2,
-      memoryBytes: 8 * 1024 ** 3,
-      loadAverage: 0.1,
-      kernel: '6.1',
-      fileSystem: 'ext4',
-      node: 'v20.20.2',
-      etcd: '3.4.23',
-      h2load: undefined,
-    },
+    machine: { ...machine, h2load: undefined },
     accounts: [
       {
         workload: 'put-100',

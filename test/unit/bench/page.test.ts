@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Figures, Measurements, Turn } from '../../bench/measurements.ts';
 import { pageOf } from '../../bench/page.ts';
 import { rowsOf } from '../../bench/summary.ts';
+import { machine } from './machine.ts';
 
 function figures(perSecond: number, more: Partial<Figures> = {}): Figures {
   return {
@@ -30,17 +31,7 @@ function measured(turns: readonly Turn[]): Measurements {
     begun: '2026-01-01T00:00:00.000Z',
     seconds: 5,
     rounds: 3,
-    machine: {
-      cpu: 'A processor',
-      cores: 2,
-      memoryBytes: 8 * 1024 ** 3,
-      loadAverage: 0.12,
-      kernel: '6.1',
-      fileSystem: 'ext4',
-      node: 'v20.20.2',
-      etcd: '3.4.23',
-      h2load: 'nghttp2/1.52.0',
-    },
+    machine,
     workloads: [
       { name: 'put', title: 'put 256 B' },
       { name: 'check', title: 'etcdctl check perf' },

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { PhaseFigures, ScaleMeasurements } from '../../bench/scale/figures.ts';
 import { scalePageOf } from '../../bench/scale/page.ts';
 import { longestTurnMs, parseTurns } from '../../bench/scale/turns.ts';
+import { machine } from './machine.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'quorate-turns-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -35,17 +36,7 @@ test('the page of many keys shows both systems, and what failed', () => {
   const measurements: ScaleMeasurements = {
     commit: 'abc1234',
     begun: '2026-01-01T00:00:00.000Z',
-    machine: {
-      cpu: 'A processor',
-      cores: 2,
-      memoryBytes: 8 * 1024 ** 3,
-      loadAverage: 0.1,
-      kernel: '6.1',
-      fileSystem: 'ext4',
-      node: 'v20.20.2',
-      etcd: '3.4.23',
-      h2load: undefined,
-    },
+    machine: { ...machine, h2load: undefined },
     turns: [
       {
         system: 'ours',
