@@ -16,7 +16,8 @@
  *   who was not there at the founding.
  *
  * A member that was added to a cluster that works does not found. It takes part late, once its life
- * was noted by a majority of the voters that had been started by then, each of which takes part.
+ * was noted by a majority of the voters that had been started by then, each of which takes part; who
+ * is heard to take part since was started, too, so that some of the first may have been removed.
  *
  * One who hears that another life of its own was noted, or that its announcement (`announce.ts`),
  * which only follows when it takes part, has been agreed on, is refused: it stops, in etcd's words.
@@ -93,6 +94,8 @@ export interface FoundingOptions {
   readonly founders: readonly bigint[];
   /** It was added to a cluster that works. */
   readonly joins?: boolean;
+  /** Voters that count as founders once they take part: they had not been started before. */
+  readonly newcomers?: readonly bigint[];
   /** Undefined for a data directory of a version that had none. */
   readonly record: FoundingRecord | undefined;
   /** Makes the record durable, or throws. */
@@ -172,7 +175,9 @@ export class Founding {
   }
 
   #isProven(): boolean {
-    const { founders, joins = false } = this.#options;
+    const { joins = false, newcomers = [] } = this.#options;
+    const started = newcomers.filter((each) => this.#answers.get(each)?.takesPart === true);
+    const founders = [...this.#options.founders, ...started];
     const majority = majorityOf(founders.length);
     const answers = founders.flatMap((each) => this.#answers.get(each) ?? []);
     const early = answers.filter((each) => each.early).length;

@@ -27,11 +27,13 @@ export function companyOf(
   self: MemberId,
   voters: readonly MemberId[],
   membership: Pick<Membership, 'list'>,
-): Pick<FoundingOptions, 'founders' | 'joins'> {
+): Pick<FoundingOptions, 'founders' | 'joins' | 'newcomers'> {
   if (voters.length > 0) return { founders: voters, joins: false };
   const others = membership.list().filter(({ id, isLearner }) => id !== self && !isLearner);
   const started = others.filter(({ name }) => name !== '');
-  return { founders: (started.length > 0 ? started : others).map(({ id }) => id), joins: true };
+  const founders = (started.length > 0 ? started : others).map(({ id }) => id);
+  const newcomers = others.flatMap(({ id }) => (founders.includes(id) ? [] : id));
+  return { founders, newcomers, joins: true };
 }
 
 export interface FounderOptions extends FoundingOptions {

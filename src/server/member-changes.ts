@@ -2,7 +2,7 @@
  * Changes of membership: what is asked of this member, what the log brings of them, and what
  * becomes of one that is removed (etcd: etcdserver.AddMember and its kin).
  */
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { EtcdError, type EtcdErrorName } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
@@ -28,6 +28,7 @@ import type { Transport } from '../transport/transport.ts';
 import { ConfChangeQueue } from './conf-change-queue.ts';
 import { ProtocolGate } from './protocol-gate.ts';
 import type { RaftDriver } from './raft-driver.ts';
+import { Removal } from './removal.ts';
 import { RequestIds } from './request-id.ts';
 import { memberHex, type Server } from './server.ts';
 import { bestSuccessor } from './successor.ts';
@@ -39,8 +40,6 @@ const healthIntervalMs = 5000;
 const learnerReadyShare = 0.9;
 /** How often a leader looks whether a learner can be promoted. */
 const promoteEveryMs = 1000;
-/** A removed member goes on for so long, so that others hear of its removal (etcd: 10 ticks). */
-const removalDelayMs = 1000;
 
 /** The member was removed: it must not come back under its id. */
 export class MemberRemovedError extends Error {
@@ -100,8 +99,10 @@ export class MemberChanges {
   readonly #requestIds: RequestIds;
   readonly #waiting: WaitList<Outcome>;
   readonly #queue: ConfChangeQueue;
-  #removal: Timer | undefined;
+  readonly #removal: Removal;
   #promoteMs = Number.NEGATIVE_INFINITY;
+  /** Index of the newest change that was applied; 0 if there was none in this life. */
+  newestIndex = 0;
   #stopped = false;
 
   constructor(options: MemberChangesOptions) {
@@ -110,6 +111,14 @@ export class MemberChanges {
     this.#waiting = new WaitList(options.clock, options.server.requestTimeoutMs);
     const { self, clock, driver, transport, status, membership } = options;
     const connected = (member: MemberId): boolean => transport.connected(member);
+    this.#removal = new Removal({
+      clock,
+      voters: () =>
+        membership()
+          .list()
+          .flatMap(({ id, isLearner }) => (isLearner || id === self ? [] : id)),
+      end: () => options.removed(new MemberRemovedError()),
+    });
     const gate = new ProtocolGate({
       agreed: () => membership().protocol,
       others: () =>
@@ -203,7 +212,11 @@ export class MemberChanges {
   }
 
   /** Applies a logged change; returns what Raft is to make of it. */
-  apply(change: ConfChange): { readonly effective: ConfChange; readonly settle: () => void } {
+  apply(
+    change: ConfChange,
+    index: number,
+  ): { readonly effective: ConfChange; readonly settle: () => void } {
+    this.newestIndex = index;
     const logged = decodeMemberChange(change);
     if (logged === undefined) return { effective: change, settle: () => {} };
     const { request } = logged;
@@ -225,15 +238,17 @@ export class MemberChanges {
   /** Also called with a state that came as a snapshot, and at the start. */
   membersChanged(): void {
     const { membership, self, changed } = this.#options;
-    if (membership().isRemoved(self)) this.#end();
+    if (membership().isRemoved(self)) this.#removal.begin();
     else changed();
   }
 
   /** Another member says that this one was removed. */
   toldRemoved(by: MemberId): void {
-    if (this.#removal !== undefined || this.#stopped) return;
-    this.#options.logger.warn({ by: memberHex(by) }, 'a member says that this one was removed');
-    this.#end();
+    if (this.#stopped) return;
+    if (!this.#removal.began) {
+      this.#options.logger.warn({ by: memberHex(by) }, 'a member says that this one was removed');
+    }
+    this.#removal.toldBy(by);
   }
 
   /**
@@ -260,7 +275,7 @@ export class MemberChanges {
 
   stop(): void {
     this.#stopped = true;
-    this.#removal?.cancel();
+    this.#removal.stop();
     this.#waiting.triggerAll({ error: 'stopped' });
   }
 
@@ -324,11 +339,6 @@ export class MemberChanges {
     const match = matchOf(member);
     if (match === undefined) return 'memberNotFound';
     return match < learnerReadyShare * (matchOf(leader) ?? 0) ? 'learnerNotReady' : undefined;
-  }
-
-  #end(): void {
-    const { clock, removed } = this.#options;
-    this.#removal ??= clock.after(removalDelayMs, () => removed(new MemberRemovedError()));
   }
 
   #tell(change: MemberChange): void {

@@ -278,6 +278,7 @@ export class Member {
         else this.changes.toldRefused(note);
       },
       isRemoved: (member) => this.membership.isRemoved(member),
+      remembersRemoval: () => directory.backend.flushedIndex >= this.changes.newestIndex,
       oldestProtocol: () => this.membership.protocol,
       removed: (by) => this.changes.toldRemoved(by),
       unreachable: (member) => {
@@ -396,7 +397,7 @@ export class Member {
 
   #applyConfChange(entry: Entry): void {
     this.#options.observer?.applying(entry);
-    const { effective, settle } = this.changes.apply(decodeConfChange(entry.data));
+    const { effective, settle } = this.changes.apply(decodeConfChange(entry.data), entry.index);
     const confState = this.#node.applyConfChange(effective);
     this.#options.directory.backend.setConfState(confState);
     this.#options.directory.raftLog.setConfState(confState);

@@ -27,6 +27,8 @@ export interface Flight {
 
 /** State of the way from one member to another. */
 export class Path {
+  readonly from: MemberId;
+  readonly to: MemberId;
   messages = 0;
   bytes = 0;
   /** Batches of each channel that arrive in the order of sending. */
@@ -35,6 +37,11 @@ export class Path {
   extraMs = 0;
   cut = false;
   healedMs = -Infinity;
+
+  constructor(from: MemberId, to: MemberId) {
+    this.from = from;
+    this.to = to;
+  }
 
   queue(channel: string): Flight[] {
     let queue = this.inOrder.get(channel);

@@ -87,7 +87,7 @@ export class MemoryNetwork {
   /** Cuts or mends the way from one member to another; the way back is another one. */
   setCut(from: MemberId, to: MemberId, cut: boolean): void {
     const path = this.path(from, to);
-    if (path.cut && !cut) path.healedMs = this.clock.monotonicMs();
+    if (path.cut && !cut) this.#mend(path);
     path.cut = cut;
   }
 
@@ -111,16 +111,26 @@ export class MemoryNetwork {
 
   heal(): void {
     for (const path of this.#paths.values()) {
-      if (path.cut) path.healedMs = this.clock.monotonicMs();
+      if (path.cut) this.#mend(path);
       path.cut = false;
     }
+  }
+
+  /** A member whose stream to another has ended opens a new one after a while. */
+  dialSoon(from: MemberId, to: MemberId): void {
+    this.clock.after(reconnectMs, () => this.#members.get(from)?.dial(to));
+  }
+
+  #mend(path: Path): void {
+    path.healedMs = this.clock.monotonicMs();
+    this.dialSoon(path.from, path.to);
   }
 
   path(from: MemberId, to: MemberId): Path {
     const key = `${from}>${to}`;
     let path = this.#paths.get(key);
     if (path === undefined) {
-      path = new Path();
+      path = new Path(from, to);
       this.#paths.set(key, path);
     }
     return path;
@@ -131,7 +141,13 @@ export class MemoryNetwork {
   }
 
   join(transport: MemoryTransport): void {
-    this.#members.set(transport.self, transport);
+    const { self } = transport;
+    this.#members.set(self, transport);
+    for (const other of this.#members.keys()) {
+      if (other === self) continue;
+      this.dialSoon(self, other);
+      this.dialSoon(other, self);
+    }
   }
 
   leave(transport: MemoryTransport): void {
@@ -231,6 +247,7 @@ export class MemoryTransport implements Transport {
       this.#peers.delete(id);
       this.#heardMs.delete(id);
       this.#transfers.get(id)?.fail();
+      this.#network.dialSoon(id, this.self);
     }
     for (const peer of peers) if (peer.id !== this.self) this.#peers.set(peer.id, peer);
     this.#isFound = peers.some(({ id, peerUrls }) => id === this.self && peerUrls.length > 0);
@@ -293,6 +310,15 @@ export class MemoryTransport implements Transport {
   /** Another member has gone, perhaps while it took a chunk, which then never ends. */
   left(member: MemberId): void {
     this.#transfers.get(member)?.lose();
+  }
+
+  /** Opens a stream, as far as that shows: who was removed is told so. */
+  dial(to: MemberId): void {
+    const other = this.#network.member(to)?.handlers;
+    if (!this.#peers.has(to) || this.#network.path(this.self, to).cut) return;
+    if (other?.isRemoved(this.self) !== true) return;
+    if (other.remembersRemoval()) this.#network.clock.defer(() => this.handlers?.removed(to));
+    else this.#network.dialSoon(this.self, to);
   }
 
   /** Whether it talks to another: also to one that it does not list, as a PeerTransport does. */
@@ -365,18 +391,11 @@ export class MemoryTransport implements Transport {
     channel: string,
   ): boolean {
     const receiver = this.#network.member(to);
-    if (receiver !== undefined) this.#hearOfRemoval(receiver);
+    this.dial(to);
     if (receiver === undefined || !this.#reaches(to)) return false;
     if (this.#network.path(this.self, to).cut) return false;
     const flight = { ...load, from: this.self, to, receiver, arrived: false };
     return this.#network.carry(flight, channel);
-  }
-
-  /** Who was removed is told so where it would open a stream. */
-  #hearOfRemoval(other: MemoryTransport): void {
-    const open = !this.#network.path(this.self, other.self).cut;
-    if (!open || other.handlers?.isRemoved(this.self) !== true) return;
-    this.#network.clock.defer(() => this.handlers?.removed(other.self));
   }
 
   #sendSnapshot(message: SnapshotMessage): void {

@@ -379,11 +379,14 @@ export class PeerTransport implements Transport {
       return { code: refusals.notMe, text };
     }
     const from = hello.from.toString(16);
-    if (this.#environment?.handlers.isRemoved(hello.from) === true) {
+    const { handlers } = this.#environment ?? {};
+    const isRemoved = handlers?.isRemoved(hello.from) === true;
+    if (isRemoved && handlers.remembersRemoval()) {
       const text = `${from} has been permanently removed from the cluster`;
       return { code: refusals.removed, text };
     }
-    const peer = this.#stopped ? undefined : (this.#peerOf(hello.from) ?? this.#meet(hello));
+    const isWelcome = !this.#stopped && !isRemoved;
+    const peer = isWelcome ? (this.#peerOf(hello.from) ?? this.#meet(hello)) : undefined;
     if (peer === undefined) {
       return { code: refusals.unknownMember, text: `${from} is not a member of the cluster` };
     }
@@ -434,6 +437,7 @@ function strangerHandlers(handlers: TransportHandlers): TransportHandlers {
     introduced: () => {},
     note: () => {},
     isRemoved: (member) => handlers.isRemoved(member),
+    remembersRemoval: () => handlers.remembersRemoval(),
     oldestProtocol: () => handlers.oldestProtocol(),
     removed: (by) => handlers.removed(by),
     unreachable: (member) => handlers.unreachable(member),

@@ -38,8 +38,10 @@ export interface TransportHandlers {
   introduced(member: MemberId, introduction: Introduction): void;
   /** A note from one peer; it may have been lost before, or come twice. */
   note(member: MemberId, note: PeerNote): void;
-  /** Whether a member was removed for ever: it is told so when it dials. */
+  /** Whether a member was removed for ever. */
   isRemoved(member: MemberId): boolean;
+  /** Whether this member will not forget that: only then is the removed one told when it dials. */
+  remembersRemoval(): boolean;
   /** The oldest protocol that the members have agreed to speak; older members are refused. */
   oldestProtocol(): number;
   /** Another member says that this one was removed. */

@@ -20,6 +20,8 @@ export interface Finding {
   /** The revision up to which the replay had come, or that an answer shows. */
   readonly revision: number;
   readonly violation: Violation;
+  /** No choice at a later revision than this can help. */
+  readonly causedBy: number;
 }
 
 /** A revision that several requests explain. */
@@ -55,9 +57,15 @@ export class ReplayRun {
     for (const operation of facts.refused) this.#checkRefusal(operation);
   }
 
-  #find(revision: number, rule: string, text: string, operations: readonly Operation[]): void {
+  #find(
+    revision: number,
+    rule: string,
+    text: string,
+    operations: readonly Operation[],
+    causedBy = revision,
+  ): void {
     const ids = operations.map(({ id }) => id);
-    this.findings.push({ revision, violation: { rule, text, operations: ids } });
+    this.findings.push({ revision, violation: { rule, text, operations: ids }, causedBy });
   }
 
   #evaluate(operation: Operation, revision: number): Result {
@@ -185,25 +193,38 @@ export class ReplayRun {
     }
     const what = `${eventsText(found)} at revision ${revision}`;
     const { history, sightings } = this.#facts;
+    const causedBy = this.#whereUsedUp(revision, events);
     const cause = history.operations.find(
       (operation) =>
         operation.call.kind !== 'range' && this.#explains(operation, revision, events, hints),
     );
     if (cause === undefined) {
-      this.#find(revision, 'kv-explained', `no operation explains ${what}`, []);
+      this.#find(revision, 'kv-explained', `no operation explains ${what}`, [], causedBy);
       return;
     }
     const name = operationText(cause);
     if (cause.outcome.kind === 'refused') {
-      this.#find(revision, 'kv-refused', `${name} has an effect: ${what}`, [cause]);
+      this.#find(revision, 'kv-refused', `${name} has an effect: ${what}`, [cause], causedBy);
     } else if (cause.outcome.kind === 'answered' || this.placed.has(cause.id)) {
       const other = this.placed.get(cause.id)?.revision ?? answeredRevision(cause);
       const text = `${name} took effect twice: at revision ${other}, and as ${what}`;
-      this.#find(revision, 'kv-once', text, [cause]);
+      this.#find(revision, 'kv-once', text, [cause], causedBy);
     } else {
       const text = `${what} was seen at ${sightings.madeByMs(revision)} ms, before ${name} began`;
-      this.#find(revision, 'kv-before-start', text, [cause]);
+      this.#find(revision, 'kv-before-start', text, [cause], causedBy);
     }
+  }
+
+  /**
+   * The newest revision at which a request was used up that would explain this one. If the truth is
+   * known, the model before a revision is the same whatever was chosen, so that choices only decide
+   * which requests are left.
+   */
+  #whereUsedUp(revision: number, events: readonly Event[] | undefined): number {
+    if (events === undefined) return revision;
+    const used = this.#facts.unknown.filter((operation) => this.placed.has(operation.id));
+    const explaining = used.filter((operation) => this.#explains(operation, revision, events, []));
+    return Math.max(0, ...explaining.map(({ id }) => this.placed.get(id)?.revision ?? 0));
   }
 
   #checkReading(operation: Operation): void {

@@ -59,7 +59,7 @@ export const full: Budget = {
 
 /** On two cores, roughly. */
 const secondsOf = {
-  seed: 0.1,
+  seed: 0.2,
   bug: 5,
   nemesisRun: 20,
   crashScript: 15,

@@ -38,7 +38,7 @@ const pollMs = 50;
  * A removed member must have ended by then, by its own clock. Until it does it may serve, as those
  * of etcd: what it acknowledges was agreed on.
  */
-const removedLimitMs = 1_500;
+const removedLimitMs = 32_000;
 /** The longest value that a progress interval may have, so that notices are seen in a run. */
 const progressIntervalMs = 400;
 

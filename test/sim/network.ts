@@ -153,6 +153,7 @@ class MessageLinks implements Network {
         process.deliver(() => handlers.introduced(member, introduction)),
       note: (member, note) => process.deliver(() => handlers.note(member, note)),
       isRemoved: (member) => handlers.isRemoved(member),
+      remembersRemoval: () => handlers.remembersRemoval(),
       oldestProtocol: () => handlers.oldestProtocol(),
       removed: (by) => process.deliver(() => handlers.removed(by)),
       unreachable: (member) => process.deliver(() => handlers.unreachable(member)),

@@ -60,8 +60,6 @@ export class Operator {
   #number: number;
   #updates = 0;
   #underWay = 0;
-  /** Removals that were asked for and are not answered. */
-  #removing = 0;
   #stopped = false;
   /** Answers that said which members there are, and were held to the log. */
   lists = 0;
@@ -167,8 +165,7 @@ export class Operator {
       removed();
       return;
     }
-    if (left === 0 || this.#stopped || this.#wouldLeaveOne(id)) return;
-    this.#removing += 1;
+    if (left === 0 || this.#stopped) return;
     this.#ask({
       invoke: async (members) => {
         const request = MemberRemoveRequest.decode(MemberRemoveRequest.encode({ id }));
@@ -176,21 +173,10 @@ export class Operator {
         return MemberRemoveResponse.decode(MemberRemoveResponse.encode(answer));
       },
       done: () => {
-        this.#removing -= 1;
         this.#later(lookMs, () => this.#remove(id, left - 1, removed));
       },
       shows: (member) => member(id) === undefined,
     });
-  }
-
-  /**
-   * Of two voters the one that goes may know that its removal is agreed on, and end, before the
-   * other does, which then has nobody to elect it: in Raft nobody but an operator can help.
-   */
-  #wouldLeaveOne(id: bigint): boolean {
-    const members = [...this.#options.ledger.latest.members.values()];
-    const voters = members.filter(({ isLearner }) => !isLearner);
-    return voters.some((voter) => voter.id === id) && voters.length - this.#removing <= 2;
   }
 
   #update(target: Extract<MembershipFault, { kind: 'update-member' }>['target']): Undo | undefined {

@@ -322,6 +322,25 @@ describe('the truth', () => {
   });
 });
 
+test('a wrong choice is found however many others were made since', () => {
+  const recording = new Recording();
+  const begun = 8;
+  recording.run(put('a', '1'));
+  for (let i = 0; i < begun; i++) recording.run(put(`x${i}`, '1'));
+  // The first delete of each key is explained by both, and only one of them happened.
+  recording.lose(remove('a'), false);
+  recording.lose(remove('a', { rangeEnd: utf8('b') }), true);
+  for (let i = 0; i < begun; i++) {
+    recording.lose(remove(`x${i}`), false);
+    recording.lose(remove(`x${i}`, { rangeEnd: utf8(`x${i}~`) }), true);
+  }
+  recording.run(put('a', '2'));
+  recording.run(put('ab', '2'));
+  recording.model.execute(remove('a'));
+  recording.run(get('a'));
+  expect(rules(recording.history())).toEqual([]);
+});
+
 describe('without the truth', () => {
   test('a revision that nothing explains is a hole', () => {
     const recording = honest();

@@ -135,6 +135,47 @@ describe('a member with a new data directory', () => {
   });
 });
 
+describe('a member that was added', () => {
+  const joiner = (): Founding =>
+    new Founding({
+      self,
+      founders: [2n, 3n],
+      newcomers: [4n, 5n],
+      joins: true,
+      record: fresh,
+      save: () => {},
+      announced: () => false,
+    });
+
+  test('takes part once a majority of the voters that work has noted its life', () => {
+    const founding = joiner();
+    founding.waitNoLonger();
+    founding.hear(2n, says(2n, late));
+    founding.hear(3n, says(3n, early));
+    expect(founding.takesPart).toBe(false);
+    founding.hear(3n, says(3n, late));
+    expect(founding.takesPart).toBe(true);
+  });
+
+  test('counts a voter that was started later, in place of one that is gone', () => {
+    const founding = joiner();
+    founding.hear(2n, says(2n, late));
+    founding.hear(4n, says(4n, early));
+    expect(founding.takesPart).toBe(false);
+    founding.hear(4n, says(4n, late));
+    expect(founding.takesPart).toBe(true);
+  });
+
+  test('needs a majority of them together, not some of those alone', () => {
+    const founding = joiner();
+    founding.hear(4n, says(4n, late));
+    founding.hear(5n, says(5n, late));
+    expect(founding.takesPart).toBe(false);
+    founding.hear(2n, says(2n, late));
+    expect(founding.takesPart).toBe(true);
+  });
+});
+
 describe('what a member notes of others', () => {
   test('is the first life, durably, and whether it took part itself', () => {
     const { founding, saved } = founder(5);

@@ -155,6 +155,7 @@ export class TestMember implements TransportHandlers {
   readonly unreachables: MemberId[] = [];
   /** Members that it says were removed. */
   readonly gone = new Set<MemberId>();
+  remembers = true;
   /** The protocol that the members have agreed on. */
   agreed = 0;
   readonly removedBy: MemberId[] = [];
@@ -194,6 +195,10 @@ export class TestMember implements TransportHandlers {
 
   isRemoved(member: MemberId): boolean {
     return this.gone.has(member);
+  }
+
+  remembersRemoval(): boolean {
+    return this.remembers;
   }
 
   oldestProtocol(): number {

@@ -196,14 +196,27 @@ export function transportSuite(name: string, open: () => Promise<Network>): void
       expect(one.received).toEqual([]);
     });
 
-    test('a member that was removed is told so', async () => {
+    test('a member that was removed is told so, even if it sends nothing', async () => {
       two.gone.add(1n);
+      network.setPeers(two, [3n]);
+      await until(() => one.removedBy.length > 0, 'told');
+      expect(one.removedBy[0]).toBe(2n);
+      one.send(heartbeat(1n, 2n, 1));
+      await until(() => one.unreachables.length > 0, 'not sent');
+      expect(two.received).toEqual([]);
+    });
+
+    test('a member that was removed is told so by one that will not forget it', async () => {
+      two.gone.add(1n);
+      two.remembers = false;
       network.setPeers(two, [3n]);
       await until(() => {
         one.send(heartbeat(1n, 2n, 1));
-        return one.removedBy.length > 0;
-      }, 'told');
-      expect(one.removedBy[0]).toBe(2n);
+        return one.unreachables.length > 3;
+      }, 'not connected');
+      expect(one.removedBy).toEqual([]);
+      two.remembers = true;
+      await until(() => one.removedBy.length > 0, 'told');
       expect(two.received).toEqual([]);
     });
 
