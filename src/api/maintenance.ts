@@ -105,7 +105,7 @@ export class MaintenanceService {
         ...(backend.leader === 0n ? [etcdErrors.noLeader[1]] : []),
         ...this.#alarms().map(alarmText),
       ],
-      dbSizeInUse: backend.sizeInUseBytes,
+      dbSizeInUse: Math.max(sizeBytesMin, backend.sizeInUseBytes),
       isLearner: backend.isLearner,
       storageVersion: backend.storageVersion,
       dbSizeQuota: backend.quotaBytes,

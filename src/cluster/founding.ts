@@ -16,8 +16,8 @@
  *   who was not there at the founding.
  *
  * A member that was added to a cluster that works does not found. It takes part late, once its life
- * was noted by a majority of the voters that had been started by then, each of which takes part; who
- * is heard to take part since was started, too, so that some of the first may have been removed.
+ * was noted by a majority of the voters that had been started by then, each of which takes part;
+ * who is heard to take part since was started, too, so that some of the first may be gone.
  *
  * One who hears that another life of its own was noted, or that its announcement (`announce.ts`),
  * which only follows when it takes part, has been agreed on, is refused: it stops, in etcd's words.

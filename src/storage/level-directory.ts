@@ -282,10 +282,7 @@ export class LevelDirectoryStore implements DirectoryStore {
     const lost = [termFile, foundingFile].includes(stranger) || isDatabase(stranger);
     throw lost
       ? new DataDirectoryError('damaged', `${this.#path} has data, but ${identityFile} is missing`)
-      : new DataDirectoryError(
-          'foreign',
-          `${this.#path} is not a data directory: it holds ${stranger}`,
-        );
+      : new DataDirectoryError('foreign', foreignText(this.#path, stranger));
   }
 
   #checkFiles(name: string): DatabaseCheck {
@@ -357,4 +354,14 @@ function makeDirectory(path: string): void {
   } catch (thrown) {
     if (!isThere || !unsyncable.includes(codeOf(thrown) ?? '')) throw thrown;
   }
+}
+
+/** Whose directory this is, if not ours. That of an etcd holds a database that can be restored. */
+function foreignText(path: string, stranger: string): string {
+  const database = join(path, 'member', 'snap', 'db');
+  if (!existsSync(database)) return `${path} is not a data directory: it holds ${stranger}`;
+  return (
+    `${path} is the data directory of an etcd: make one of it, at another place, with ` +
+    `kvctl snapshot restore --skip-hash-check --data-dir DIR ${database}`
+  );
 }

@@ -28,12 +28,6 @@ export const differences: readonly Difference[] = [
     reason: 'Of a negative revision etcd hashes no keys at all; Quorate hashes the present ones.',
   },
   {
-    line: /^maintenance > (status|alarms: .*) > \d+ Status dbSizeInUse: etcd "\*", ours undefined/,
-    etcd: /./,
-    reason:
-      'Quorate counts the bytes of keys and values: an empty store has none, a bbolt file has.',
-  },
-  {
     line: /^lock > the lease ends before the turn comes > 6 Lock /,
     etcd: /^3\.4\./,
     reason: 'Since 3.5 a lock whose lease is over is refused and not given (issue 11456).',

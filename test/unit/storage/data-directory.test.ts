@@ -399,6 +399,14 @@ describe('a data directory on disk', () => {
     expect(readdirSync(path)).toEqual(['holiday.jpg']);
   });
 
+  test('says how to come from the directory of an etcd', async () => {
+    mkdirSync(join(path, 'member', 'snap'), { recursive: true });
+    writeFileSync(join(path, 'member', 'snap', 'db'), 'a database');
+    expect(await refusalOf(open({ path }))).toMatch(
+      /^foreign: .* is the data directory of an etcd: .*kvctl snapshot restore .*member.snap.db$/,
+    );
+  });
+
   test('refuses a newer format and a damaged identity, and changes nothing', async () => {
     await closeDirectory(await open({ path }));
     const file = join(path, 'identity.json');
