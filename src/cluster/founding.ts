@@ -16,8 +16,9 @@
  *   who was not there at the founding.
  *
  * A member that was added to a cluster that works does not found. It takes part late, once its life
- * was noted by a majority of the voters that had been started by then, each of which takes part;
- * who is heard to take part since was started, too, so that some of the first may be gone.
+ * was noted by a majority of the voters that had been started by then, each of which takes part; or
+ * by half of them, of which the rest may have been removed since, and by a majority of the voters
+ * that had not been started by then, each of which takes part now.
  *
  * One who hears that another life of its own was noted, or that its announcement (`announce.ts`),
  * which only follows when it takes part, has been agreed on, is refused: it stops, in etcd's words.
@@ -33,7 +34,8 @@
  *   is heard first. Else more members than a cluster can miss were never up, or lost their disk;
  *   those who took part with the emptied one refuse it or are early no more, if they are heard. If
  *   not, nobody who is left can tell this from a founding at which they have not been up yet.
- * - Joined: as late. The voters at two starts of a joiner differ by those that were added between
+ * - Joined: as late. Two halves of the same voters may have nobody in common, but the majorities
+ *   beside them have. The voters at two starts of a joiner differ by those that were added between
  *   them. They have the joiner's announcement in their state, and refuse it for that.
  *
  * If a majority or all were emptied, and nobody is there who knows, they found a new cluster, as in
@@ -94,7 +96,7 @@ export interface FoundingOptions {
   readonly founders: readonly bigint[];
   /** It was added to a cluster that works. */
   readonly joins?: boolean;
-  /** Voters that count as founders once they take part: they had not been started before. */
+  /** The other voters of the cluster that it joins: they had not been started before. */
   readonly newcomers?: readonly bigint[];
   /** Undefined for a data directory of a version that had none. */
   readonly record: FoundingRecord | undefined;
@@ -175,17 +177,22 @@ export class Founding {
   }
 
   #isProven(): boolean {
-    const { joins = false, newcomers = [] } = this.#options;
-    const started = newcomers.filter((each) => this.#answers.get(each)?.takesPart === true);
-    const founders = [...this.#options.founders, ...started];
+    const { founders, joins = false, newcomers = [] } = this.#options;
     const majority = majorityOf(founders.length);
     const answers = founders.flatMap((each) => this.#answers.get(each) ?? []);
+    const takingPart = this.#takingPart(founders);
+    if (takingPart >= majority) return true;
+    if (joins) {
+      const isHalf = newcomers.length > 0 && 2 * takingPart >= founders.length;
+      return isHalf && this.#takingPart(newcomers) >= majorityOf(newcomers.length);
+    }
     const early = answers.filter((each) => each.early).length;
-    const takingPart = answers.filter((each) => each.takesPart).length;
     const heard = !this.#waits || answers.length === founders.length - 1;
-    if (joins) return takingPart >= majority;
-    const founds = heard && early === answers.length && early + 1 >= majority;
-    return founds || takingPart >= majority;
+    return heard && early === answers.length && early + 1 >= majority;
+  }
+
+  #takingPart(members: readonly bigint[]): number {
+    return members.filter((each) => this.#answers.get(each)?.takesPart === true).length;
   }
 
   #acquaintance(member: bigint): Acquaintance | undefined {

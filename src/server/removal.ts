@@ -4,8 +4,9 @@
  * The change takes effect where it is applied. Members that stop and forget that the entry was
  * committed elect by the configuration before it, in which the removed one counts: were it gone,
  * they might never have a majority again (Ongaro's dissertation, 4.2.2, is why it still votes). So
- * it stays until a majority of the voters has said that it was removed, and they say so only once
- * that survives their restart. Some may never say it: they are down, or were removed themselves.
+ * it stays until a majority has said that it was removed, which they do once that survives their
+ * restart. Some may never say it: they are down, or were removed themselves, or others took their
+ * place while this member was away.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { type MemberId, majorityOf } from '../raft/index.ts';
@@ -67,7 +68,8 @@ export class Removal {
     if (!this.#mayEnd) return;
     const voters = this.#options.voters();
     const told = voters.filter((each) => this.#tellers.has(each)).length;
-    if (voters.length === 0 || told >= majorityOf(voters.length)) this.#end();
+    // As many as elect by the configuration before the change.
+    if (told >= Math.min(voters.length, majorityOf(voters.length + 1))) this.#end();
   }
 
   #end(): void {

@@ -122,7 +122,7 @@ export const refusals = {
   stale: 5,
   noSnapshot: 6,
   malformed: 7,
-  /** The dialling member was removed, for ever. */
+  /** The dialling member was removed, for ever, and the other will not forget it. */
   removed: 8,
 } as const;
 

@@ -37,6 +37,8 @@ export class Path {
   extraMs = 0;
   cut = false;
   healedMs = -Infinity;
+  /** The first member is about to open a stream to the other. */
+  dials = false;
 
   constructor(from: MemberId, to: MemberId) {
     this.from = from;

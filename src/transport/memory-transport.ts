@@ -118,12 +118,19 @@ export class MemoryNetwork {
 
   /** A member whose stream to another has ended opens a new one after a while. */
   dialSoon(from: MemberId, to: MemberId): void {
-    this.clock.after(reconnectMs, () => this.#members.get(from)?.dial(to));
+    const path = this.path(from, to);
+    if (path.dials) return;
+    path.dials = true;
+    this.clock.after(reconnectMs, () => {
+      path.dials = false;
+      this.#members.get(from)?.dial(to);
+    });
   }
 
   #mend(path: Path): void {
     path.healedMs = this.clock.monotonicMs();
     this.dialSoon(path.from, path.to);
+    this.dialSoon(path.to, path.from);
   }
 
   path(from: MemberId, to: MemberId): Path {
@@ -315,7 +322,8 @@ export class MemoryTransport implements Transport {
   /** Opens a stream, as far as that shows: who was removed is told so. */
   dial(to: MemberId): void {
     const other = this.#network.member(to)?.handlers;
-    if (!this.#peers.has(to) || this.#network.path(this.self, to).cut) return;
+    const isCut = this.#network.path(this.self, to).cut || this.#network.path(to, this.self).cut;
+    if (!this.#peers.has(to) || isCut) return;
     if (other?.isRemoved(this.self) !== true) return;
     if (other.remembersRemoval()) this.#network.clock.defer(() => this.handlers?.removed(to));
     else this.#network.dialSoon(this.self, to);

@@ -44,7 +44,7 @@ export interface TransportHandlers {
   remembersRemoval(): boolean;
   /** The oldest protocol that the members have agreed to speak; older members are refused. */
   oldestProtocol(): number;
-  /** Another member says that this one was removed. */
+  /** Another member says that this one was removed, and will not forget it. */
   removed(by: MemberId): void;
   /** A message to `member` could not be sent; the leader slows down its appends. */
   unreachable(member: MemberId): void;

@@ -17,8 +17,9 @@ const restMs = 300;
 /** Members count as connected after five seconds, and faults of a run may last as long again. */
 const changeLimitMs = 90_000;
 /** A removed member hears of it, or learns it from the others once it asks them. */
-const hearsMs = 3000;
-const farewellLimitMs = 30_000;
+const hearsMs = 6000;
+/** It goes on for half a minute where too few of those it knows can tell it (`removal.ts`). */
+const farewellLimitMs = 45_000;
 
 /** Asks one member after the other until the list of members is as wanted; returns the list. */
 async function change(

@@ -136,11 +136,11 @@ describe('a member with a new data directory', () => {
 });
 
 describe('a member that was added', () => {
-  const joiner = (): Founding =>
+  const joiner = (founders: readonly bigint[], newcomers: readonly bigint[]): Founding =>
     new Founding({
       self,
-      founders: [2n, 3n],
-      newcomers: [4n, 5n],
+      founders,
+      newcomers,
       joins: true,
       record: fresh,
       save: () => {},
@@ -148,7 +148,7 @@ describe('a member that was added', () => {
     });
 
   test('takes part once a majority of the voters that work has noted its life', () => {
-    const founding = joiner();
+    const founding = joiner([2n, 3n], [4n]);
     founding.waitNoLonger();
     founding.hear(2n, says(2n, late));
     founding.hear(3n, says(3n, early));
@@ -158,7 +158,7 @@ describe('a member that was added', () => {
   });
 
   test('counts a voter that was started later, in place of one that is gone', () => {
-    const founding = joiner();
+    const founding = joiner([2n, 3n], [4n]);
     founding.hear(2n, says(2n, late));
     founding.hear(4n, says(4n, early));
     expect(founding.takesPart).toBe(false);
@@ -166,13 +166,30 @@ describe('a member that was added', () => {
     expect(founding.takesPart).toBe(true);
   });
 
-  test('needs a majority of them together, not some of those alone', () => {
-    const founding = joiner();
-    founding.hear(4n, says(4n, late));
-    founding.hear(5n, says(5n, late));
+  test('needs half of those that work, whoever was started later', () => {
+    const founding = joiner([2n, 3n, 4n], [5n, 6n]);
+    for (const each of [2n, 5n, 6n]) founding.hear(each, says(each, late));
     expect(founding.takesPart).toBe(false);
-    founding.hear(2n, says(2n, late));
+    founding.hear(3n, says(3n, late));
     expect(founding.takesPart).toBe(true);
+  });
+
+  test('takes part with two disks only where somebody has noted both', () => {
+    const sizes = fc.integer({ min: 0, max: 4 });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 5 }), sizes, fc.nat(), (works, starts, seed) => {
+        const ids = Array.from({ length: works + starts }, (_, i) => BigInt(i + 2));
+        const first = ids.filter((_, i) => (seed >> i) % 2 === 1);
+        const rest = ids.filter((each) => !first.includes(each));
+        const proves = (members: readonly bigint[]): boolean => {
+          const founding = joiner(ids.slice(0, works), ids.slice(works));
+          for (const each of members) founding.hear(each, says(each, late));
+          return founding.takesPart;
+        };
+        expect(proves(first) && proves(rest)).toBe(false);
+      }),
+      { numRuns: 2000 },
+    );
   });
 });
 

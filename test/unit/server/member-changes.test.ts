@@ -104,7 +104,8 @@ describe('a member is added', () => {
     for (const gone of known) {
       await whole.until(() => whole.leader !== undefined);
       await outcomeOf(whole, changesOf(whole.leader).remove(gone.id));
-      await whole.until(() => gone.failure !== undefined);
+      // The one that is away cannot tell it.
+      await whole.until(() => gone.failure !== undefined, 40_000);
       gone.crash();
       forgetFailure(gone);
     }

@@ -17,11 +17,10 @@ function removal(voters: readonly bigint[]): Subject {
 }
 
 describe('a removed member', () => {
-  test('ends a second after it knows, if a majority of the others has told it by then', () => {
-    const { removal: subject, clock, ends } = removal([1n, 2n, 3n]);
+  test('ends a second after it knows, if a majority has told it by then', () => {
+    const { removal: subject, clock, ends } = removal([1n, 2n, 3n, 4n]);
     subject.begin();
-    subject.toldBy(1n);
-    subject.toldBy(3n);
+    for (const member of [1n, 3n, 4n]) subject.toldBy(member);
     clock.advance(999);
     expect(ends()).toBe(0);
     clock.advance(1);
@@ -29,7 +28,7 @@ describe('a removed member', () => {
   });
 
   test('goes on until a majority has told it, whoever says it again', () => {
-    const { removal: subject, clock, ends } = removal([1n, 2n, 3n]);
+    const { removal: subject, clock, ends } = removal([1n, 2n]);
     subject.toldBy(1n);
     clock.advance(5_000);
     subject.toldBy(1n);
