@@ -179,13 +179,13 @@ export class Founding {
   #isProven(): boolean {
     const { founders, joins = false, newcomers = [] } = this.#options;
     const majority = majorityOf(founders.length);
-    const answers = founders.flatMap((each) => this.#answers.get(each) ?? []);
     const takingPart = this.#takingPart(founders);
     if (takingPart >= majority) return true;
     if (joins) {
       const isHalf = newcomers.length > 0 && 2 * takingPart >= founders.length;
       return isHalf && this.#takingPart(newcomers) >= majorityOf(newcomers.length);
     }
+    const answers = founders.flatMap((each) => this.#answers.get(each) ?? []);
     const early = answers.filter((each) => each.early).length;
     const heard = !this.#waits || answers.length === founders.length - 1;
     return heard && early === answers.length && early + 1 >= majority;

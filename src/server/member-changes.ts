@@ -102,7 +102,7 @@ export class MemberChanges {
   readonly #removal: Removal;
   #promoteMs = Number.NEGATIVE_INFINITY;
   /** Index of the newest change that was applied; 0 if there was none in this life. */
-  newestIndex = 0;
+  #newestIndex = 0;
   #stopped = false;
 
   constructor(options: MemberChangesOptions) {
@@ -113,10 +113,7 @@ export class MemberChanges {
     const connected = (member: MemberId): boolean => transport.connected(member);
     this.#removal = new Removal({
       clock,
-      voters: () =>
-        membership()
-          .list()
-          .flatMap(({ id, isLearner }) => (isLearner || id === self ? [] : id)),
+      voters: () => this.#voters().flatMap(({ id }) => (id === self ? [] : id)),
       end: () => options.removed(new MemberRemovedError()),
     });
     const gate = new ProtocolGate({
@@ -216,7 +213,7 @@ export class MemberChanges {
     change: ConfChange,
     index: number,
   ): { readonly effective: ConfChange; readonly settle: () => void } {
-    this.newestIndex = index;
+    this.#newestIndex = index;
     const logged = decodeMemberChange(change);
     if (logged === undefined) return { effective: change, settle: () => {} };
     const { request } = logged;
@@ -233,6 +230,11 @@ export class MemberChanges {
       this.#waiting.trigger(request, { members: membership.list() });
     };
     return { effective: change, settle };
+  }
+
+  /** Whether a member whose state is on disk up to `flushedIndex` would know all changes again. */
+  areRemembered(flushedIndex: number): boolean {
+    return flushedIndex >= this.#newestIndex;
   }
 
   /** Also called with a state that came as a snapshot, and at the start. */
@@ -321,12 +323,15 @@ export class MemberChanges {
     if (active - 1 < 1 + Math.floor((voters - 1) / 2)) throw new EtcdError('unhealthy');
   }
 
+  #voters(): readonly Member[] {
+    const members = this.#options.membership().list();
+    return members.filter(({ isLearner }) => !isLearner);
+  }
+
   #activeVoters(): { readonly active: number; readonly voters: number } {
-    const { self, membership, server, clock } = this.#options;
+    const { self, server, clock } = this.#options;
     const sinceMs = clock.monotonicMs() - healthIntervalMs;
-    const voters = membership()
-      .list()
-      .filter(({ isLearner }) => !isLearner);
+    const voters = this.#voters();
     const active = voters.filter(({ id }) => id === self || server.connectedSince(id, sinceMs));
     return { active: active.length, voters: voters.length };
   }

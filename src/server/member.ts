@@ -278,7 +278,7 @@ export class Member {
         else this.changes.toldRefused(note);
       },
       isRemoved: (member) => this.membership.isRemoved(member),
-      remembersRemoval: () => directory.backend.flushedIndex >= this.changes.newestIndex,
+      remembersRemoval: () => this.changes.areRemembered(directory.backend.flushedIndex),
       oldestProtocol: () => this.membership.protocol,
       removed: (by) => this.changes.toldRemoved(by),
       unreachable: (member) => {

@@ -322,9 +322,9 @@ export class MemoryTransport implements Transport {
   /** Opens a stream, as far as that shows: who was removed is told so. */
   dial(to: MemberId): void {
     const other = this.#network.member(to)?.handlers;
+    if (other?.isRemoved(this.self) !== true || !this.#peers.has(to)) return;
     const isCut = this.#network.path(this.self, to).cut || this.#network.path(to, this.self).cut;
-    if (!this.#peers.has(to) || isCut) return;
-    if (other?.isRemoved(this.self) !== true) return;
+    if (isCut) return;
     if (other.remembersRemoval()) this.#network.clock.defer(() => this.handlers?.removed(to));
     else this.#network.dialSoon(this.self, to);
   }

@@ -16,7 +16,7 @@
 import type { Violation, History } from './history.ts';
 import { type Facts, gatherFacts } from './facts.ts';
 import type { Model } from './model.ts';
-import { type Finding, type Placement, ReplayRun } from './replay-run.ts';
+import { type Placement, ReplayRun } from './replay-run.ts';
 import { checkWatches } from './watch.ts';
 
 /**
@@ -71,14 +71,11 @@ function judged(facts: Facts, run: ReplayRun, isUndecided: boolean): Replay {
 }
 
 /**
- * The choices of the next run, depth first, but for those that cannot help against the first
- * finding; if there is none, any may. Undefined if all have been made.
+ * The choices of the next run, depth first, but for those that cannot help against some finding;
+ * if there is none, any may. Undefined if all have been made.
  */
 function nextChoices(run: ReplayRun): readonly number[] | undefined {
-  const first = run.findings.reduce<Finding | undefined>((least, finding) => {
-    return least === undefined || finding.revision < least.revision ? finding : least;
-  }, undefined);
-  const last = first?.causedBy ?? Infinity;
+  const last = Math.min(...run.findings.map(({ causedBy }) => causedBy));
   const made = run.choices.filter(({ revision }) => revision <= last);
   for (let i = made.length - 1; i >= 0; i--) {
     const choice = made[i];

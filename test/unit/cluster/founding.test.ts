@@ -147,22 +147,16 @@ describe('a member that was added', () => {
       announced: () => false,
     });
 
-  test('takes part once a majority of the voters that work has noted its life', () => {
+  test.each([
+    ['a majority of the voters that work', 3n],
+    ['half of them and, in place of one that is gone, one that was started later', 4n],
+  ])('takes part once its life was noted by %s', (_, other) => {
     const founding = joiner([2n, 3n], [4n]);
     founding.waitNoLonger();
     founding.hear(2n, says(2n, late));
-    founding.hear(3n, says(3n, early));
+    founding.hear(other, says(other, early));
     expect(founding.takesPart).toBe(false);
-    founding.hear(3n, says(3n, late));
-    expect(founding.takesPart).toBe(true);
-  });
-
-  test('counts a voter that was started later, in place of one that is gone', () => {
-    const founding = joiner([2n, 3n], [4n]);
-    founding.hear(2n, says(2n, late));
-    founding.hear(4n, says(4n, early));
-    expect(founding.takesPart).toBe(false);
-    founding.hear(4n, says(4n, late));
+    founding.hear(other, says(other, late));
     expect(founding.takesPart).toBe(true);
   });
 
