@@ -11,9 +11,10 @@ export const STORAGE_VERSION = '3.6.0';
 
 /**
  * The protocol between members, and with it the kinds of log entries: 4 brought changes of
- * membership, 5 the comparison of states (`transport/frames.ts`, `server/protocol-gate.ts`).
+ * membership, 5 the comparison of states, 6 the witnesses of members that are added
+ * (`transport/frames.ts`, `server/protocol-gate.ts`).
  */
-export const PEER_PROTOCOL = 5;
+export const PEER_PROTOCOL = 6;
 
 /** Our own release, as in package.json. */
 export const QUORATE_VERSION = '0.1.0';

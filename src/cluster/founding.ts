@@ -16,9 +16,10 @@
  *   who was not there at the founding.
  *
  * A member that was added to a cluster that works does not found. It takes part late, once its life
- * was noted by a majority of the voters that had been started by then, each of which takes part; or
- * by half of them, of which the rest may have been removed since, and by a majority of the voters
- * that had not been started by then, each of which takes part now.
+ * was noted by a majority of its witnesses, each of which takes part: the voters that had started
+ * when it was added, but for one or two that may have been removed since (`Witnesses`). The others
+ * tell it who these are. If so many have been removed that nobody can show it to be new, it is
+ * refused: the operator adds it anew.
  *
  * One who hears that another life of its own was noted, or that its announcement (`announce.ts`),
  * which only follows when it takes part, has been agreed on, is refused: it stops, in etcd's words.
@@ -34,9 +35,8 @@
  *   is heard first. Else more members than a cluster can miss were never up, or lost their disk;
  *   those who took part with the emptied one refuse it or are early no more, if they are heard. If
  *   not, nobody who is left can tell this from a founding at which they have not been up yet.
- * - Joined: as late. Two halves of the same voters may have nobody in common, but the majorities
- *   beside them have. The voters at two starts of a joiner differ by those that were added between
- *   them. They have the joiner's announcement in their state, and refuse it for that.
+ * - Joined: as late. The log settles who the witnesses are, so that any two of their majorities
+ *   share a member, whoever tells of them and however little of the log that one has applied.
  *
  * If a majority or all were emptied, and nobody is there who knows, they found a new cluster, as in
  * etcd. Who comes back to it from the old one must be emptied too.
@@ -59,6 +59,7 @@
 import { majorityOf } from '../raft/index.ts';
 import type { Acquaintance, FoundingRecord } from '../storage/founding-file.ts';
 import { idToString } from './identity.ts';
+import type { Witnesses } from './membership.ts';
 
 /** What one member tells another of itself and of what it knows of the other. */
 export interface Introduction {
@@ -73,6 +74,8 @@ export interface Introduction {
   readonly early: boolean;
   /** The other's announcement has been agreed on. */
   readonly announced: boolean;
+  /** The other's, if it was added and has not announced itself; else nobody. */
+  readonly witnesses: Witnesses;
 }
 
 /** The member has a past that its data directory does not know. */
@@ -90,20 +93,34 @@ export class BootstrappedError extends Error {
   }
 }
 
+/** Of the voters that could show the member to be new, too few are left. */
+export class WitnessesGoneError extends Error {
+  override readonly name = 'WitnessesGoneError';
+
+  constructor(self: bigint, gone: readonly bigint[]) {
+    super(
+      `member ${idToString(self)} cannot take part: of the members that were there when it was ` +
+        `added, ${gone.map(idToString).join(', ')} have been removed since, and those that are ` +
+        'left cannot tell whether its data directory replaces one that was lost. Remove this ' +
+        'member from the cluster, add it again, and start it with an empty data directory',
+    );
+  }
+}
+
 export interface FoundingOptions {
   readonly self: bigint;
-  /** Who founds the cluster, this member included; or, if it joins one, its voters that work. */
+  /** Who founds the cluster, this member included; nobody if it was added to one that works. */
   readonly founders: readonly bigint[];
-  /** It was added to a cluster that works. */
-  readonly joins?: boolean;
-  /** The other voters of the cluster that it joins: they had not been started before. */
-  readonly newcomers?: readonly bigint[];
+  /** The other members, as far as this one knows. */
+  readonly others: () => readonly bigint[];
   /** Undefined for a data directory of a version that had none. */
   readonly record: FoundingRecord | undefined;
   /** Makes the record durable, or throws. */
   readonly save: (record: FoundingRecord) => void;
   /** Whether a member's announcement has been agreed on, as far as this member knows. */
   readonly announced: (member: bigint) => boolean;
+  /** Who shows that a member that was added is new, as far as this member knows. */
+  readonly witnessesOf: (member: bigint) => Witnesses;
 }
 
 export class Founding {
@@ -111,6 +128,8 @@ export class Founding {
   #record: FoundingRecord;
   /** Whoever is not heard yet may still object. */
   #waits = true;
+  /** The fewest that anybody has told of. */
+  #witnesses: readonly bigint[] = [];
   /** The newest introduction of each member that has noted this one's life. */
   readonly #answers = new Map<bigint, Introduction>();
 
@@ -130,6 +149,7 @@ export class Founding {
 
   introductionTo(member: bigint, asks: boolean): Introduction {
     const { life, takesPart } = this.#record;
+    const { announced, witnessesOf } = this.#options;
     const known = this.#acquaintance(member);
     return {
       life,
@@ -137,13 +157,15 @@ export class Founding {
       asks,
       noted: known?.life ?? 0n,
       early: known?.early ?? false,
-      announced: this.#options.announced(member),
+      announced: announced(member),
+      witnesses: witnessesOf(member),
     };
   }
 
   /**
    * Takes what `member` says of itself and of this one.
-   * @throws BootstrappedError if this member must not take part, and the error of `save`
+   * @throws BootstrappedError if this member must not take part, WitnessesGoneError if nobody can
+   * show that it may, and the error of `save`
    */
   hear(member: bigint, introduction: Introduction): void {
     this.#note(member, introduction);
@@ -152,6 +174,7 @@ export class Founding {
     if (!takesPart && (announced || (noted !== 0n && noted !== life))) {
       throw new BootstrappedError(this.#options.self, member);
     }
+    this.#hearOfWitnesses(introduction.witnesses);
     if (noted !== life || life === 0n) return;
     this.#answers.set(member, introduction);
     this.#takePartIfProven();
@@ -171,28 +194,35 @@ export class Founding {
     this.#save({ acquaintances: [...this.#record.acquaintances, acquaintance] });
   }
 
+  #hearOfWitnesses({ ids, spare }: Witnesses): void {
+    if (this.takesPart || ids.length === 0) return;
+    const { self, others } = this.#options;
+    const present = others();
+    const gone = ids.filter((each) => !present.includes(each));
+    const needed = majorityOf(ids.length - Math.min(spare, gone.length));
+    if (ids.length - gone.length < needed) throw new WitnessesGoneError(self, gone);
+    // Whoever tells may not have applied yet that they were removed.
+    const missed = gone.length <= spare ? ids.filter((each) => present.includes(each)) : ids;
+    const known = this.#witnesses.length;
+    if (known === 0 || missed.length < known) this.#witnesses = missed;
+  }
+
   #takePartIfProven(): void {
     if (this.takesPart || !this.#isProven()) return;
     this.#save({ takesPart: true });
   }
 
   #isProven(): boolean {
-    const { founders, joins = false, newcomers = [] } = this.#options;
-    const majority = majorityOf(founders.length);
-    const takingPart = this.#takingPart(founders);
-    if (takingPart >= majority) return true;
-    if (joins) {
-      const isHalf = newcomers.length > 0 && 2 * takingPart >= founders.length;
-      return isHalf && this.#takingPart(newcomers) >= majorityOf(newcomers.length);
-    }
-    const answers = founders.flatMap((each) => this.#answers.get(each) ?? []);
+    const { founders } = this.#options;
+    const joins = founders.length === 0;
+    const asked = joins ? this.#witnesses : founders;
+    const majority = majorityOf(asked.length);
+    const answers = asked.flatMap((each) => this.#answers.get(each) ?? []);
+    if (answers.filter((each) => each.takesPart).length >= majority) return true;
+    if (joins) return false;
     const early = answers.filter((each) => each.early).length;
     const heard = !this.#waits || answers.length === founders.length - 1;
     return heard && early === answers.length && early + 1 >= majority;
-  }
-
-  #takingPart(members: readonly bigint[]): number {
-    return members.filter((each) => this.#answers.get(each)?.takesPart === true).length;
   }
 
   #acquaintance(member: bigint): Acquaintance | undefined {

@@ -19,6 +19,20 @@ export interface Member {
   readonly peerUrls: readonly string[];
   readonly clientUrls: readonly string[];
   readonly isLearner: boolean;
+  /** Of one that was added and has not announced itself yet. */
+  readonly witnesses?: Witnesses;
+}
+
+/**
+ * Who shows that a member that was added is new (`founding.ts`): the voters that had started by
+ * then, or all voters if none had. That is in the state, so that it is the same however often the
+ * member starts anew. Those that are removed later are not missed, as long as a majority of those
+ * that are left shares a member with any that there was before.
+ */
+export interface Witnesses {
+  readonly ids: readonly bigint[];
+  /** How many more of them may be removed without being missed. */
+  readonly spare: number;
 }
 
 /** What a member says of itself once it has started (etcd: membershippb.Attributes). */
@@ -86,6 +100,11 @@ export class Membership {
     return this.#members.get(id);
   }
 
+  /** Nobody for a member that has announced itself, founds the cluster, or is none. */
+  witnessesOf(id: bigint): Witnesses {
+    return this.#members.get(id)?.witnesses ?? { ids: [], spare: 0 };
+  }
+
   /** All members, ascending by id. */
   list(): readonly Member[] {
     return [...this.#members.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -105,7 +124,8 @@ export class Membership {
   setAttributes(id: bigint, attributes: MemberAttributes): void {
     const member = this.#members.get(id);
     if (member === undefined) return;
-    this.#set({ ...member, name: attributes.name, clientUrls: [...attributes.clientUrls] });
+    const { witnesses: _, ...rest } = member;
+    this.#set({ ...rest, name: attributes.name, clientUrls: [...attributes.clientUrls] });
   }
 
   /** The protocol that all members speak, as far as they have agreed on one; else 0. */
@@ -144,7 +164,8 @@ export class Membership {
     const { kind, member: id } = change;
     if (kind === 'add') {
       const { peerUrls, isLearner } = change;
-      this.#set({ id, name: '', peerUrls, clientUrls: [], isLearner });
+      const witnesses = this.#witnessesOfNext();
+      this.#set({ id, name: '', peerUrls, clientUrls: [], isLearner, witnesses });
       return;
     }
     const member = present(this.#members.get(id), 'the member to change');
@@ -154,6 +175,26 @@ export class Membership {
       this.#forget(id);
       this.#backend.delete(keyOf(stateKeys.member, id));
       this.#backend.put(keyOf(stateKeys.removedMember, id), encodeRemovedMember(id));
+      this.#excuse(id);
+    }
+  }
+
+  #witnessesOfNext(): Witnesses {
+    const voters = this.list().filter(({ isLearner }) => !isLearner);
+    // Not by their names, which may come from their flags.
+    const started = voters.filter(({ clientUrls }) => clientUrls.length > 0);
+    const ids = (started.length > 0 ? started : voters).map(({ id }) => id);
+    // Majorities of n and of n - 1 meet, and those of n and of n - 2 where n is even.
+    return { ids, spare: Math.min(ids.length - 1, ids.length % 2 === 0 ? 2 : 1) };
+  }
+
+  /** No member waits for one that was removed, if it needs not. */
+  #excuse(removed: bigint): void {
+    for (const member of this.list()) {
+      const { ids, spare } = this.witnessesOf(member.id);
+      if (spare === 0 || !ids.includes(removed)) continue;
+      const left = ids.filter((each) => each !== removed);
+      this.#set({ ...member, witnesses: { ids: left, spare: spare - 1 } });
     }
   }
 
@@ -200,27 +241,30 @@ export class Membership {
 const protocolKey = `${stateKeys.cluster}protocol`;
 
 function keyOf(prefix: string, id: bigint): string {
-  return prefix + id.toString(16).padStart(16, '0');
+  return prefix + hex(id).padStart(16, '0');
 }
 
 /** The records' format; a newer one stops the member. */
 const recordVersion = 1;
 
-interface MemberRecord extends Omit<Member, 'id'> {
+/** Ids are in hexadecimal, as JSON has no 64-bit integers. */
+interface MemberRecord extends Omit<Member, 'id' | 'witnesses'> {
   readonly version: number;
-  /** In hexadecimal, as JSON has no 64-bit integers. */
   readonly id: string;
+  readonly witnesses?: { readonly ids: readonly string[]; readonly spare: number };
 }
 
 /** Field by field: equal members have equal bytes, of which the hash of the state is made. */
-function encodeMember({ id, name, peerUrls, clientUrls, isLearner }: Member): Uint8Array {
+function encodeMember(member: Member): Uint8Array {
+  const { id, name, peerUrls, clientUrls, isLearner, witnesses } = member;
   const record: MemberRecord = {
     version: recordVersion,
-    id: id.toString(16),
+    id: hex(id),
     name,
     peerUrls,
     clientUrls,
     isLearner,
+    ...(witnesses && { witnesses: { ids: witnesses.ids.map(hex), spare: witnesses.spare } }),
   };
   return utf8(JSON.stringify(record));
 }
@@ -237,24 +281,34 @@ function hashOf(member: Member): number {
 export function decodeMember(bytes: Uint8Array): Member {
   const record = JSON.parse(fromUtf8(bytes)) as Partial<MemberRecord>;
   assert(record.version === recordVersion, `member record of version ${String(record.version)}`);
+  const { witnesses } = record;
   return {
-    id: BigInt(`0x${present(record.id, 'member id')}`),
+    id: idOf(present(record.id, 'member id')),
     name: present(record.name, 'member name'),
     peerUrls: present(record.peerUrls, 'peer URLs'),
     clientUrls: present(record.clientUrls, 'client URLs'),
     isLearner: present(record.isLearner, 'learner flag'),
+    ...(witnesses && { witnesses: { ids: witnesses.ids.map(idOf), spare: witnesses.spare } }),
   };
 }
 
+function hex(id: bigint): string {
+  return id.toString(16);
+}
+
+function idOf(text: string): bigint {
+  return BigInt(`0x${text}`);
+}
+
 function encodeRemovedMember(id: bigint): Uint8Array {
-  return utf8(JSON.stringify({ version: recordVersion, removed: id.toString(16) }));
+  return utf8(JSON.stringify({ version: recordVersion, removed: hex(id) }));
 }
 
 export function decodeRemovedMember(bytes: Uint8Array): bigint {
   const record = JSON.parse(fromUtf8(bytes)) as { version?: number; removed?: string };
   const version = String(record.version);
   assert(record.version === recordVersion, `record of a removed member of version ${version}`);
-  return BigInt(`0x${present(record.removed, 'id of a removed member')}`);
+  return idOf(present(record.removed, 'id of a removed member'));
 }
 
 function encodeProtocol(protocol: number): Uint8Array {

@@ -4,19 +4,23 @@ import { renamedFlags } from './renamed-flags.ts';
 import type { FlagValues } from './values.ts';
 
 /**
- * Where both names are given, the older one wins, as in etcd.
- * @returns an error, in etcd's words, if a gate is set in both ways
+ * @returns an error, in etcd's words, if one is given under both names, or a gate in both ways
  */
 export function applyRenamed(values: FlagValues): string | undefined {
-  const given = values.list('feature-gates');
+  const given = new Set(values.givenNames);
+  const gates = values.list('feature-gates');
   for (const { name, successor } of renamedFlags) {
     if (!values.isSet(name)) continue;
     if ('flag' in successor) {
-      values.set(successor.flag, values.get(name));
+      const { flag } = successor;
+      if (given.has(flag)) {
+        return `cannot set --${name} and --${flag} at the same time, please use --${flag} only`;
+      }
+      values.set(flag, values.get(name));
       continue;
     }
     const { gate } = successor;
-    const setting = given.findLast((each) => each.startsWith(`${gate}=`));
+    const setting = gates.findLast((each) => each.startsWith(`${gate}=`));
     if (setting !== undefined) {
       const other = `--feature-gates=${setting}`;
       return (

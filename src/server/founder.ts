@@ -5,7 +5,6 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { Founding, type FoundingOptions, type Introduction } from '../cluster/founding.ts';
-import type { Membership } from '../cluster/membership.ts';
 import type { MemberId } from '../raft/index.ts';
 import { asError } from '../storage/errors.ts';
 import { memberHex } from './server.ts';
@@ -22,25 +21,9 @@ const askLaterEveryMs = 1000;
 /** How often a member that still waits says so. */
 const reportEveryMs = 30_000;
 
-/** With whom a member founds its cluster, or which working one it joins. */
-export function companyOf(
-  self: MemberId,
-  voters: readonly MemberId[],
-  membership: Pick<Membership, 'list'>,
-): Pick<FoundingOptions, 'founders' | 'joins' | 'newcomers'> {
-  if (voters.length > 0) return { founders: voters, joins: false };
-  const others = membership.list().filter(({ id, isLearner }) => id !== self && !isLearner);
-  const started = others.filter(({ name }) => name !== '');
-  const founders = (started.length > 0 ? started : others).map(({ id }) => id);
-  const newcomers = others.flatMap(({ id }) => (founders.includes(id) ? [] : id));
-  return { founders, newcomers, joins: true };
-}
-
 export interface FounderOptions extends FoundingOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The other members. */
-  readonly others: () => readonly MemberId[];
   readonly introduce: (to: MemberId, introduction: Introduction) => void;
   /** It may vote, stand for election and acknowledge, from now on. Called at most once. */
   readonly takePart: () => void;

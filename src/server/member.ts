@@ -17,7 +17,6 @@ import {
   decodeConfChange,
   type Entry,
   type MemberId,
-  type Message,
   noMember,
   RawNode,
   type ReadState,
@@ -26,9 +25,8 @@ import {
 } from '../raft/index.ts';
 import type { BackendView } from '../storage/backend-view.ts';
 import { isHashNote } from '../transport/frames.ts';
-import type { SnapshotSource } from '../transport/transport.ts';
 import type { CompactionRunner } from './compaction-runner.ts';
-import { companyOf, Founder } from './founder.ts';
+import { Founder } from './founder.ts';
 import { HandOver } from './hand-over.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
@@ -47,6 +45,7 @@ import { giveHeadStart, raftConfig } from './raft-options.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { memberHex, Server } from './server.ts';
 import { loadState, type State, stateFactsOf } from './state.ts';
+import { SnapshotExchange } from './snapshot-exchange.ts';
 import type { StateCheck } from './state-check.ts';
 import { StateMachine } from './state-machine.ts';
 import { bestSuccessor } from './successor.ts';
@@ -74,6 +73,7 @@ export class Member {
   readonly #driver: RaftDriver;
   readonly #machine: StateMachine;
   readonly #logCompaction: LogCompaction;
+  readonly #snapshots: SnapshotExchange;
   readonly #repairWatch: RepairWatch;
   readonly #founder: Founder;
   readonly #handOver: HandOver;
@@ -166,6 +166,15 @@ export class Member {
       changed: () => this.#peersChanged(),
       removed: (error) => this.#fail(error),
     });
+    this.#snapshots = new SnapshotExchange({
+      directory,
+      logCompaction: this.#logCompaction,
+      refuses: () => this.stateCheck.refuses,
+      takesPart: () => this.takesPart,
+      committedIndex: () => this.#driver.committedIndex,
+      pending: () => this.#node.pendingSnapshot,
+      step: (messages) => this.#driver.receive(messages),
+    });
     this.#repairWatch = new RepairWatch({
       ...options,
       repairTerm: () => raftLog.repairTerm,
@@ -175,10 +184,11 @@ export class Member {
     this.#founder = new Founder({
       ...options,
       self: memberId,
-      ...companyOf(memberId, backend.confState.voters, state.membership),
+      founders: backend.confState.voters,
       record: directory.founding,
       save: (record) => directory.saveFounding(record),
       announced: (member) => (this.membership.get(member)?.clientUrls.length ?? 0) > 0,
+      witnessesOf: (member) => this.membership.witnessesOf(member),
       others: () => this.#others().map(({ id }) => id),
       introduce: (to, introduction) => options.transport.introduce(to, introduction),
       takePart: () => this.#driver.takePart(),
@@ -266,9 +276,7 @@ export class Member {
     this.#onFailure = onFailure;
     transport.setPeers(this.membership.list());
     transport.start({
-      receive: (messages) => {
-        this.#receive(messages);
-      },
+      receive: (messages) => this.#snapshots.receive(messages),
       introduced: (member, introduction) => {
         if (!this.ended) this.#founder.introduced(member, introduction);
       },
@@ -287,12 +295,8 @@ export class Member {
       snapshotStatus: (member, ok) => {
         this.#driver.reportSnapshot(member, ok);
       },
-      openSnapshot: () => this.#openSnapshot(),
-      // While one is being taken over it must stay as it is, and another would come to nothing.
-      receiveSnapshot: (_member, metadata) =>
-        this.takesPart && this.#node.pendingSnapshot === undefined
-          ? directory.receiveSnapshot(metadata)
-          : undefined,
+      openSnapshot: () => this.#snapshots.openSnapshot(),
+      receiveSnapshot: (from, metadata) => this.#snapshots.receiveSnapshot(from, metadata),
     });
     this.changes.membersChanged();
     this.#driver.start(this.takesPart);
@@ -372,18 +376,6 @@ export class Member {
     };
   }
 
-  /** A snapshot's message comes when its contents are here; they stay if the core wants them. */
-  #receive(messages: readonly Message[]): void {
-    this.#driver.receive(messages);
-    for (const message of messages) {
-      if (message.type !== 'snapshot') continue;
-      const { pendingSnapshot } = this.#node;
-      const { index, term } = message.snapshot;
-      if (pendingSnapshot?.index === index && pendingSnapshot.term === term) continue;
-      this.#options.directory.dropReceived(message.snapshot);
-    }
-  }
-
   #others(): readonly ClusterMember[] {
     return this.membership.list().filter(({ id }) => id !== this.id);
   }
@@ -450,13 +442,6 @@ export class Member {
     };
     backend.onFlushed(flushed);
     flushed();
-  }
-
-  /** A view of the newest flush, which holds the log's compaction back while it is sent. */
-  #openSnapshot(): SnapshotSource | undefined {
-    if (this.stateCheck.refuses) return undefined;
-    const source = this.#options.directory.openSnapshot();
-    return source === undefined ? undefined : this.#logCompaction.whileSent(source);
   }
 
   #stateReplaced({ index, term }: SnapshotMetadata): void {

@@ -6,8 +6,9 @@
  * the receiver dials a stream for it, which carries `begin`, `chunk`s and `end`, and answers with a
  * `result`. From version 2 on, members introduce themselves on the control stream; from version 3
  * on, questions about leases and their answers go there too; from version 4 on, refusals of changes
- * of membership; from version 5 on, comparisons of the state's hashes. Either end sends a `ping`
- * when it has had nothing to say for a while.
+ * of membership; from version 5 on, comparisons of the state's hashes; from version 6 on, a member
+ * that was added hears who its witnesses are. Either end sends a `ping` when it has had nothing to
+ * say for a while.
  *
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
@@ -74,6 +75,7 @@ export const frameKinds = {
   leaseAnswers: 13,
   changeRefused: 14,
   stateHashes: 15,
+  witnessedIntroduction: 16,
 } as const;
 
 /** Streams of different channels use different connections, so that none waits behind another. */
@@ -353,19 +355,25 @@ export function encodeResult(ok: boolean, text: string): Uint8Array {
 }
 
 export function encodeIntroduction(introduction: Introduction): Uint8Array {
-  const { life, takesPart, asks, noted, early, announced } = introduction;
-  const writer = new FrameWriter(21);
-  writer.byte(frameKinds.introduction);
+  const { life, takesPart, asks, noted, early, announced, witnesses } = introduction;
+  const writer = new FrameWriter(21 + 2 * integerSizeLimitBytes + 8 * witnesses.ids.length);
+  const isWitnessed = witnesses.ids.length > 0;
+  writer.byte(isWitnessed ? frameKinds.witnessedIntroduction : frameKinds.introduction);
   writer.uint64(life);
   writer.byte(takesPart ? 1 : 0);
   writer.byte(asks ? 1 : 0);
   writer.uint64(noted);
   writer.byte(early ? 1 : 0);
   writer.byte(announced ? 1 : 0);
+  if (isWitnessed) {
+    writer.integer(witnesses.spare);
+    writer.integer(witnesses.ids.length);
+    for (const each of witnesses.ids) writer.uint64(each);
+  }
   return writer.finish();
 }
 
-function readIntroduction(reader: FrameReader): Introduction {
+function readIntroduction(reader: FrameReader, isWitnessed: boolean): Introduction {
   return {
     life: reader.uint64(),
     takesPart: reader.flag(),
@@ -373,7 +381,17 @@ function readIntroduction(reader: FrameReader): Introduction {
     noted: reader.uint64(),
     early: reader.flag(),
     announced: reader.flag(),
+    witnesses: isWitnessed ? readWitnesses(reader) : { ids: [], spare: 0 },
   };
+}
+
+function readWitnesses(reader: FrameReader): Introduction['witnesses'] {
+  const spare = reader.integer();
+  const count = reader.integer();
+  if (count === 0) throw new PeerProtocolError('an introduction that lacks its witnesses');
+  const ids: MemberId[] = [];
+  while (ids.length < count) ids.push(reader.uint64());
+  return { ids, spare };
 }
 
 /** Reads one frame that `from` sent to `to`; throws {@link PeerProtocolError}. */
@@ -420,7 +438,9 @@ function readFrame(reader: FrameReader, from: MemberId, to: MemberId): Frame {
     case frameKinds.result:
       return { kind: 'result', ok: reader.flag(), text: reader.text() };
     case frameKinds.introduction:
-      return { kind: 'introduction', introduction: readIntroduction(reader) };
+      return { kind: 'introduction', introduction: readIntroduction(reader, false) };
+    case frameKinds.witnessedIntroduction:
+      return { kind: 'introduction', introduction: readIntroduction(reader, true) };
     case frameKinds.leaseAsks:
       return { kind: 'leaseAsks', asks: readLeaseAsks(reader) };
     case frameKinds.leaseAnswers:

@@ -54,9 +54,13 @@ export class MemoryTransfer {
       const metadata = this.#source?.metadata;
       if (metadata === undefined || metadata.term > this.#message.term) this.fail();
       else {
-        this.#sink = this.#receiver?.handlers?.receiveSnapshot(from, metadata);
-        if (this.#sink === undefined) this.fail();
-        else this.#next();
+        const sink = this.#receiver?.handlers?.receiveSnapshot(from, metadata);
+        if (sink === undefined) this.fail();
+        else if (sink === 'held') this.#end(true);
+        else {
+          this.#sink = sink;
+          this.#next();
+        }
       }
     });
   }

@@ -17,7 +17,7 @@ export interface SnapshotReceiverOwner {
   readonly id: MemberId;
   dial(events: FrameStreamEvents): FrameStream;
   heard(sizeBytes: number): void;
-  receiveSnapshot(metadata: SnapshotMetadata): SnapshotSink | undefined;
+  receiveSnapshot(metadata: SnapshotMetadata): SnapshotSink | 'held' | undefined;
   /** The snapshot is whole and durable. */
   received(message: SnapshotMessage): void;
   /** The transfer is over, one way or the other; called once. */
@@ -109,6 +109,10 @@ export class SnapshotReceiver {
     const sink = this.#owner.receiveSnapshot(begin.metadata);
     if (sink === undefined) {
       this.#refuse('not wanted now');
+      return;
+    }
+    if (sink === 'held') {
+      this.#over(true, '');
       return;
     }
     this.#logger.info(

@@ -52,8 +52,11 @@ export interface TransportHandlers {
   snapshotStatus(member: MemberId, ok: boolean): void;
   /** Opens a view for sending to `member`; undefined if there is nothing to send. */
   openSnapshot(member: MemberId): SnapshotSource | undefined;
-  /** A snapshot from `member` begins; undefined refuses it (e.g. one is under way). */
-  receiveSnapshot(member: MemberId, metadata: SnapshotMetadata): SnapshotSink | undefined;
+  /**
+   * A snapshot from `member` begins. `held` says that all it covers is here: the transfer has
+   * succeeded. Undefined refuses it (e.g. one is under way).
+   */
+  receiveSnapshot(member: MemberId, metadata: SnapshotMetadata): SnapshotSink | 'held' | undefined;
 }
 
 /**

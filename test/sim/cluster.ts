@@ -34,6 +34,8 @@ export class Cluster {
   readonly breaches: Breach[] = [];
   /** Told of members that come later. */
   onJoin: ((member: SimMember) => void) | undefined;
+  /** Told of a member that was added and can never take part (`WitnessesGoneError`). */
+  onUnprovable: ((member: SimMember) => void) | undefined;
 
   constructor(plan: Plan, scheduler: Scheduler, trace: Trace) {
     this.plan = plan;

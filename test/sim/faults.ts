@@ -361,8 +361,10 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
   const { electionMs, preVote } = cluster.plan.server;
   const { term, isLeader } = life?.member.server ?? { term: 0, isLeader: false };
   const pauses = life?.process.pauses;
-  // One that stands still from before notices nothing; its pause may end in the same moment.
-  if (life?.process.paused === true) return () => {};
+  const isAlone = (): boolean => member.core?.tracker.confState().voters.length === 1;
+  // One that stands still from before notices nothing; its pause may end in the same moment. The
+  // only voter needs nobody, also to add another.
+  if (life?.process.paused === true || isAlone()) return () => {};
   return () => {
     if (life === undefined || member.life !== life || life.process.pauses !== pauses) return;
     // What was under way, or comes as an echo, reaches one who is cut off as well.
@@ -371,8 +373,7 @@ function watchIsolated(member: SimMember, cluster: Cluster): () => void {
     const lasted = cluster.scheduler.nowMs - Math.max(heardMs, member.transferMs);
     // Told to stop, a member ticks no more while it closes what it has open.
     if (lasted < 2.5 * electionMs || life.process.paused || !life.serving) return;
-    // The only voter needs nobody.
-    if (member.core?.tracker.confState().voters.length === 1) return;
+    if (isAlone()) return;
     const { server } = life.member;
     if (isLeader && server.isLeader && server.term === term) {
       cluster.broken('check-quorum', `${member.name} led for ${lasted} ms and heard nobody`);

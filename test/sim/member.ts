@@ -401,6 +401,16 @@ export class SimMember {
       this.#die();
       return;
     }
+    if (error.name === 'WitnessesGoneError') {
+      // As many may be removed without being missed.
+      if ((this.#cluster.ledger?.latest.removed.size ?? 0) < 2) {
+        this.#cluster.broken('gave-up', `${this.name}: ${error.message}`);
+      }
+      this.retired = true;
+      this.#die();
+      this.#cluster.onUnprovable?.(this);
+      return;
+    }
     const refused = error.name === 'BootstrappedError';
     if (refused && this.disk === 'emptied') this.refusal = error.message;
     else if (refused || this.disk === 'sound')

@@ -164,7 +164,7 @@ class MessageLinks implements Network {
       },
       receiveSnapshot: (member, metadata) => {
         const sink = answerOf(process, () => handlers.receiveSnapshot(member, metadata));
-        return sink && sinkOf(process, sink);
+        return typeof sink === 'object' ? sinkOf(process, sink) : sink;
       },
     };
   }

@@ -16,6 +16,7 @@ import {
 } from '../../src/gen/rpc.ts';
 import type { ClusterService } from '../../src/api/cluster.ts';
 import type { MemberChange } from '../../src/cluster/member-change.ts';
+import { majorityOf } from '../../src/raft/index.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Cluster } from './cluster.ts';
 import type { Fault } from './fault-plan.ts';
@@ -70,6 +71,7 @@ export class Operator {
     this.#chance = streamOf(plan.seed, 'operator');
     this.#number = founders.length;
     options.ledger.onChange = (change) => this.#changed(change);
+    options.cluster.onUnprovable = ({ id }) => this.#removeSurely(id);
   }
 
   /** Requests are under way. */
@@ -166,16 +168,40 @@ export class Operator {
       return;
     }
     if (left === 0 || this.#stopped) return;
+    const again = (): void => this.#later(lookMs, () => this.#remove(id, left - 1, removed));
+    if (this.#isNeeded(id)) again();
+    else this.#askToRemove(id, again);
+  }
+
+  /** Removes a member that can never take part: the others may need its place in the quorum. */
+  #removeSurely(id: bigint): void {
+    if (this.#options.ledger.isRemoved(id)) return;
+    this.#askToRemove(id, () => this.#later(lookMs, () => this.#removeSurely(id)));
+  }
+
+  #askToRemove(id: bigint, done: () => void): void {
     this.#ask({
       invoke: async (members) => {
         const request = MemberRemoveRequest.decode(MemberRemoveRequest.encode({ id }));
         const answer = await members.memberRemove(request);
         return MemberRemoveResponse.decode(MemberRemoveResponse.encode(answer));
       },
-      done: () => {
-        this.#later(lookMs, () => this.#remove(id, left - 1, removed));
-      },
+      done,
       shows: (member) => member(id) === undefined,
+    });
+  }
+
+  /** Without it, nobody could show a voter to be new that the others cannot do without. */
+  #isNeeded(id: bigint): boolean {
+    const { cluster, ledger } = this.#options;
+    const { members } = ledger.latest;
+    const voters = [...members.values()].filter((each) => !each.isLearner && each.id !== id);
+    const started = voters.filter(({ name }) => name !== '').length;
+    if (started >= majorityOf(voters.length)) return false;
+    const { membership } = cluster.leader?.running ?? {};
+    return voters.some((each) => {
+      const { ids, spare } = membership?.witnessesOf(each.id) ?? { ids: [], spare: 0 };
+      return spare === 0 && ids.includes(id);
     });
   }
 

@@ -257,6 +257,9 @@ export const frames: fc.Arbitrary<Frame> = fc.oneof(
       noted: anyId,
       early: fc.boolean(),
       announced: fc.boolean(),
+      witnesses: fc
+        .array(anyId, { maxLength: 3 })
+        .chain((ids) => fc.nat(ids.length).map((spare) => ({ ids, spare }))),
     }),
   }),
   leaseNotes,

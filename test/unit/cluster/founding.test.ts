@@ -6,6 +6,7 @@ import type { FoundingRecord } from '../../../src/storage/founding-file.ts';
 
 const self = 1n;
 const life = 100n;
+const nobody = { ids: [], spare: 0 };
 const fresh: FoundingRecord = { life, takesPart: false, acquaintances: [] };
 
 interface Subject {
@@ -25,16 +26,30 @@ function founder(
     record: record === 'none' ? undefined : record,
     save: (each) => saved.push(each),
     announced: (member) => announced.includes(member),
+    others: () => [],
+    witnessesOf: () => nobody,
   });
   return { founding, saved };
 }
 
 /** What member 2, 3 ... says. */
 function says(member: bigint, change: Partial<Introduction> = {}): Introduction {
-  const blank = { takesPart: false, asks: false, noted: 0n, early: false, announced: false };
-  return { ...blank, life: 100n * member, ...change };
+  return {
+    life: 100n * member,
+    takesPart: false,
+    asks: false,
+    noted: 0n,
+    early: false,
+    announced: false,
+    witnesses: nobody,
+    ...change,
+  };
 }
 
+/** None of them may be missed, but for `spare`. */
+const witnesses = (ids: readonly bigint[], spare = 0): Partial<Introduction> => ({
+  witnesses: { ids, spare },
+});
 const early = { noted: life, early: true } as const;
 const late = { noted: life, takesPart: true } as const;
 
@@ -128,6 +143,8 @@ describe('a member with a new data directory', () => {
         if (record.takesPart) throw new Error('EIO');
       },
       announced: () => false,
+      others: () => [2n, 3n],
+      witnessesOf: () => nobody,
     });
     founding.waitNoLonger();
     expect(() => founding.hear(2n, says(2n, early))).toThrow('EIO');
@@ -136,54 +153,69 @@ describe('a member with a new data directory', () => {
 });
 
 describe('a member that was added', () => {
-  const joiner = (founders: readonly bigint[], newcomers: readonly bigint[]): Founding =>
+  const joiner = (others: readonly bigint[], saved: FoundingRecord[] = []): Founding =>
     new Founding({
       self,
-      founders,
-      newcomers,
-      joins: true,
+      founders: [],
       record: fresh,
-      save: () => {},
+      save: (record) => saved.push(record),
       announced: () => false,
+      others: () => others,
+      witnessesOf: () => nobody,
     });
 
-  test.each([
-    ['a majority of the voters that work', 3n],
-    ['half of them and, in place of one that is gone, one that was started later', 4n],
-  ])('takes part once its life was noted by %s', (_, other) => {
-    const founding = joiner([2n, 3n], [4n]);
+  test('takes part once its life was noted by a majority of its witnesses, taking part', () => {
+    const founding = joiner([2n, 3n, 4n, 5n]);
+    const told = witnesses([2n, 3n, 4n], 1);
+    founding.waitNoLonger();
+    founding.hear(5n, says(5n, { ...late, ...told }));
+    founding.hear(2n, says(2n, { ...late, ...told }));
+    founding.hear(3n, says(3n, { ...early, ...told }));
+    expect(founding.takesPart).toBe(false);
+    founding.hear(3n, says(3n, { ...late, ...told }));
+    expect(founding.takesPart).toBe(true);
+  });
+
+  test('does not take part before it has heard who its witnesses are', () => {
+    const founding = joiner([2n, 3n]);
     founding.waitNoLonger();
     founding.hear(2n, says(2n, late));
-    founding.hear(other, says(other, early));
-    expect(founding.takesPart).toBe(false);
-    founding.hear(other, says(other, late));
-    expect(founding.takesPart).toBe(true);
-  });
-
-  test('needs half of those that work, whoever was started later', () => {
-    const founding = joiner([2n, 3n, 4n], [5n, 6n]);
-    for (const each of [2n, 5n, 6n]) founding.hear(each, says(each, late));
-    expect(founding.takesPart).toBe(false);
     founding.hear(3n, says(3n, late));
+    expect(founding.takesPart).toBe(false);
+    // It has not noted the life.
+    founding.hear(3n, says(3n, { takesPart: true, ...witnesses([2n]) }));
+    founding.hear(2n, says(2n, late));
     expect(founding.takesPart).toBe(true);
   });
 
-  test('takes part with two disks only where somebody has noted both', () => {
-    const sizes = fc.integer({ min: 0, max: 4 });
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 5 }), sizes, fc.nat(), (works, starts, seed) => {
-        const ids = Array.from({ length: works + starts }, (_, i) => BigInt(i + 2));
-        const first = ids.filter((_, i) => (seed >> i) % 2 === 1);
-        const rest = ids.filter((each) => !first.includes(each));
-        const proves = (members: readonly bigint[]): boolean => {
-          const founding = joiner(ids.slice(0, works), ids.slice(works));
-          for (const each of members) founding.hear(each, says(each, late));
-          return founding.takesPart;
-        };
-        expect(proves(first) && proves(rest)).toBe(false);
-      }),
-      { numRuns: 2000 },
+  test('does not wait for one that was removed, once anybody tells', () => {
+    const founding = joiner([2n, 3n, 4n]);
+    founding.hear(2n, says(2n, { ...late, ...witnesses([2n, 3n], 1) }));
+    expect(founding.takesPart).toBe(false);
+    founding.hear(4n, says(4n, witnesses([2n])));
+    founding.hear(2n, says(2n, { ...late, ...witnesses([2n, 3n], 1) }));
+    expect(founding.takesPart).toBe(true);
+  });
+
+  test('does not wait for one that it knows to be removed itself', () => {
+    const founding = joiner([2n, 4n]);
+    founding.hear(2n, says(2n, { ...late, ...witnesses([2n, 3n], 1) }));
+    expect(founding.takesPart).toBe(true);
+  });
+
+  test.each([
+    ['two of three', [2n, 5n], [2n, 3n, 4n], 1, '3, 4'],
+    ['one of two that may not be missed', [2n], [2n, 3n], 0, '3'],
+    ['three of four', [2n], [2n, 3n, 4n, 5n], 2, '3, 4, 5'],
+  ])('is refused where %s were removed', (_, others, ids, spare, gone) => {
+    const saved: FoundingRecord[] = [];
+    const founding = joiner(others, saved);
+    expect(() => founding.hear(2n, says(2n, { ...late, ...witnesses(ids, spare) }))).toThrow(
+      `member 1 cannot take part: of the members that were there when it was added, ${gone} have ` +
+        'been removed since',
     );
+    expect(founding.takesPart).toBe(false);
+    expect(saved.some(({ takesPart }) => takesPart)).toBe(false);
   });
 });
 
@@ -200,6 +232,7 @@ describe('what a member notes of others', () => {
       noted: 200n,
       early: true,
       announced: false,
+      witnesses: nobody,
     });
     founding.hear(2n, says(2n, { life: 201n }));
     expect(founding.introductionTo(2n, false).noted).toBe(200n);
@@ -271,6 +304,8 @@ class World {
         this.disks[at] = each;
       },
       announced: () => false,
+      others: () => [],
+      witnessesOf: () => nobody,
     });
     this.#members[at] = member;
     return member;

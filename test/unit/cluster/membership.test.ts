@@ -10,7 +10,7 @@ import { parsePeerUrls } from '../../../src/cluster/peer-urls.ts';
 import { mayAddVoter, mayPromote, mayRemoveVoter } from '../../../src/cluster/quorum-check.ts';
 import { PEER_PROTOCOL } from '../../../src/base/versions.ts';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
-import { decodeConfChange, encodeConfChange } from '../../../src/raft/index.ts';
+import { decodeConfChange, encodeConfChange, majorityOf } from '../../../src/raft/index.ts';
 import type { StringRange } from '../../../src/storage/keyspace.ts';
 import { joinedHash } from '../../../src/mvcc/state-digest.ts';
 
@@ -55,6 +55,21 @@ const founder = (id: bigint): Member => ({
   isLearner: false,
 });
 const attributes = { name: 'one', clientUrls: ['http://127.0.0.1:2379'] };
+
+const add = (member: bigint, url: string, isLearner = false, learnersMax = 1): MemberChange => ({
+  kind: 'add',
+  member,
+  peerUrls: [url],
+  isLearner,
+  learnersMax,
+});
+
+function foundedBy(...ids: bigint[]): { membership: Membership; records: Records } {
+  const records = new Records();
+  const membership = load(records);
+  membership.found(ids.map(founder));
+  return { membership, records };
+}
 
 describe('the hash of the members', () => {
   test('leaves out what founders call a member that has not told its name yet', () => {
@@ -103,21 +118,6 @@ describe('the hash of the members', () => {
 });
 
 describe('changes', () => {
-  const add = (member: bigint, url: string, isLearner = false, learnersMax = 1): MemberChange => ({
-    kind: 'add',
-    member,
-    peerUrls: [url],
-    isLearner,
-    learnersMax,
-  });
-
-  function foundedBy(...ids: bigint[]): { membership: Membership; records: Records } {
-    const records = new Records();
-    const membership = load(records);
-    membership.found(ids.map(founder));
-    return { membership, records };
-  }
-
   test('are refused as etcd refuses them', () => {
     const { membership } = foundedBy(1n, 2n);
     const refusal = (change: MemberChange) => membership.refusalOf(change);
@@ -190,6 +190,99 @@ describe('changes', () => {
     expect(() => decodeMemberChange({ ...change, context: unknown })).toThrow(
       'the log holds a change of membership unknown to this version: demote',
     );
+  });
+});
+
+describe('the witnesses of a member that was added', () => {
+  /** Voters that have announced themselves, and others up to `count`. */
+  const clusterOf = (
+    started: number,
+    count = started,
+  ): { membership: Membership; records: Records } => {
+    const ids = Array.from({ length: count }, (_, i) => BigInt(i + 1));
+    const founded = foundedBy(...ids);
+    for (const id of ids.slice(0, started)) founded.membership.setAttributes(id, attributes);
+    return founded;
+  };
+  const joiner = 99n;
+  const idsOf = (membership: Membership): readonly bigint[] =>
+    membership.get(joiner)?.witnesses?.ids ?? [];
+
+  test('are the voters that had started, or all if none had', () => {
+    const { membership, records } = clusterOf(2, 3);
+    membership.apply(add(50n, 'http://l:1', true));
+    membership.setAttributes(50n, attributes);
+    membership.apply(add(joiner, 'http://j:1'));
+    membership.setAttributes(3n, attributes);
+    for (const each of [membership, load(records)]) {
+      expect(idsOf(each)).toEqual([1n, 2n]);
+      expect(each.stateHash).toBe(membership.stateHash);
+    }
+    const unknown = clusterOf(0, 2).membership;
+    unknown.apply(add(joiner, 'http://j:1', true));
+    expect(idsOf(unknown)).toEqual([1n, 2n]);
+    expect(unknown.get(1n)?.witnesses).toBeUndefined();
+  });
+
+  test('are forgotten once it has announced itself', () => {
+    const { membership } = clusterOf(3);
+    membership.apply(add(joiner, 'http://j:1'));
+    membership.setAttributes(joiner, attributes);
+    expect(membership.get(joiner)).not.toHaveProperty('witnesses');
+  });
+
+  test.each([
+    [1, [1], [[1], [1]]],
+    [2, [1, 2], [[1, 2], [2], [2]]],
+    [
+      3,
+      [1, 2],
+      [
+        [1, 2, 3],
+        [2, 3],
+        [2, 3],
+      ],
+    ],
+    [
+      4,
+      [4, 1, 2],
+      [
+        [1, 2, 3, 4],
+        [1, 2, 3],
+        [2, 3],
+        [2, 3],
+      ],
+    ],
+  ])('of %i are not missed, as far as may be, when %j are removed', (count, removed, lists) => {
+    const { membership, records } = clusterOf(count);
+    membership.apply(add(joiner, 'http://j:1'));
+    const found = [idsOf(membership)];
+    for (const id of removed) {
+      membership.apply({ kind: 'remove', member: BigInt(id) });
+      found.push(idsOf(membership));
+      expect(idsOf(load(records))).toEqual(idsOf(membership));
+      expect(load(records).stateHash).toBe(membership.stateHash);
+    }
+    expect(found.map((ids) => ids.map(Number))).toEqual(lists);
+  });
+
+  test('have majorities that meet, however many have been removed between', () => {
+    for (let count = 1; count <= 9; count++) {
+      const { membership } = clusterOf(count);
+      membership.apply(add(joiner, 'http://j:1'));
+      const lists = [idsOf(membership)];
+      for (let id = 1n; id <= BigInt(count); id++) {
+        membership.apply({ kind: 'remove', member: id });
+        lists.push(idsOf(membership));
+      }
+      for (const [at, wider] of lists.entries()) {
+        for (const narrower of lists.slice(at)) {
+          expect(narrower.every((id) => wider.includes(id))).toBe(true);
+          const members = majorityOf(wider.length) + majorityOf(narrower.length);
+          expect(members).toBeGreaterThan(wider.length);
+        }
+      }
+    }
   });
 });
 

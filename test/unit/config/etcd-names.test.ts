@@ -113,11 +113,21 @@ describe('older names', () => {
     }
   });
 
-  test('act, win over those of today and are told of', () => {
-    const args = ['--experimental-watch-progress-notify-interval=5s', '--max-learners=3'];
+  test('act and are told of', () => {
+    const args = ['--experimental-watch-progress-notify-interval=5s'];
     const config = configOf(parseConfig(args, { ETCD_EXPERIMENTAL_MAX_LEARNERS: '2' }));
     expect(config).toMatchObject({ watchProgressNotifyIntervalMs: 5_000, maxLearners: 2 });
     expect(warnings(...args)).toContain('flag is deprecated');
+  });
+
+  test('are not given beside those of today', () => {
+    const message =
+      'cannot set --experimental-warning-apply-duration and --warning-apply-duration at the same ' +
+      'time, please use --warning-apply-duration only';
+    const older = '--experimental-warning-apply-duration=1s';
+    expect(refusal(older, '--warning-apply-duration=1s')).toBe(message);
+    const variables = { ETCD_WARNING_APPLY_DURATION: '1s' };
+    expect(parseConfig([older], variables)).toMatchObject({ kind: 'invalid', message });
   });
 
   test('are refused where those of today are', () => {

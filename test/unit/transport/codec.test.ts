@@ -91,6 +91,16 @@ describe('malformed frames', () => {
       noted: 300n,
       early: true,
       announced: false,
+      witnesses: { ids: [], spare: 0 },
+    }),
+    encodeIntroduction({
+      life: 2n ** 63n,
+      takesPart: false,
+      asks: true,
+      noted: 0n,
+      early: false,
+      announced: false,
+      witnesses: { ids: [1n, 2n ** 64n - 1n], spare: 1 },
     }),
   ];
 

@@ -342,6 +342,7 @@ test.each([
     noted: 0n,
     early: false,
     announced: false,
+    witnesses: { ids: [], spare: 0 },
   };
   const repeat = setInterval(() => {
     one.transport.introduce(3n, introduction);

@@ -163,6 +163,8 @@ export class TestMember implements TransportHandlers {
   readonly logger: RecordingLogger;
   source: TestSource | undefined;
   sink: TestSink | undefined;
+  /** It has already what any snapshot covers. */
+  holdsAll = false;
   offeredMetadata: SnapshotMetadata | undefined;
   #sending = false;
 
@@ -225,10 +227,13 @@ export class TestMember implements TransportHandlers {
     return this.source;
   }
 
-  receiveSnapshot(_member: MemberId, metadata: SnapshotMetadata): SnapshotSink | undefined {
+  receiveSnapshot(
+    _member: MemberId,
+    metadata: SnapshotMetadata,
+  ): SnapshotSink | 'held' | undefined {
     this.#check();
     this.offeredMetadata = metadata;
-    return this.sink;
+    return this.holdsAll ? 'held' : this.sink;
   }
 
   #check(): void {

@@ -118,6 +118,7 @@ export function transportSuite(name: string, open: () => Promise<Network>): void
         noted: 7n,
         early: true,
         announced: false,
+        witnesses: { ids: [2n, 2n ** 63n], spare: 1 },
       };
       one.transport.introduce(3n, introduction);
       one.transport.introduce(2n, introduction);
@@ -288,6 +289,23 @@ export function transportSuite(name: string, open: () => Promise<Network>): void
         expect(one.statuses).toEqual([{ member: 2n, ok: false }]);
         expect(one.source?.closed).toBe(1);
         expect(two.received).toEqual([]);
+      });
+
+      test('whose receiver holds all that it covers has succeeded, with nothing sent', async () => {
+        two.holdsAll = true;
+        one.send(snapshot(1n, 2n));
+        await ended();
+        expect(one.statuses).toEqual([{ member: 2n, ok: true }]);
+        expect(one.source?.closed).toBe(1);
+        expect(two.sink?.chunks).toEqual([]);
+        expect(two.received).toEqual([]);
+        one.statuses.length = 0;
+        two.holdsAll = false;
+        one.source = new TestSource(metadata, contents);
+        one.send(snapshot(1n, 2n));
+        await ended();
+        expect(one.statuses).toEqual([{ member: 2n, ok: true }]);
+        expect(two.received).toHaveLength(1);
       });
 
       test('without anything to send fails', async () => {
