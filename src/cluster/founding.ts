@@ -17,9 +17,9 @@
  *
  * A member that was added to a cluster that works does not found. It takes part late, once its life
  * was noted by a majority of its witnesses, each of which takes part: the voters that had started
- * when it was added, but for one or two that may have been removed since (`Witnesses`). The others
- * tell it who these are. If so many have been removed that nobody can show it to be new, it is
- * refused: the operator adds it anew.
+ * when it was added, but for one or two that may have been removed since, if they were more than
+ * one (`Witnesses`). The others tell it who these are. If so many have been removed that nobody can
+ * show it to be new, it is refused: the operator adds it anew.
  *
  * One who hears that another life of its own was noted, or that its announcement (`announce.ts`),
  * which only follows when it takes part, has been agreed on, is refused: it stops, in etcd's words.
@@ -35,8 +35,10 @@
  *   is heard first. Else more members than a cluster can miss were never up, or lost their disk;
  *   those who took part with the emptied one refuse it or are early no more, if they are heard. If
  *   not, nobody who is left can tell this from a founding at which they have not been up yet.
- * - Joined: as late. The log settles who the witnesses are, so that any two of their majorities
- *   share a member, whoever tells of them and however little of the log that one has applied.
+ * - Joined: as late. The log settles who the witnesses are, and in which order they leave, so that
+ *   any two of their majorities share a member. What another tells of them, and what the member
+ *   itself heard at its start, each stands for a part of the log from its beginning on. Together
+ *   they stand for the longer part.
  *
  * If a majority or all were emptied, and nobody is there who knows, they found a new cluster, as in
  * etcd. Who comes back to it from the old one must be emptied too.
@@ -59,7 +61,7 @@
 import { majorityOf } from '../raft/index.ts';
 import type { Acquaintance, FoundingRecord } from '../storage/founding-file.ts';
 import { idToString } from './identity.ts';
-import type { Witnesses } from './membership.ts';
+import { areEnough, type KnownWitnesses } from './membership.ts';
 
 /** What one member tells another of itself and of what it knows of the other. */
 export interface Introduction {
@@ -75,7 +77,7 @@ export interface Introduction {
   /** The other's announcement has been agreed on. */
   readonly announced: boolean;
   /** The other's, if it was added and has not announced itself; else nobody. */
-  readonly witnesses: Witnesses;
+  readonly witnesses: KnownWitnesses;
 }
 
 /** The member has a past that its data directory does not know. */
@@ -99,10 +101,11 @@ export class WitnessesGoneError extends Error {
 
   constructor(self: bigint, gone: readonly bigint[]) {
     super(
-      `member ${idToString(self)} cannot take part: of the members that were there when it was ` +
-        `added, ${gone.map(idToString).join(', ')} have been removed since, and those that are ` +
-        'left cannot tell whether its data directory replaces one that was lost. Remove this ' +
-        'member from the cluster, add it again, and start it with an empty data directory',
+      `member ${idToString(self)} cannot take part: too many of the members that were there ` +
+        `when it was added have been removed since (${gone.map(idToString).join(', ')}), and ` +
+        'those that are left cannot tell whether its data directory replaces one that was lost. ' +
+        'Remove this member from the cluster, add it again, and start it with an empty data ' +
+        'directory',
     );
   }
 }
@@ -120,7 +123,7 @@ export interface FoundingOptions {
   /** Whether a member's announcement has been agreed on, as far as this member knows. */
   readonly announced: (member: bigint) => boolean;
   /** Who shows that a member that was added is new, as far as this member knows. */
-  readonly witnessesOf: (member: bigint) => Witnesses;
+  readonly witnessesOf: (member: bigint) => KnownWitnesses;
 }
 
 export class Founding {
@@ -140,6 +143,11 @@ export class Founding {
 
   get takesPart(): boolean {
     return this.#record.takesPart;
+  }
+
+  /** Whom a member that was added waits for; nobody as long as it has not been told. */
+  get witnesses(): readonly bigint[] {
+    return this.#witnesses;
   }
 
   /** Whether `member` is known to have noted this member's life, or there is none to note. */
@@ -194,15 +202,14 @@ export class Founding {
     this.#save({ acquaintances: [...this.#record.acquaintances, acquaintance] });
   }
 
-  #hearOfWitnesses({ ids, spare }: Witnesses): void {
+  #hearOfWitnesses({ ids, spare, removed }: KnownWitnesses): void {
     if (this.takesPart || ids.length === 0) return;
     const { self, others } = this.#options;
     const present = others();
-    const gone = ids.filter((each) => !present.includes(each));
-    const needed = majorityOf(ids.length - Math.min(spare, gone.length));
-    if (ids.length - gone.length < needed) throw new WitnessesGoneError(self, gone);
-    // Whoever tells may not have applied yet that they were removed.
-    const missed = gone.length <= spare ? ids.filter((each) => present.includes(each)) : ids;
+    // Whoever tells may know less of the log than this member did at its start, or more.
+    const gone = ids.filter((each) => removed.includes(each) || !present.includes(each));
+    if (!areEnough({ ids, spare, removed: gone })) throw new WitnessesGoneError(self, gone);
+    const missed = gone.length <= spare ? ids.filter((each) => !gone.includes(each)) : ids;
     const known = this.#witnesses.length;
     if (known === 0 || missed.length < known) this.#witnesses = missed;
   }

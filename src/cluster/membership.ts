@@ -7,6 +7,7 @@ import { assert, present, safeInteger } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
 import type { EtcdErrorName } from '../base/errors.ts';
 import { PEER_PROTOCOL } from '../base/versions.ts';
+import { majorityOf } from '../raft/index.ts';
 import type { RecordBackend } from '../mvcc/state-backend.ts';
 import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
@@ -26,14 +27,29 @@ export interface Member {
 /**
  * Who shows that a member that was added is new (`founding.ts`): the voters that had started by
  * then, or all voters if none had. That is in the state, so that it is the same however often the
- * member starts anew. Those that are removed later are not missed, as long as a majority of those
- * that are left shares a member with any that there was before.
+ * member starts anew. Those that are removed later leave it, as long as a majority of those that
+ * are left shares a member with any that there was before.
  */
 export interface Witnesses {
   readonly ids: readonly bigint[];
-  /** How many more of them may be removed without being missed. */
+  /** How many more of them leave it when they are removed. */
   readonly spare: number;
 }
+
+/** What a member tells of another's witnesses; nobody if that one has none. */
+export interface KnownWitnesses extends Witnesses {
+  /** Those of them that have been removed. */
+  readonly removed: readonly bigint[];
+}
+
+/** Whether those that are left can still show the member to be new. */
+export function areEnough({ ids, spare, removed }: KnownWitnesses): boolean {
+  const missed = ids.length - Math.min(spare, removed.length);
+  return ids.length - removed.length >= majorityOf(missed);
+}
+
+/** The oldest protocol whose members keep witnesses. */
+const witnessProtocol = 6;
 
 /** What a member says of itself once it has started (etcd: membershippb.Attributes). */
 export interface MemberAttributes {
@@ -101,8 +117,23 @@ export class Membership {
   }
 
   /** Nobody for a member that has announced itself, founds the cluster, or is none. */
-  witnessesOf(id: bigint): Witnesses {
-    return this.#members.get(id)?.witnesses ?? { ids: [], spare: 0 };
+  witnessesOf(id: bigint): KnownWitnesses {
+    const { ids, spare } = this.#members.get(id)?.witnesses ?? { ids: [], spare: 0 };
+    return { ids, spare, removed: ids.filter((each) => this.#removed.has(each)) };
+  }
+
+  /**
+   * Whether a voter that has not started could never be shown to be new without this member, and
+   * the others could do nothing without that voter.
+   */
+  isNeeded(id: bigint): boolean {
+    const left = this.list().filter((each) => each.id !== id && !each.isLearner);
+    const started = left.filter(({ clientUrls }) => clientUrls.length > 0);
+    if (started.length >= majorityOf(left.length)) return false;
+    return left.some((each) => {
+      const { ids, spare, removed } = this.witnessesOf(each.id);
+      return ids.includes(id) && !areEnough({ ids, spare, removed: [...removed, id] });
+    });
   }
 
   /** All members, ascending by id. */
@@ -164,8 +195,10 @@ export class Membership {
     const { kind, member: id } = change;
     if (kind === 'add') {
       const { peerUrls, isLearner } = change;
-      const witnesses = this.#witnessesOfNext();
-      this.#set({ id, name: '', peerUrls, clientUrls: [], isLearner, witnesses });
+      const added = { id, name: '', peerUrls, clientUrls: [], isLearner };
+      // Older members would make other bytes of the same entry.
+      const isKept = this.#protocol >= witnessProtocol;
+      this.#set(isKept ? { ...added, witnesses: this.#witnessesOfNext() } : added);
       return;
     }
     const member = present(this.#members.get(id), 'the member to change');
@@ -193,8 +226,8 @@ export class Membership {
     for (const member of this.list()) {
       const { ids, spare } = this.witnessesOf(member.id);
       if (spare === 0 || !ids.includes(removed)) continue;
-      const left = ids.filter((each) => each !== removed);
-      this.#set({ ...member, witnesses: { ids: left, spare: spare - 1 } });
+      const witnesses = { ids: ids.filter((each) => each !== removed), spare: spare - 1 };
+      this.#set({ ...member, witnesses });
     }
   }
 

@@ -3,6 +3,12 @@ import { gateSetting } from './feature-gates.ts';
 import { renamedFlags } from './renamed-flags.ts';
 import type { FlagValues } from './values.ts';
 
+/** Flags of which etcd takes both names; the older one wins. */
+const underBothNames: ReadonlySet<string> = new Set([
+  'experimental-backend-bbolt-freelist-type',
+  'experimental-max-learners',
+]);
+
 /**
  * @returns an error, in etcd's words, if one is given under both names, or a gate in both ways
  */
@@ -13,9 +19,7 @@ export function applyRenamed(values: FlagValues): string | undefined {
     if (!values.isSet(name)) continue;
     if ('flag' in successor) {
       const { flag } = successor;
-      if (given.has(flag)) {
-        return `cannot set --${name} and --${flag} at the same time, please use --${flag} only`;
-      }
+      if (given.has(flag) && !underBothNames.has(name)) return bothGiven(name, flag);
       values.set(flag, values.get(name));
       continue;
     }
@@ -32,4 +36,10 @@ export function applyRenamed(values: FlagValues): string | undefined {
     values.set('feature-gates', [...settings, gateSetting(gate, values.boolean(name))]);
   }
   return undefined;
+}
+
+function bothGiven(name: string, flag: string): string {
+  return flag === 'warning-unary-request-duration'
+    ? `both --${name} and --${flag} flags are set. Use only --${flag}`
+    : `cannot set --${name} and --${flag} at the same time, please use --${flag} only`;
 }

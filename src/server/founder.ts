@@ -114,10 +114,17 @@ export class Founder {
     const first = this.#reportedMs === -Infinity;
     this.#reportedMs = nowMs;
     const awaited = others().filter((each) => !this.#founding.isKnownTo(each));
+    const isAdded = this.#options.founders.length === 0;
     logger[first ? 'info' : 'warn'](
-      { 'not-heard-of': awaited.map(memberHex) },
-      'the data directory is new; this member takes part once it knows from others that they ' +
-        'found the cluster with it, or work without it',
+      {
+        'not-heard-of': awaited.map(memberHex),
+        ...(isAdded && { witnesses: this.#founding.witnesses.map(memberHex) }),
+      },
+      isAdded
+        ? 'the data directory is new; this member takes part once most of those that worked when ' +
+            'it was added, its witnesses, have noted it'
+        : 'the data directory is new; this member takes part once it knows from others that they ' +
+            'found the cluster with it, or work without it',
     );
   }
 }

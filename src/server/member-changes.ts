@@ -194,8 +194,9 @@ export class MemberChanges {
 
   /** Why this member, as the leader, does not propose a change (etcd: mayPromoteMember). */
   #refusalOf({ change }: LoggedMemberChange): ChangeRefusal | undefined {
-    if (change.kind !== 'promote') return undefined;
     const { settings, membership } = this.#options;
+    if (change.kind === 'remove' && membership().isNeeded(change.member)) return 'notEnoughStarted';
+    if (change.kind !== 'promote') return undefined;
     const readiness = this.#readiness(change.member);
     if (readiness !== undefined) return readiness;
     const isSafe = !settings.strictReconfigCheck || mayPromote(membership().list());

@@ -5,7 +5,9 @@ import type { SnapshotSink, SnapshotSource, TransportHandlers } from '../transpo
 import type { LogCompaction } from './log-compaction.ts';
 
 export interface SnapshotExchangeOptions {
-  readonly directory: Pick<DataDirectory, 'openSnapshot' | 'receiveSnapshot' | 'dropReceived'>;
+  readonly directory: Pick<DataDirectory, 'openSnapshot' | 'dropReceived'> & {
+    readonly receiveSnapshot: (metadata: SnapshotMetadata) => SnapshotSink | undefined;
+  };
   readonly logCompaction: Pick<LogCompaction, 'whileSent'>;
   /** Its state is not to be passed on. */
   readonly refuses: () => boolean;

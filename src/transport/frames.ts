@@ -43,6 +43,8 @@ import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } fr
 
 /** The newest protocol this program speaks. */
 export const protocolVersion = PEER_PROTOCOL;
+/** From this protocol on, members that were added hear of their witnesses. */
+const witnessProtocolVersion = 6;
 /** From this protocol on, a member says in its hello where it is found. */
 const peerUrlsProtocolVersion = 5;
 /** From this protocol on, members compare the hashes of their states. */
@@ -354,9 +356,11 @@ export function encodeResult(ok: boolean, text: string): Uint8Array {
   return writer.finish();
 }
 
-export function encodeIntroduction(introduction: Introduction): Uint8Array {
-  const { life, takesPart, asks, noted, early, announced, witnesses } = introduction;
-  const writer = new FrameWriter(21 + 2 * integerSizeLimitBytes + 8 * witnesses.ids.length);
+/** @param protocol of the stream: older ones know nothing of witnesses */
+export function encodeIntroduction(introduction: Introduction, protocol: number): Uint8Array {
+  const { life, takesPart, asks, noted, early, announced } = introduction;
+  const witnesses = protocol >= witnessProtocolVersion ? introduction.witnesses : nobody;
+  const writer = new FrameWriter(21 + 2 * integerSizeLimitBytes + 9 * witnesses.ids.length);
   const isWitnessed = witnesses.ids.length > 0;
   writer.byte(isWitnessed ? frameKinds.witnessedIntroduction : frameKinds.introduction);
   writer.uint64(life);
@@ -368,7 +372,10 @@ export function encodeIntroduction(introduction: Introduction): Uint8Array {
   if (isWitnessed) {
     writer.integer(witnesses.spare);
     writer.integer(witnesses.ids.length);
-    for (const each of witnesses.ids) writer.uint64(each);
+    for (const each of witnesses.ids) {
+      writer.uint64(each);
+      writer.byte(witnesses.removed.includes(each) ? 1 : 0);
+    }
   }
   return writer.finish();
 }
@@ -381,17 +388,24 @@ function readIntroduction(reader: FrameReader, isWitnessed: boolean): Introducti
     noted: reader.uint64(),
     early: reader.flag(),
     announced: reader.flag(),
-    witnesses: isWitnessed ? readWitnesses(reader) : { ids: [], spare: 0 },
+    witnesses: isWitnessed ? readWitnesses(reader) : nobody,
   };
 }
+
+const nobody: Introduction['witnesses'] = { ids: [], spare: 0, removed: [] };
 
 function readWitnesses(reader: FrameReader): Introduction['witnesses'] {
   const spare = reader.integer();
   const count = reader.integer();
   if (count === 0) throw new PeerProtocolError('an introduction that lacks its witnesses');
   const ids: MemberId[] = [];
-  while (ids.length < count) ids.push(reader.uint64());
-  return { ids, spare };
+  const removed: MemberId[] = [];
+  while (ids.length < count) {
+    const id = reader.uint64();
+    ids.push(id);
+    if (reader.flag()) removed.push(id);
+  }
+  return { ids, spare, removed };
 }
 
 /** Reads one frame that `from` sent to `to`; throws {@link PeerProtocolError}. */

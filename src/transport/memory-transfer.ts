@@ -56,7 +56,7 @@ export class MemoryTransfer {
       else {
         const sink = this.#receiver?.handlers?.receiveSnapshot(from, metadata);
         if (sink === undefined) this.fail();
-        else if (sink === 'held') this.#end(true);
+        else if (sink === 'held') this.#succeed();
         else {
           this.#sink = sink;
           this.#next();
@@ -130,8 +130,13 @@ export class MemoryTransfer {
       this.#sink = undefined;
       const from = this.#sender.self;
       this.#receiver?.handlers?.receive([{ ...this.#message, from, snapshot: metadata }]);
-      this.#end(!this.#network.chance(this.#network.faults.breakSnapshot));
+      this.#succeed();
     });
+  }
+
+  /** The receiver's last word may be lost. */
+  #succeed(): void {
+    this.#end(!this.#network.chance(this.#network.faults.breakSnapshot));
   }
 
   /** Goes on after the network's delay, if both ends are still there and see each other. */

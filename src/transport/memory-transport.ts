@@ -278,7 +278,7 @@ export class MemoryTransport implements Transport {
   }
 
   introduce(to: MemberId, introduction: Introduction): void {
-    const frame = encodeIntroduction(introduction);
+    const frame = encodeIntroduction(introduction, this.protocolOf(to) ?? this.protocol);
     if (!this.#peers.has(to)) return;
     this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
   }

@@ -132,7 +132,9 @@ export class Peer {
 
   introduce(introduction: Introduction): void {
     const { control } = this.#outbound;
-    if (control.version >= introductionVersion) control.sendFrame(encodeIntroduction(introduction));
+    const { version } = control;
+    if (version < introductionVersion) return;
+    control.sendFrame(encodeIntroduction(introduction, version));
   }
 
   /** False if it cannot be sent. */

@@ -111,14 +111,13 @@ export class SnapshotReceiver {
       this.#refuse('not wanted now');
       return;
     }
+    const { index, term } = begin.metadata;
     if (sink === 'held') {
+      this.#logger.info({ index, term }, 'this member has what the snapshot covers');
       this.#over(true, '');
       return;
     }
-    this.#logger.info(
-      { index: begin.metadata.index, term: begin.metadata.term },
-      'receiving snapshot',
-    );
+    this.#logger.info({ index, term }, 'receiving snapshot');
     this.#begin = begin;
     this.#sink = sink;
     this.#state = 'chunks';

@@ -11,7 +11,7 @@ import { LockService } from '../../src/api/lock.ts';
 import { WatchService } from '../../src/api/watch.ts';
 import { announce } from '../../src/daemon/announce.ts';
 import { apiBackend } from '../../src/daemon/api-backend.ts';
-import type { Member as ClusterMember } from '../../src/cluster/membership.ts';
+import { areEnough, type Member as ClusterMember } from '../../src/cluster/membership.ts';
 import type { Joined } from '../../src/daemon/join.ts';
 import type { WatchStreamOptions } from '../../src/mvcc/watch-stream.ts';
 import type { Member, MemberOptions } from '../../src/server/member.ts';
@@ -402,10 +402,7 @@ export class SimMember {
       return;
     }
     if (error.name === 'WitnessesGoneError') {
-      // As many may be removed without being missed.
-      if ((this.#cluster.ledger?.latest.removed.size ?? 0) < 2) {
-        this.#cluster.broken('gave-up', `${this.name}: ${error.message}`);
-      }
+      if (this.#isProvable()) this.#cluster.broken('gave-up', `${this.name}: ${error.message}`);
       this.retired = true;
       this.#die();
       this.#cluster.onUnprovable?.(this);
@@ -416,6 +413,16 @@ export class SimMember {
     else if (refused || this.disk === 'sound')
       this.#cluster.broken('gave-up', `${this.name}: ${error.message}`);
     this.#die();
+  }
+
+  /** By the log, so many of its witnesses are left that they can show it to be new. */
+  #isProvable(): boolean {
+    const { members, ledger } = this.#cluster;
+    const held = members.flatMap(({ running }) => running?.membership.witnessesOf(this.id) ?? []);
+    const known = held.filter(({ ids }) => ids.length > 0);
+    return known.some(({ ids, spare }) =>
+      areEnough({ ids, spare, removed: ids.filter((each) => ledger?.isRemoved(each) === true) }),
+    );
   }
 
   #threw(thrown: unknown): void {

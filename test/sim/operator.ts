@@ -16,7 +16,6 @@ import {
 } from '../../src/gen/rpc.ts';
 import type { ClusterService } from '../../src/api/cluster.ts';
 import type { MemberChange } from '../../src/cluster/member-change.ts';
-import { majorityOf } from '../../src/raft/index.ts';
 import { type Chance, streamOf } from './chance.ts';
 import type { Cluster } from './cluster.ts';
 import type { Fault } from './fault-plan.ts';
@@ -168,9 +167,9 @@ export class Operator {
       return;
     }
     if (left === 0 || this.#stopped) return;
-    const again = (): void => this.#later(lookMs, () => this.#remove(id, left - 1, removed));
-    if (this.#isNeeded(id)) again();
-    else this.#askToRemove(id, again);
+    this.#askToRemove(id, () => {
+      this.#later(lookMs, () => this.#remove(id, left - 1, removed));
+    });
   }
 
   /** Removes a member that can never take part: the others may need its place in the quorum. */
@@ -188,20 +187,6 @@ export class Operator {
       },
       done,
       shows: (member) => member(id) === undefined,
-    });
-  }
-
-  /** Without it, nobody could show a voter to be new that the others cannot do without. */
-  #isNeeded(id: bigint): boolean {
-    const { cluster, ledger } = this.#options;
-    const { members } = ledger.latest;
-    const voters = [...members.values()].filter((each) => !each.isLearner && each.id !== id);
-    const started = voters.filter(({ name }) => name !== '').length;
-    if (started >= majorityOf(voters.length)) return false;
-    const { membership } = cluster.leader?.running ?? {};
-    return voters.some((each) => {
-      const { ids, spare } = membership?.witnessesOf(each.id) ?? { ids: [], spare: 0 };
-      return spare === 0 && ids.includes(id);
     });
   }
 

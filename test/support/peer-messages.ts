@@ -258,8 +258,14 @@ export const frames: fc.Arbitrary<Frame> = fc.oneof(
       early: fc.boolean(),
       announced: fc.boolean(),
       witnesses: fc
-        .array(anyId, { maxLength: 3 })
-        .chain((ids) => fc.nat(ids.length).map((spare) => ({ ids, spare }))),
+        .uniqueArray(fc.tuple(anyId, fc.boolean()), { selector: ([id]) => id, maxLength: 3 })
+        .chain((ids) =>
+          fc.nat(ids.length).map((spare) => ({
+            ids: ids.map(([id]) => id),
+            spare,
+            removed: ids.flatMap(([id, isRemoved]) => (isRemoved ? id : [])),
+          })),
+        ),
     }),
   }),
   leaseNotes,
@@ -294,7 +300,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
     case 'result':
       return encodeResult(frame.ok, frame.text);
     case 'introduction':
-      return encodeIntroduction(frame.introduction);
+      return encodeIntroduction(frame.introduction, protocolVersion);
     case 'leaseAsks':
     case 'leaseAnswers':
     case 'changeRefused':

@@ -1,13 +1,10 @@
 /** Who takes part: the decision alone, and among members whose disks are emptied at any moment. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BootstrappedError, Founding, type Introduction } from '../../../src/cluster/founding.ts';
-import type { FoundingRecord } from '../../../src/storage/founding-file.ts';
+import { BootstrappedError, Founding } from '../../../src/cluster/founding.ts';
 
-const self = 1n;
-const life = 100n;
-const nobody = { ids: [], spare: 0 };
-const fresh: FoundingRecord = { life, takesPart: false, acquaintances: [] };
+import type { FoundingRecord } from '../../../src/storage/founding-file.ts';
+import { early, fresh, late, life, nobody, says, self } from '../../support/introductions.ts';
 
 interface Subject {
   readonly founding: Founding;
@@ -31,27 +28,6 @@ function founder(
   });
   return { founding, saved };
 }
-
-/** What member 2, 3 ... says. */
-function says(member: bigint, change: Partial<Introduction> = {}): Introduction {
-  return {
-    life: 100n * member,
-    takesPart: false,
-    asks: false,
-    noted: 0n,
-    early: false,
-    announced: false,
-    witnesses: nobody,
-    ...change,
-  };
-}
-
-/** None of them may be missed, but for `spare`. */
-const witnesses = (ids: readonly bigint[], spare = 0): Partial<Introduction> => ({
-  witnesses: { ids, spare },
-});
-const early = { noted: life, early: true } as const;
-const late = { noted: life, takesPart: true } as const;
 
 describe('a member with a new data directory', () => {
   test('takes part once a majority with it has noted its life, not taking part yet', () => {
@@ -149,73 +125,6 @@ describe('a member with a new data directory', () => {
     founding.waitNoLonger();
     expect(() => founding.hear(2n, says(2n, early))).toThrow('EIO');
     expect(founding.takesPart).toBe(false);
-  });
-});
-
-describe('a member that was added', () => {
-  const joiner = (others: readonly bigint[], saved: FoundingRecord[] = []): Founding =>
-    new Founding({
-      self,
-      founders: [],
-      record: fresh,
-      save: (record) => saved.push(record),
-      announced: () => false,
-      others: () => others,
-      witnessesOf: () => nobody,
-    });
-
-  test('takes part once its life was noted by a majority of its witnesses, taking part', () => {
-    const founding = joiner([2n, 3n, 4n, 5n]);
-    const told = witnesses([2n, 3n, 4n], 1);
-    founding.waitNoLonger();
-    founding.hear(5n, says(5n, { ...late, ...told }));
-    founding.hear(2n, says(2n, { ...late, ...told }));
-    founding.hear(3n, says(3n, { ...early, ...told }));
-    expect(founding.takesPart).toBe(false);
-    founding.hear(3n, says(3n, { ...late, ...told }));
-    expect(founding.takesPart).toBe(true);
-  });
-
-  test('does not take part before it has heard who its witnesses are', () => {
-    const founding = joiner([2n, 3n]);
-    founding.waitNoLonger();
-    founding.hear(2n, says(2n, late));
-    founding.hear(3n, says(3n, late));
-    expect(founding.takesPart).toBe(false);
-    // It has not noted the life.
-    founding.hear(3n, says(3n, { takesPart: true, ...witnesses([2n]) }));
-    founding.hear(2n, says(2n, late));
-    expect(founding.takesPart).toBe(true);
-  });
-
-  test('does not wait for one that was removed, once anybody tells', () => {
-    const founding = joiner([2n, 3n, 4n]);
-    founding.hear(2n, says(2n, { ...late, ...witnesses([2n, 3n], 1) }));
-    expect(founding.takesPart).toBe(false);
-    founding.hear(4n, says(4n, witnesses([2n])));
-    founding.hear(2n, says(2n, { ...late, ...witnesses([2n, 3n], 1) }));
-    expect(founding.takesPart).toBe(true);
-  });
-
-  test('does not wait for one that it knows to be removed itself', () => {
-    const founding = joiner([2n, 4n]);
-    founding.hear(2n, says(2n, { ...late, ...witnesses([2n, 3n], 1) }));
-    expect(founding.takesPart).toBe(true);
-  });
-
-  test.each([
-    ['two of three', [2n, 5n], [2n, 3n, 4n], 1, '3, 4'],
-    ['one of two that may not be missed', [2n], [2n, 3n], 0, '3'],
-    ['three of four', [2n], [2n, 3n, 4n, 5n], 2, '3, 4, 5'],
-  ])('is refused where %s were removed', (_, others, ids, spare, gone) => {
-    const saved: FoundingRecord[] = [];
-    const founding = joiner(others, saved);
-    expect(() => founding.hear(2n, says(2n, { ...late, ...witnesses(ids, spare) }))).toThrow(
-      `member 1 cannot take part: of the members that were there when it was added, ${gone} have ` +
-        'been removed since',
-    );
-    expect(founding.takesPart).toBe(false);
-    expect(saved.some(({ takesPart }) => takesPart)).toBe(false);
   });
 });
 

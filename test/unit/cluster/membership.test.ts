@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Member, Membership } from '../../../src/cluster/membership.ts';
-import type { RecordBackend } from '../../../src/mvcc/state-backend.ts';
+import type { Member, Membership } from '../../../src/cluster/membership.ts';
 import {
   decodeMemberChange,
   encodeMemberChange,
@@ -11,65 +10,8 @@ import { mayAddVoter, mayPromote, mayRemoveVoter } from '../../../src/cluster/qu
 import { PEER_PROTOCOL } from '../../../src/base/versions.ts';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { decodeConfChange, encodeConfChange, majorityOf } from '../../../src/raft/index.ts';
-import type { StringRange } from '../../../src/storage/keyspace.ts';
 import { joinedHash } from '../../../src/mvcc/state-digest.ts';
-
-/** A state database of the members alone. */
-class Records implements RecordBackend {
-  readonly entries = new Map<string, Uint8Array>();
-
-  put(key: string, value: Uint8Array): void {
-    this.entries.set(key, value);
-  }
-
-  delete(key: string): void {
-    this.entries.delete(key);
-  }
-
-  scan(
-    { low = '', high = '' }: StringRange,
-    _limit: number,
-    onEntries: (entries: readonly (readonly [string, Uint8Array])[]) => void,
-    done: (error: Error | undefined) => void,
-  ): void {
-    onEntries([...this.entries].filter(([key]) => key >= low && key < high));
-    done(undefined);
-  }
-}
-
-function load(records: Records): Membership {
-  let loaded: Membership | undefined;
-  Membership.load(records, (error, membership) => {
-    if (error !== undefined) throw error;
-    loaded = membership;
-  });
-  if (loaded === undefined) throw new Error('it does not load at once');
-  return loaded;
-}
-
-const founder = (id: bigint): Member => ({
-  id,
-  name: '',
-  peerUrls: [`http://127.0.0.1:${id}`],
-  clientUrls: [],
-  isLearner: false,
-});
-const attributes = { name: 'one', clientUrls: ['http://127.0.0.1:2379'] };
-
-const add = (member: bigint, url: string, isLearner = false, learnersMax = 1): MemberChange => ({
-  kind: 'add',
-  member,
-  peerUrls: [url],
-  isLearner,
-  learnersMax,
-});
-
-function foundedBy(...ids: bigint[]): { membership: Membership; records: Records } {
-  const records = new Records();
-  const membership = load(records);
-  membership.found(ids.map(founder));
-  return { membership, records };
-}
+import { add, attributes, foundedBy, founder, load, Records } from '../../support/memberships.ts';
 
 describe('the hash of the members', () => {
   test('leaves out what founders call a member that has not told its name yet', () => {
@@ -222,6 +164,58 @@ describe('the witnesses of a member that was added', () => {
     unknown.apply(add(joiner, 'http://j:1', true));
     expect(idsOf(unknown)).toEqual([1n, 2n]);
     expect(unknown.get(1n)?.witnesses).toBeUndefined();
+  });
+
+  test('do not depend on what founders are called by their own flags', () => {
+    const memberships = ['', 'one'].map((name) => {
+      const membership = load(new Records());
+      membership.found([{ ...founder(1n), name }, founder(2n)]);
+      membership.setProtocol(PEER_PROTOCOL);
+      membership.setAttributes(2n, attributes);
+      membership.apply(add(joiner, 'http://j:1'));
+      return membership;
+    });
+    expect(memberships.map(idsOf)).toEqual([[2n], [2n]]);
+    expect(new Set(memberships.map(({ stateHash }) => stateHash)).size).toBe(1);
+  });
+
+  test('are kept only once all members know of them', () => {
+    const membership = load(new Records());
+    membership.found([founder(1n)]);
+    membership.setProtocol(5);
+    membership.apply(add(joiner, 'http://j:1'));
+    expect(membership.get(joiner)).not.toHaveProperty('witnesses');
+    membership.apply(add(98n, 'http://k:1'));
+    membership.setProtocol(6);
+    membership.apply(add(97n, 'http://l:1'));
+    expect(membership.witnessesOf(97n).ids).toContain(1n);
+    expect(membership.witnessesOf(98n)).toEqual({ ids: [], spare: 0, removed: [] });
+  });
+
+  test('that are removed but missed are told of', () => {
+    const { membership } = clusterOf(3);
+    membership.apply(add(joiner, 'http://j:1'));
+    for (const member of [1n, 2n]) membership.apply({ kind: 'remove', member });
+    expect(membership.witnessesOf(joiner)).toEqual({ ids: [2n, 3n], spare: 0, removed: [2n] });
+    expect(membership.witnessesOf(3n)).toEqual({ ids: [], spare: 0, removed: [] });
+  });
+
+  test('are needed where others cannot do without whom they show to be new', () => {
+    const { membership } = clusterOf(1);
+    membership.apply(add(2n, 'http://k:1'));
+    membership.apply(add(joiner, 'http://j:1'));
+    membership.setAttributes(2n, attributes);
+    expect(membership.isNeeded(1n)).toBe(true);
+    expect(membership.isNeeded(2n)).toBe(false);
+    expect(membership.isNeeded(joiner)).toBe(false);
+    membership.setAttributes(joiner, attributes);
+    expect(membership.isNeeded(1n)).toBe(false);
+    // Two of the three that are left have started.
+    const more = clusterOf(3).membership;
+    more.apply(add(joiner, 'http://j:1'));
+    expect(more.isNeeded(1n)).toBe(false);
+    more.apply({ kind: 'remove', member: 1n });
+    expect(more.isNeeded(2n)).toBe(true);
   });
 
   test('are forgotten once it has announced itself', () => {

@@ -128,6 +128,12 @@ describe('older names', () => {
     expect(refusal(older, '--warning-apply-duration=1s')).toBe(message);
     const variables = { ETCD_WARNING_APPLY_DURATION: '1s' };
     expect(parseConfig([older], variables)).toMatchObject({ kind: 'invalid', message });
+    const unary = 'warning-unary-request-duration';
+    expect(refusal(`--experimental-${unary}=1s`, `--${unary}=1s`)).toBe(
+      `both --experimental-${unary} and --${unary} flags are set. Use only --${unary}`,
+    );
+    const learners = parseConfig(['--experimental-max-learners=2', '--max-learners=3'], {});
+    expect(configOf(learners).maxLearners).toBe(2);
   });
 
   test('are refused where those of today are', () => {

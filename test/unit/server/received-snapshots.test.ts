@@ -4,6 +4,7 @@ import { silentMetrics } from '../../../src/base/metrics.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import type { Message, SnapshotMetadata } from '../../../src/raft/index.ts';
 import { Member } from '../../../src/server/member.ts';
+import { SnapshotExchange } from '../../../src/server/snapshot-exchange.ts';
 import { foundCluster } from '../../../src/server/state.ts';
 import { type DataDirectory, openDataDirectory } from '../../../src/storage/data-directory.ts';
 import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
@@ -208,4 +209,34 @@ test('a state that could not be written before the start ends the member', () =>
   clock.advance(10);
   expect(failures).toEqual(['EIO']);
   expect(member.ended).toBe(true);
+});
+
+test('a member that does not take part yet takes no snapshot, whatever it covers', () => {
+  const sink = { write: () => {}, finish: () => {}, abort: () => {} };
+  let takesPart = false;
+  const exchange = new SnapshotExchange({
+    directory: {
+      openSnapshot: () => undefined,
+      receiveSnapshot: () => sink,
+      dropReceived: () => {},
+    },
+    logCompaction: { whileSent: (source) => source },
+    refuses: () => false,
+    takesPart: () => takesPart,
+    committedIndex: () => 3,
+    pending: () => undefined,
+    step: () => {},
+  });
+  const confState = {
+    voters: [1n],
+    votersOutgoing: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  const offered = [3, 4].map((index) => ({ index, term: 1, confState }));
+  const answers = (): unknown[] => offered.map((each) => exchange.receiveSnapshot(2n, each));
+  expect(answers()).toEqual([undefined, undefined]);
+  takesPart = true;
+  expect(answers()).toEqual(['held', sink]);
 });

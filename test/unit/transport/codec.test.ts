@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Introduction } from '../../../src/cluster/founding.ts';
 import { messageSizeLimit, readMessages, writeMessages } from '../../../src/transport/codec.ts';
 import {
   decodeFrame,
@@ -19,6 +20,21 @@ import {
 import { FrameReader, FrameWriter, PeerProtocolError } from '../../../src/transport/wire.ts';
 import { anyRange, messages } from '../../support/peer-messages.ts';
 import { append, metadata, oneOfEach, plain, snapshot } from './members.ts';
+
+const nobody = { ids: [], spare: 0, removed: [] };
+const introduction: Introduction = {
+  life: 2n ** 63n,
+  takesPart: true,
+  asks: false,
+  noted: 300n,
+  early: true,
+  announced: false,
+  witnesses: nobody,
+};
+const witnessed: Introduction = {
+  ...introduction,
+  witnesses: { ids: [1n, 2n ** 64n - 1n], spare: 1, removed: [1n] },
+};
 
 /** Decodes, and says what is wrong; anything but a protocol error is a defect. */
 function attempt(bytes: Uint8Array): string {
@@ -84,25 +100,23 @@ describe('malformed frames', () => {
     encodeWelcome(1, 77n),
     encodeRefused(2, 'words'),
     encodeResult(true, 'words'),
-    encodeIntroduction({
-      life: 2n ** 63n,
-      takesPart: true,
-      asks: false,
-      noted: 300n,
-      early: true,
-      announced: false,
-      witnesses: { ids: [], spare: 0 },
-    }),
-    encodeIntroduction({
-      life: 2n ** 63n,
-      takesPart: false,
-      asks: true,
-      noted: 0n,
-      early: false,
-      announced: false,
-      witnesses: { ids: [1n, 2n ** 64n - 1n], spare: 1 },
-    }),
+    encodeIntroduction(introduction, protocolVersion),
+    encodeIntroduction(witnessed, protocolVersion),
   ];
+
+  test('without the witnesses that they announce are refused', () => {
+    const whole = Buffer.from(encodeIntroduction(witnessed, protocolVersion));
+    // The count, before an id and a flag of each.
+    const at = whole.length - 2 * 9 - 1;
+    expect(whole[at]).toBe(2);
+    whole[at] = 0;
+    expect(attempt(whole.subarray(0, at + 1))).toBe('refused');
+  });
+
+  test('tell nothing of witnesses to members that do not know of them', () => {
+    const frame = encodeIntroduction(witnessed, 5);
+    expect(decodeFrame(frame, 1n, 2n)).toEqual({ kind: 'introduction', introduction });
+  });
 
   test('cut off anywhere are refused', () => {
     for (const bytes of whole) {

@@ -342,7 +342,7 @@ test.each([
     noted: 0n,
     early: false,
     announced: false,
-    witnesses: { ids: [], spare: 0 },
+    witnesses: { ids: [], spare: 0, removed: [] },
   };
   const repeat = setInterval(() => {
     one.transport.introduce(3n, introduction);

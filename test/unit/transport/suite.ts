@@ -118,7 +118,7 @@ export function transportSuite(name: string, open: () => Promise<Network>): void
         noted: 7n,
         early: true,
         announced: false,
-        witnesses: { ids: [2n, 2n ** 63n], spare: 1 },
+        witnesses: { ids: [2n, 2n ** 63n], spare: 1, removed: [2n ** 63n] },
       };
       one.transport.introduce(3n, introduction);
       one.transport.introduce(2n, introduction);
