@@ -188,9 +188,9 @@ export const storageBugs: readonly PlantedBug[] = [
     caughtBy: 'crashed',
     edits: [
       {
-        file: 'src/server/member.ts',
-        find: 'this.takesPart && this.#node.pendingSnapshot === undefined',
-        replace: 'this.takesPart',
+        file: 'src/server/snapshot-exchange.ts',
+        find: 'return pending() === undefined ? directory.receiveSnapshot(metadata) : undefined;',
+        replace: 'return directory.receiveSnapshot(metadata);',
       },
       {
         file: 'src/storage/open-directory.ts',
