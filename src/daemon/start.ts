@@ -156,6 +156,7 @@ async function serve(
     ...dependencies,
     path: config.dataDir,
     intervalMs: config.scrubIntervalMs,
+    reliesOn: (database) => member.reliesOn(database),
     damaged: (error) => fail(error),
   });
   scrub.start();

@@ -252,6 +252,11 @@ export class Member {
     this.#options.directory.backend.currentView(done);
   }
 
+  /** Whether a database in the data directory is the log, or the state that is served. */
+  reliesOn(database: string): boolean {
+    return this.#options.directory.reliesOn(database);
+  }
+
   /** See `defragmentation.ts`. */
   defragment(done: (error: Error | undefined) => void): void {
     this.#machine.defragment(done);

@@ -118,6 +118,11 @@ export class DataDirectory {
     return { state: store.sizeBytes(this.#stateName), log: store.sizeBytes(logDirectory) };
   }
 
+  /** Whether the database of that name is in use. */
+  reliesOn(name: string): boolean {
+    return name === logDirectory || name === this.#stateName;
+  }
+
   /** The newest flushed state, for sending; undefined before there is one. */
   openSnapshot(): StateSource | undefined {
     const view = this.#backend.view();

@@ -1,8 +1,8 @@
 /**
  * Reads all stored checksums again and again while the member runs, so that rot is found while the
  * other members still have what it takes, and not years later at a start: of every table, log and
- * MANIFEST that LevelDB relies on. It finds what a read of the file shows; what the kernel has in
- * its cache hides the disk until it is dropped.
+ * MANIFEST that LevelDB relies on. It finds what a read of the file shows, or that it is missing;
+ * what the kernel has in its cache hides the disk until it is dropped.
  *
  * A file is read within two intervals of its writing: those that come while a pass goes on are for
  * the next one. It never hurries: files are spread over the interval, one is read at a time off the
@@ -34,6 +34,8 @@ export interface ScrubOptions {
   readonly metrics: Metrics;
   /** In which everything is read once, in milliseconds; longer if the rate's bound demands it. */
   readonly intervalMs: number;
+  /** Whether the member works with a database: else it may be on its way out. */
+  readonly reliesOn: (database: string) => boolean;
   /** Called once: the next start repairs what is damaged. */
   readonly damaged: (error: Error) => void;
 }
@@ -133,8 +135,7 @@ export class Scrub {
     const settle = (error: Error | undefined): void => {
       if (this.#stopped) return;
       if (!(error instanceof CorruptionError)) {
-        // What is gone is not relied on any more.
-        if (error !== undefined && codeOf(error) !== 'ENOENT') this.#failed(error, file.path);
+        if (error !== undefined) this.#failed(error, file.path);
         done();
       } else if (!isSecondTime) {
         this.#after(confirmAfterMs, () => {
@@ -146,12 +147,13 @@ export class Scrub {
       }
     };
     readFile(file.path, (error, bytes) => {
-      if (error !== null) settle(error);
+      if (error !== null) settle(codeOf(error) === 'ENOENT' ? missing(file.path) : error);
       else if (!this.#stopped) this.#checkBytes(file, bytes, settle);
     });
   }
 
   #isLive(file: ScrubbedFile): boolean {
+    if (!this.#options.reliesOn(file.database)) return false;
     try {
       return this.#filesOf(file.database).some(({ name }) => name === file.name);
     } catch {
@@ -213,4 +215,8 @@ export class Scrub {
 
 function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function missing(path: string): CorruptionError {
+  return new CorruptionError(`${path} is missing`);
 }

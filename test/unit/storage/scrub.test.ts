@@ -1,5 +1,5 @@
 /** Damage to the files of an open database is found while it is written to. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { silentLogger } from '../../../src/base/logger.ts';
@@ -53,6 +53,7 @@ function startScrub(intervalMs: number): { readonly found: () => Error | undefin
     logger: silentLogger,
     metrics,
     intervalMs,
+    reliesOn: (database) => database === 'state-0-0',
     damaged: (error) => {
       found = error;
     },
@@ -107,6 +108,24 @@ describe('the scrub', () => {
       expect(passes()).toBe(0);
     },
   );
+
+  test('finds that a table is missing', async () => {
+    const name = firstOf('table');
+    rmSync(join(location, name));
+    const { found } = startScrub(200);
+    await until(() => found() !== undefined);
+    expect(found()?.message).toBe(`${join(location, name)} is missing`);
+    expect(counted.get('quorate_scrub_damages_total')).toBe(1);
+  });
+
+  test('does not mind what is missing of a database that is given up', async () => {
+    const old = join(temporary.path, 'state-5-5');
+    cpSync(location, old, { recursive: true });
+    rmSync(join(old, firstOf('table')));
+    const { found } = startScrub(100);
+    await until(() => passes() >= 2);
+    expect(found()).toBeUndefined();
+  });
 
   test('takes the time that it is given', async () => {
     const startedMs = performance.now();
