@@ -69,6 +69,8 @@ const memberCases: Case[] = [
     const answer = await s.call(cluster.memberAdd, { peerUrls, isLearner: true }, { mask });
     const id = answer?.member?.id ?? 0n;
     await s.call(cluster.memberAdd, { peerUrls: ['http://127.0.0.1:10'], isLearner: true });
+    // Ids are made of URLs and the second: within the same one it is the id that exists.
+    await s.sleep(1_100);
     await s.call(cluster.memberAdd, { peerUrls, isLearner: true });
     await s.call(cluster.memberPromote, { id });
     await s.call(cluster.memberUpdate, { id, peerUrls: ['http://127.0.0.1:11'] }, { mask });
