@@ -4,13 +4,13 @@
  */
 import { silentLogger } from '../../src/base/logger.ts';
 import type { Clock, Timer } from '../../src/base/clock.ts';
-import { silentMetrics } from '../../src/base/metrics.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { Member as ClusterMember } from '../../src/cluster/membership.ts';
 import type { Member, MemberOptions } from '../../src/server/member.ts';
 import { openMember } from '../../src/server/open-member.ts';
 import { MemoryDirectory } from '../../src/storage/memory-directory.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
+import { RecordedMetrics } from './recorded-metrics.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 const clusterId = 0xc1n;
@@ -79,6 +79,7 @@ export class VirtualMember {
   readonly id: bigint;
   readonly directory = new MemoryDirectory();
   readonly #cluster: VirtualCluster;
+  #metrics = new RecordedMetrics();
   /** Of the cluster that has added it; a founder has none. */
   readonly #joins: readonly ClusterMember[] | undefined;
   #clock: ProcessClock | undefined;
@@ -99,7 +100,13 @@ export class VirtualMember {
     return this.#member;
   }
 
+  /** Of the life that it has now. */
+  get metrics(): RecordedMetrics {
+    return this.#metrics;
+  }
+
   start(): void {
+    this.#metrics = new RecordedMetrics();
     const { random, founders } = this.#cluster;
     const joins = this.#joins;
     const clock = new ProcessClock(this.#cluster.clock);
@@ -127,7 +134,7 @@ export class VirtualMember {
           clock,
           random: seeded,
           logger: silentLogger,
-          metrics: silentMetrics,
+          metrics: this.#metrics,
           heartbeatMs: 100,
           electionMs: 1000,
           preVote: true,
@@ -159,6 +166,17 @@ export class VirtualMember {
         });
       },
     );
+  }
+
+  /** Its process gets no time until {@link resume}. */
+  pause(): void {
+    if (this.#clock !== undefined) this.#clock.paused = [];
+  }
+
+  resume(): void {
+    const late = this.#clock?.paused ?? [];
+    if (this.#clock !== undefined) this.#clock.paused = undefined;
+    for (const run of late) run();
   }
 
   /** The power goes: what was not synced survives or not, as the seed says. */
