@@ -52,7 +52,7 @@ export class PhysicalCompaction {
 
   /** Returns whether the walk is over. */
   #advance(walk: Walk, removalsLimit: number): boolean {
-    const { tree, backend } = this.#state;
+    const { tree, backend, operations } = this.#state;
     const gone: string[] = [];
     let visited = 0;
     let removed = 0;
@@ -79,6 +79,7 @@ export class PhysicalCompaction {
       return undefined;
     });
     for (const key of gone) tree.delete(key);
+    operations.removals += removed;
     return over;
   }
 }

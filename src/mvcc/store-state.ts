@@ -52,6 +52,14 @@ export interface StoreOperations {
   deletes: number;
   /** Changes of more than one operation. */
   txns: number;
+  /** Bytes of the keys and values that were put. */
+  putBytes: number;
+  /** Records that compactions have removed. */
+  removals: number;
+}
+
+export function noOperations(): StoreOperations {
+  return { ranges: 0, puts: 0, deletes: 0, txns: 0, putBytes: 0, removals: 0 };
 }
 
 export class StoreState {
@@ -59,7 +67,7 @@ export class StoreState {
   readonly tree = new KeyTree();
   readonly cache: SlabCache;
   readonly digest = new StateDigest();
-  readonly operations: StoreOperations = { ranges: 0, puts: 0, deletes: 0, txns: 0 };
+  readonly operations: StoreOperations = noOperations();
   revision = firstRevision;
   compactedRevision = neverCompacted;
   finishedCompaction = neverCompacted;

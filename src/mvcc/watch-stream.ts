@@ -107,6 +107,8 @@ export interface WatchHost {
   isSynced(watcher: Watcher): boolean;
   /** Says that a stream that had no room has some again. */
   roomAgain(): void;
+  /** Says that a stream has given out so many events. */
+  sent(events: number): void;
   closed(stream: WatchStream): void;
 }
 
@@ -140,6 +142,7 @@ export class WatchStream {
   #nextId = 0;
   #unsentDeliveries = 0;
   #unsentBytes = 0;
+  #unsentEvents = 0;
   readonly #memory: UnsentMemory | undefined;
   #stopWaiting: (() => void) | undefined;
   #roomAwaited = false;
@@ -160,6 +163,11 @@ export class WatchStream {
   /** Everything that waits to be taken. */
   get unsent(): number {
     return this.#output.length - this.#first;
+  }
+
+  /** Events that wait to be taken. */
+  get unsentEvents(): number {
+    return this.#unsentEvents;
   }
 
   get hasRoom(): boolean {
@@ -265,6 +273,7 @@ export class WatchStream {
     watcher.progressDue = false;
     this.#unsentDeliveries++;
     this.#unsentBytes += sizeBytes;
+    this.#unsentEvents += events.length;
     this.#memory?.add(sizeBytes);
     this.#push({ kind: 'events', watchId, revision, events, fragment, sizeBytes });
     return true;
@@ -294,6 +303,8 @@ export class WatchStream {
     if (output.kind === 'events') {
       this.#unsentDeliveries--;
       this.#unsentBytes -= output.sizeBytes;
+      this.#unsentEvents -= output.events.length;
+      this.#host.sent(output.events.length);
       this.#memory?.release(output.sizeBytes);
       this.#wakeHost();
     }

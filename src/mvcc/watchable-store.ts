@@ -41,6 +41,7 @@ export class WatchableStore implements WatchHost, StoreListener {
   readonly #streams = new Set<WatchStream>();
   readonly #findPrevious: (event: StoredEvent) => StoredKeyValue | undefined;
   #scheduled = false;
+  #sentEvents = 0;
 
   constructor(options: WatchableStoreOptions) {
     this.#store = options.store;
@@ -64,6 +65,18 @@ export class WatchableStore implements WatchHost, StoreListener {
   /** Watchers that are not up to date. */
   get slowWatcherCount(): number {
     return this.#unsynced.size;
+  }
+
+  /** Events given to streams and taken from them, since the start. */
+  get sentEvents(): number {
+    return this.#sentEvents;
+  }
+
+  /** Events given to streams and not taken yet. */
+  get pendingEvents(): number {
+    let count = 0;
+    for (const stream of this.#streams) count += stream.unsentEvents;
+    return count;
   }
 
   openStream(options: WatchStreamOptions): WatchStream {
@@ -112,6 +125,11 @@ export class WatchableStore implements WatchHost, StoreListener {
   /** @see WatchHost */
   roomAgain(): void {
     this.#schedule();
+  }
+
+  /** @see WatchHost */
+  sent(events: number): void {
+    this.#sentEvents += events;
   }
 
   /** @see WatchHost */

@@ -63,9 +63,10 @@ export class StoreWriteTransaction {
   /** Returns the revision that the change belongs to. */
   put(key: string, value: Uint8Array, lease: bigint): number {
     assert(!this.#ended, 'a put after the end of its transaction');
-    this.#state.operations.puts += 1;
+    const { tree, operations } = this.#state;
+    operations.puts += 1;
+    operations.putBytes += key.length + value.length;
     this.#operations += 1;
-    const { tree } = this.#state;
     const index = tree.get(key);
     const live = index?.live === true;
     const createRevision = live ? index.createRevision : this.#main;

@@ -35,6 +35,8 @@ export interface LinearizableReadOptions {
   readonly ask: (context: bigint) => void;
   readonly nextContext: () => bigint;
   readonly appliedIndex: () => number;
+  /** An answer came too late for its round, or none in time. */
+  readonly slow: () => void;
 }
 
 export class LinearizableReads {
@@ -83,7 +85,10 @@ export class LinearizableReads {
   /** The leader answered: reads of the round may be served once `index` is applied. */
   confirmed(context: bigint, index: number): void {
     const round = this.#round;
-    if (!round?.contexts.has(context)) return;
+    if (!round?.contexts.has(context)) {
+      this.#options.slow();
+      return;
+    }
     this.#endRound(round);
     this.#confirmed.push({ index, waiting: round.waiting });
     this.#confirmedCount += round.waiting.length;
@@ -133,8 +138,12 @@ export class LinearizableReads {
   #retryAfter(round: Round, delayMs: number): void {
     round.timer?.cancel();
     round.timer = this.#options.clock.after(delayMs, () => {
-      if (this.#options.clock.monotonicMs() >= round.deadlineMs) this.#fail(round, 'timeout');
-      else this.#ask(round);
+      if (this.#options.clock.monotonicMs() < round.deadlineMs) {
+        this.#ask(round);
+      } else {
+        this.#options.slow();
+        this.#fail(round, 'timeout');
+      }
     });
   }
 

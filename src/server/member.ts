@@ -28,6 +28,7 @@ import { isHashNote } from '../transport/frames.ts';
 import type { CompactionRunner } from './compaction-runner.ts';
 import { Founder } from './founder.ts';
 import { HandOver } from './hand-over.ts';
+import { HeartbeatWatch } from './heartbeat-watch.ts';
 import { Leases } from './leases.ts';
 import { LogCompaction } from './log-compaction.ts';
 import type { LogWrite } from './log-write.ts';
@@ -77,6 +78,7 @@ export class Member {
   readonly #repairWatch: RepairWatch;
   readonly #founder: Founder;
   readonly #handOver: HandOver;
+  readonly #heartbeats: HeartbeatWatch;
   #stopping = false;
   #failure: Error | undefined;
   #onFailure: ((error: Error) => void) | undefined;
@@ -123,12 +125,18 @@ export class Member {
       host: this.#host(),
       observeTickDelay: (delayMs) => {
         this.#metrics.tickDelay(delayMs);
+        this.#heartbeats.tick(delayMs);
         this.server.tick();
         this.leases.tick();
         this.upkeep.quota.tick();
         this.changes.tick();
         this.stateCheck.tick();
       },
+    });
+    this.#heartbeats = new HeartbeatWatch({
+      ...options,
+      isLeader: () => this.#driver.isLeader,
+      others: () => this.#others().length,
     });
     this.server = new Server({
       memberId,
@@ -167,7 +175,7 @@ export class Member {
       removed: (error) => this.#fail(error),
     });
     this.#snapshots = new SnapshotExchange({
-      directory,
+      ...options,
       logCompaction: this.#logCompaction,
       refuses: () => this.stateCheck.refuses,
       takesPart: () => this.takesPart,
@@ -245,6 +253,11 @@ export class Member {
 
   get isLearner(): boolean {
     return this.#node.isLearner;
+  }
+
+  /** Of the state, as snapshots and hashes have them. */
+  get openViews(): number {
+    return this.#options.directory.backend.openViews;
   }
 
   /** A view of the state that all entries applied so far have made (`Backend.currentView`). */

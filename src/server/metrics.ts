@@ -1,13 +1,14 @@
 /** etcd's metrics of the server: names, help texts in our words. */
 import type { Counter, Gauge, Metrics } from '../base/metrics.ts';
 import { CLUSTER_VERSION, ETCD_VERSION } from '../base/versions.ts';
-import type { StoreOperations } from '../mvcc/store-state.ts';
+import { noOperations, type StoreOperations } from '../mvcc/store-state.ts';
 import type { MemberId } from '../raft/index.ts';
 
 export interface ServerMetrics {
   proposalsPending(count: number): void;
   proposalFailed(): void;
   readIndexFailed(): void;
+  readIndexSlow(): void;
   leaderSeen(): void;
   leadership(hasLeader: boolean, isLeader: boolean): void;
   progress(committed: number, applied: number): void;
@@ -27,6 +28,12 @@ export interface StateFacts {
   readonly watchers: number;
   readonly slowWatchers: number;
   readonly watchStreams: number;
+  readonly sentEvents: number;
+  readonly pendingEvents: number;
+  readonly openViews: number;
+  readonly self: MemberId;
+  /** All members, this one included. */
+  readonly members: readonly MemberId[];
   readonly isLearner: boolean;
   /** Counted since the state was opened: another object for the state of a snapshot. */
   readonly operations: Readonly<StoreOperations>;
@@ -39,6 +46,10 @@ export function exportStateFacts(metrics: Metrics, facts: () => StateFacts): voi
   const compacted = gauge('etcd_debugging_mvcc_compact_revision', 'Newest compacted revision.');
   const keys = gauge('etcd_debugging_mvcc_keys_total', 'Keys that exist.');
   const size = gauge('etcd_mvcc_db_total_size_in_bytes', 'Logical size of the state.');
+  const debuggingSize = gauge(
+    'etcd_debugging_mvcc_db_total_size_in_bytes',
+    'Logical size of the state.',
+  );
   const sizeInUse = gauge('etcd_mvcc_db_total_size_in_use_in_bytes', 'Logical size of the state.');
   // Halves, as a metric's value has 53 bits: members that applied the same index show the same.
   const hashHigh = gauge('quorate_state_hash_high', 'Upper 32 bits of the hash of the state.');
@@ -46,16 +57,26 @@ export function exportStateFacts(metrics: Metrics, facts: () => StateFacts): voi
   const watchers = gauge('etcd_debugging_mvcc_watcher_total', 'Watchers.');
   const slow = gauge('etcd_debugging_mvcc_slow_watcher_total', 'Watchers that are catching up.');
   const streams = gauge('etcd_debugging_mvcc_watch_stream_total', 'Watch streams.');
+  const views = gauge(
+    'etcd_mvcc_db_open_read_transactions',
+    'The number of currently open read transactions',
+  );
   const isLearner = gauge('etcd_server_is_learner', '1 if this member is a learner.');
   const countOperations = operationCounters(metrics);
+  const countEvents = eventCounters(metrics);
+  const showPeers = knownPeers(metrics);
   metrics.onCollect(() => {
     const now = facts();
     isLearner.set(now.isLearner ? 1 : 0);
     countOperations(now.operations);
+    countEvents(now);
+    showPeers(now);
+    views.set(now.openViews);
     revision.set(now.revision);
     compacted.set(now.compactedRevision);
     keys.set(now.keyCount);
     size.set(now.sizeBytes);
+    debuggingSize.set(now.sizeBytes);
     sizeInUse.set(now.sizeBytes);
     hashHigh.set(Number(BigInt.asUintN(32, now.stateHash >> 32n)));
     hashLow.set(Number(BigInt.asUintN(32, now.stateHash)));
@@ -65,24 +86,78 @@ export function exportStateFacts(metrics: Metrics, facts: () => StateFacts): voi
   });
 }
 
-/** @returns adds to the counters what was counted since the last call */
+/** @returns adds to the metrics what was counted since the last call */
 function operationCounters(metrics: Metrics): (counted: Readonly<StoreOperations>) => void {
   const counter = (name: string, help: string): Counter => metrics.counter(name, help)();
-  const counters: Readonly<Record<keyof StoreOperations, Counter>> = {
-    ranges: counter('etcd_mvcc_range_total', 'Ranges read from the state.'),
-    puts: counter('etcd_mvcc_put_total', 'Puts applied.'),
-    deletes: counter('etcd_mvcc_delete_total', 'Deletions applied, of one key or of a range.'),
-    txns: counter('etcd_mvcc_txn_total', 'Changes applied of more than one operation.'),
+  /** Under etcd's name, and under the one that it had before 3.5. */
+  const both = (name: string, help: string): Counter[] => [
+    counter(`etcd_mvcc_${name}`, help),
+    counter(`etcd_debugging_mvcc_${name}`, help),
+  ];
+  const counters: Readonly<Record<keyof StoreOperations, readonly Counter[]>> = {
+    ranges: both('range_total', 'Ranges read from the state.'),
+    puts: both('put_total', 'Puts applied.'),
+    deletes: both('delete_total', 'Deletions applied, of one key or of a range.'),
+    txns: both('txn_total', 'Changes applied of more than one operation.'),
+    putBytes: [putSize(metrics)],
+    removals: [
+      counter('etcd_debugging_mvcc_db_compaction_keys_total', 'Total number of db keys compacted.'),
+    ],
   };
   let source: Readonly<StoreOperations> | undefined;
-  let seen: StoreOperations = { ranges: 0, puts: 0, deletes: 0, txns: 0 };
+  let seen = noOperations();
   return (counted) => {
-    if (counted !== source) seen = { ranges: 0, puts: 0, deletes: 0, txns: 0 };
+    if (counted !== source) seen = noOperations();
     source = counted;
     for (const kind of Object.keys(counters) as (keyof StoreOperations)[]) {
-      counters[kind].increment(counted[kind] - seen[kind]);
+      for (const each of counters[kind]) each.increment(counted[kind] - seen[kind]);
     }
     seen = { ...counted };
+  };
+}
+
+/** It only grows, but etcd has it as a gauge. */
+function putSize(metrics: Metrics): Counter {
+  const gauge = metrics.gauge(
+    'etcd_debugging_mvcc_total_put_size_in_bytes',
+    'The total size of put kv pairs seen by this member.',
+  )();
+  let total = 0;
+  return { increment: (by = 1) => gauge.set((total += by)) };
+}
+
+type EventFacts = Pick<StateFacts, 'sentEvents' | 'pendingEvents'>;
+
+function eventCounters(metrics: Metrics): (facts: EventFacts) => void {
+  const sent = metrics.counter(
+    'etcd_debugging_mvcc_events_total',
+    'Total number of events sent by this member.',
+  )();
+  const pending = metrics.gauge(
+    'etcd_debugging_mvcc_pending_events_total',
+    'Total number of pending events to be sent.',
+  )();
+  let seen = 0;
+  return ({ sentEvents, pendingEvents }) => {
+    sent.increment(sentEvents - seen);
+    seen = sentEvents;
+    pending.set(pendingEvents);
+  };
+}
+
+type PeerFacts = Pick<StateFacts, 'self' | 'members'>;
+
+/** Members that were removed stay, at zero. */
+function knownPeers(metrics: Metrics): (facts: PeerFacts) => void {
+  const known = metrics.gauge('etcd_network_known_peers', 'The current number of known peers.', [
+    'Local',
+    'Remote',
+  ]);
+  let shown: readonly Gauge[] = [];
+  return ({ self, members }) => {
+    for (const gauge of shown) gauge.set(0);
+    shown = members.map((id) => known(self.toString(16), id.toString(16)));
+    for (const gauge of shown) gauge.set(1);
   };
 }
 
@@ -122,6 +197,11 @@ export function createServerMetrics(metrics: Metrics): ServerMetrics {
     'etcd_server_read_indexes_failed_total',
     'Linearizable reads that got no read index.',
   )();
+  const readSlow = metrics.counter(
+    'etcd_server_slow_read_indexes_total',
+    "The total number of pending read indexes not in sync with leader's or timed out " +
+      'read index requests.',
+  )();
   const changes = metrics.counter(
     'etcd_server_leader_changes_seen_total',
     'Leaders this member has seen.',
@@ -146,6 +226,9 @@ export function createServerMetrics(metrics: Metrics): ServerMetrics {
     },
     readIndexFailed: () => {
       readFailed.increment();
+    },
+    readIndexSlow: () => {
+      readSlow.increment();
     },
     leaderSeen: () => {
       changes.increment();

@@ -74,6 +74,7 @@ export class Server {
       },
       nextContext: () => this.#readContexts.next(),
       appliedIndex: () => this.#driver.appliedIndex,
+      slow: () => options.metrics.readIndexSlow(),
     });
     this.#leaderLostMs = options.clock.monotonicMs();
   }

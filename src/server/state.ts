@@ -8,6 +8,7 @@ import { Lessor } from '../lease/lessor.ts';
 import { type DigestHalves, joinedHash } from '../mvcc/state-digest.ts';
 import { Store } from '../mvcc/store.ts';
 import type { WatchableStore } from '../mvcc/watchable-store.ts';
+import type { MemberId } from '../raft/index.ts';
 import type { Backend } from '../storage/backend.ts';
 import { asError } from '../storage/errors.ts';
 import { checkDeviation } from './deviation-mark.ts';
@@ -55,9 +56,14 @@ export function stateSizeBytes({ store, lessor }: State): number {
 
 /** What metrics tell of a member's state. */
 export function stateFactsOf(
-  member: State & { readonly watchable: WatchableStore; readonly isLearner: boolean },
+  member: State & {
+    readonly id: MemberId;
+    readonly watchable: WatchableStore;
+    readonly isLearner: boolean;
+    readonly openViews: number;
+  },
 ): StateFacts {
-  const { store, watchable } = member;
+  const { store, watchable, membership } = member;
   return {
     revision: store.revision,
     compactedRevision: store.compactedRevision,
@@ -67,6 +73,11 @@ export function stateFactsOf(
     watchers: watchable.watcherCount,
     slowWatchers: watchable.slowWatcherCount,
     watchStreams: watchable.streamCount,
+    sentEvents: watchable.sentEvents,
+    pendingEvents: watchable.pendingEvents,
+    openViews: member.openViews,
+    self: member.id,
+    members: membership.list().map(({ id }) => id),
     isLearner: member.isLearner,
     operations: store.operations,
   };

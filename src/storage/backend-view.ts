@@ -42,9 +42,12 @@ export function isLogMarkKey(key: Uint8Array): boolean {
 export class FlushedView implements BackendView {
   readonly metadata: SnapshotMetadata;
   readonly raw: EngineView;
+  #onClose: (() => void) | undefined;
 
-  constructor(raw: EngineView, flushed: FlushRecord) {
+  /** @param onClose called when it is closed for the first time */
+  constructor(raw: EngineView, flushed: FlushRecord, onClose: () => void) {
     this.raw = raw;
+    this.#onClose = onClose;
     const { index, term, confState } = flushed;
     this.metadata = { index, term, confState };
   }
@@ -84,6 +87,8 @@ export class FlushedView implements BackendView {
 
   close(): void {
     this.raw.close();
+    this.#onClose?.();
+    this.#onClose = undefined;
   }
 }
 

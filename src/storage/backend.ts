@@ -95,6 +95,7 @@ export class Backend {
   #timer: Timer | undefined;
   #failure: Error | undefined;
   #closing: Completion | undefined;
+  #openViews = 0;
   readonly #flushedListeners: ((index: number) => void)[] = [];
   readonly #failureListeners: ((error: Error) => void)[] = [];
 
@@ -272,10 +273,14 @@ export class Backend {
   view(): BackendView {
     const raw = this.#engine.view();
     const stored = raw.getSync(flushKey);
-    return new FlushedView(
-      raw,
-      stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored),
-    );
+    const flushed = stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored);
+    this.#openViews += 1;
+    return new FlushedView(raw, flushed, () => (this.#openViews -= 1));
+  }
+
+  /** Views that are not closed: each keeps the disk from giving back what was overwritten. */
+  get openViews(): number {
+    return this.#openViews;
   }
 
   /**

@@ -3,6 +3,7 @@ import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
 import { Event, KeyValue } from '../../../src/gen/kv.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
+import { noOperations } from '../../../src/mvcc/store-state.ts';
 import { ManualClock, MapBackend, openStore } from './fakes.ts';
 
 function newStore(): { store: Store; backend: MapBackend; clock: ManualClock } {
@@ -165,17 +166,33 @@ describe('a store', () => {
 
 test('operations are counted, and changes of several of them', () => {
   const { store } = newStore();
-  expect(store.operations).toEqual({ ranges: 0, puts: 0, deletes: 0, txns: 0 });
+  expect(store.operations).toEqual(noOperations());
   put(store, 'a', '1');
   remove(store, 'none');
   store.range({ key: 'a', end: undefined, revision: 0, limit: 0, countOnly: false });
-  expect(store.operations).toEqual({ ranges: 1, puts: 1, deletes: 1, txns: 0 });
+  expect(store.operations).toMatchObject({ ranges: 1, puts: 1, deletes: 1, txns: 0 });
   const txn = store.begin();
   txn.put('a', utf8('2'), 0n);
   txn.range({ key: 'a', end: undefined, revision: 0, limit: 0, countOnly: false });
   txn.deleteRange('a', undefined);
   txn.end();
-  expect(store.operations).toEqual({ ranges: 2, puts: 2, deletes: 2, txns: 1 });
+  expect(store.operations).toMatchObject({ ranges: 2, puts: 2, deletes: 2, txns: 1 });
+});
+
+test('the bytes that were put are counted, those of keys included', () => {
+  const { store } = newStore();
+  put(store, 'key', 'value');
+  put(store, 'key', '');
+  remove(store, 'key');
+  expect(store.operations.putBytes).toBe(11);
+});
+
+test('the records that compactions have removed are counted', () => {
+  const { store } = newStore();
+  for (const value of ['1', '2', '3', '4']) put(store, 'a', value);
+  store.compact(store.revision);
+  while (store.compactionStep(1) === 'more');
+  expect(store.operations.removals).toBe(3);
 });
 
 describe('a compaction', () => {

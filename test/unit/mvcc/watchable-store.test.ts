@@ -414,3 +414,18 @@ test('a change is offered to the watchers that match, of ten thousand', () => {
   expect(takeAll(stream)).toHaveLength(1000);
   asked.mockRestore();
 });
+
+test('events are pending until they are taken, or their stream is closed', () => {
+  const { store, watchable } = setUp();
+  const [read, closed] = [open(watchable), open(watchable)];
+  for (const stream of [read, closed]) stream.create(plain);
+  const counts = (): number[] => [watchable.sentEvents, watchable.pendingEvents];
+  expect(counts()).toEqual([0, 0]);
+  put(store, ['a', '1']);
+  put(store, ['a', '2']);
+  expect(counts()).toEqual([0, 4]);
+  takeAll(read);
+  expect(counts()).toEqual([2, 2]);
+  closed.close();
+  expect(counts()).toEqual([2, 0]);
+});

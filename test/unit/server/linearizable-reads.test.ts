@@ -7,13 +7,13 @@ function setUp(): {
   reads: LinearizableReads;
   asked: bigint[];
   seen: string[];
-  state: { applied: number };
+  state: { applied: number; slow: number };
   wait: (name: string) => void;
 } {
   const clock = new VirtualClock();
   const asked: bigint[] = [];
   const seen: string[] = [];
-  const state = { applied: 10 };
+  const state = { applied: 10, slow: 0 };
   let context = 0n;
   const reads = new LinearizableReads({
     clock,
@@ -22,6 +22,7 @@ function setUp(): {
     ask: (each) => asked.push(each),
     nextContext: () => ++context,
     appliedIndex: () => state.applied,
+    slow: () => state.slow++,
   });
   const wait = (name: string): void => {
     reads.wait((refusal) => seen.push(`${name} ${refusal ?? 'ok'}`));
@@ -127,4 +128,19 @@ test('reads that wait for a member that does not apply are bounded too', () => {
   reads.applied(20);
   wait('e');
   expect(seen).toEqual(['d tooManyRequests', 'a ok', 'b ok', 'c ok']);
+});
+
+test('a round that ends at its timeout is slow, and so is each answer that comes after a round', () => {
+  const { clock, reads, state, wait } = setUp();
+  wait('a');
+  reads.begin();
+  clock.advance(600);
+  reads.confirmed(1n, 3);
+  expect(state.slow).toBe(0);
+  reads.confirmed(2n, 3);
+  expect(state.slow).toBe(1);
+  wait('b');
+  reads.begin();
+  clock.advance(7000);
+  expect(state.slow).toBe(2);
 });

@@ -177,6 +177,17 @@ describe('Backend', () => {
     view.close();
   });
 
+  test('views are counted until they are closed', () => {
+    const bench = new Bench();
+    const views = [bench.backend.view(), bench.backend.view()];
+    expect(bench.backend.openViews).toBe(2);
+    views[0]?.close();
+    views[0]?.close();
+    expect(bench.backend.openViews).toBe(1);
+    views[1]?.close();
+    expect(bench.backend.openViews).toBe(0);
+  });
+
   test('a flipped byte of a value is noticed by every way of reading', () => {
     const bench = new Bench();
     bench.put(1, { ra: 'value' });
