@@ -76,6 +76,7 @@ export interface Outcome {
 
 export interface AppliedRequest {
   readonly id: bigint;
+  readonly kind: Command['case'];
   readonly outcome: Outcome;
 }
 
@@ -106,7 +107,7 @@ export class Applier {
   apply(data: Uint8Array): AppliedRequest | undefined {
     if (data.length === 0) return undefined;
     const { id, command } = decodeCommand(data);
-    return { id, outcome: this.#outcome(id, command) };
+    return { id, kind: command.case, outcome: this.#outcome(id, command) };
   }
 
   #outcome(id: bigint, command: Command): Outcome {

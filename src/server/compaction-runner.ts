@@ -1,6 +1,8 @@
 /** Removes what compactions have made unreachable, a little at a time beside everything else. */
 import type { Clock } from '../base/clock.ts';
 import { reach } from '../base/fault-point.ts';
+import type { Metrics } from '../base/metrics.ts';
+import { type CompactionTimes, createCompactionTimes } from './compaction-metrics.ts';
 
 /** The store as this file needs it. */
 export interface CompactedStore {
@@ -11,6 +13,7 @@ export interface CompactedStore {
 
 export interface CompactionRunnerOptions {
   readonly clock: Clock;
+  readonly metrics: Metrics;
   readonly store: CompactedStore;
   /**
    * Rest between two steps in milliseconds, so that requests come first (etcd:
@@ -32,12 +35,16 @@ const pendingOperationsLimit = 20_000;
 
 export class CompactionRunner {
   readonly #options: CompactionRunnerOptions;
+  readonly #times: CompactionTimes;
+  /** Of the compaction under way. */
+  #startMs: number | undefined;
   #running = false;
   #stopped = false;
   #waiting: { readonly revision: number; readonly done: () => void }[] = [];
 
   constructor(options: CompactionRunnerOptions) {
     this.#options = options;
+    this.#times = createCompactionTimes(options.metrics, options.clock);
     options.store.onCompactionWork(() => {
       this.#run();
     });
@@ -67,17 +74,33 @@ export class CompactionRunner {
   }
 
   #step(): void {
-    const { store, pendingOperations } = this.#options;
+    const { pendingOperations } = this.#options;
     if (pendingOperations() > pendingOperationsLimit) {
       this.#run();
       return;
     }
     reach('store-compaction-before-step');
-    const progress = store.compactionStep(this.#options.batchLimit);
+    const progress = this.#timedStep();
     reach('store-compaction-after-step');
     this.#options.changed();
     if (progress === 'more') this.#run();
     this.#settle();
+  }
+
+  #timedStep(): ReturnType<CompactedStore['compactionStep']> {
+    const { store, clock, batchLimit } = this.#options;
+    const { finishedCompaction } = store;
+    const stepMs = clock.monotonicMs();
+    const progress = store.compactionStep(batchLimit);
+    const nowMs = clock.monotonicMs();
+    const isFinished = store.finishedCompaction > finishedCompaction;
+    if (progress === 'more' || isFinished) this.#times.step(nowMs - stepMs);
+    if (progress === 'more') this.#startMs ??= stepMs;
+    if (isFinished) {
+      this.#times.finished(nowMs - (this.#startMs ?? stepMs));
+      this.#startMs = undefined;
+    }
+    return progress;
   }
 
   #settle(): void {

@@ -4,6 +4,7 @@
  * are others after that; `watchable` stays, and its watchers with it.
  */
 import { Applier, type AppliedRequest } from '../apply/applier.ts';
+import type { Gauge } from '../base/metrics.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import type { DataDirectory } from '../storage/data-directory.ts';
@@ -28,6 +29,8 @@ export class StateMachine {
   readonly #applier: Applier;
   readonly #defragmentation: Defragmentation;
   readonly #applyWatch: ApplyWatch;
+  /** Snapshots being taken over: one or none. */
+  readonly #installing: Gauge;
   #state: State;
   #compaction: CompactionRunner;
 
@@ -36,6 +39,10 @@ export class StateMachine {
     this.#state = state;
     this.#applier = new Applier(state);
     this.#applyWatch = new ApplyWatch(options);
+    this.#installing = options.metrics.gauge(
+      'etcd_server_snapshot_apply_in_progress_total',
+      '1 if the server is applying the incoming snapshot. 0 if none.',
+    )();
     this.watchable = new WatchableStore({ store: state.store, clock: options.clock });
     this.#compaction = this.#startCompaction();
     this.#defragmentation = new Defragmentation(options, () => options.directory.backend);
@@ -53,7 +60,7 @@ export class StateMachine {
   apply(data: Uint8Array): AppliedRequest | undefined {
     const startMs = this.#applyWatch.begin();
     const applied = this.#applier.apply(data);
-    this.#applyWatch.end(startMs, data);
+    this.#applyWatch.end(startMs, data, applied);
     return applied;
   }
 
@@ -70,9 +77,14 @@ export class StateMachine {
   ): void {
     const { directory, clock, cacheBytes } = this.#options;
     this.#compaction.stop();
+    this.#installing.set(1);
+    const end = (error: Error | undefined): void => {
+      this.#installing.set(0);
+      done(error);
+    };
     directory.install(snapshot, (installError, backend) => {
       if (backend === undefined) {
-        done(installError);
+        end(installError);
         return;
       }
       loadState({ backend, clock, cacheBytes }, (error, state) => {
@@ -80,7 +92,7 @@ export class StateMachine {
           this.#replace(state);
           replaced();
         }
-        done(error);
+        end(error);
       });
     });
   }
@@ -104,10 +116,11 @@ export class StateMachine {
   }
 
   #startCompaction(): CompactionRunner {
-    const { clock, compactionRestMs, compactionBatchLimit, directory } = this.#options;
+    const { clock, metrics, compactionRestMs, compactionBatchLimit, directory } = this.#options;
     const { backend } = directory;
     return new CompactionRunner({
       clock,
+      metrics,
       store: this.#state.store,
       restMs: compactionRestMs,
       batchLimit: compactionBatchLimit,

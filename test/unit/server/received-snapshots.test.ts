@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { silentLogger } from '../../../src/base/logger.ts';
-import { silentMetrics } from '../../../src/base/metrics.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import type { Message, SnapshotMetadata } from '../../../src/raft/index.ts';
 import { Member } from '../../../src/server/member.ts';
@@ -9,6 +8,7 @@ import { foundCluster } from '../../../src/server/state.ts';
 import { type DataDirectory, openDataDirectory } from '../../../src/storage/data-directory.ts';
 import { MemoryDirectory } from '../../../src/storage/memory-directory.ts';
 import type { TransportHandlers } from '../../../src/transport/transport.ts';
+import { RecordedMetrics } from '../../support/recorded-metrics.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const clock = new VirtualClock();
@@ -59,6 +59,7 @@ function advance(directory: DataDirectory, to: number): void {
 interface Started {
   readonly member: Member;
   readonly handlers: TransportHandlers;
+  readonly metrics: RecordedMetrics;
   /** How its end is told, if it ends. */
   readonly failures: string[];
 }
@@ -66,6 +67,7 @@ interface Started {
 /** @param stopMs how long its connections take to close */
 function startMember(directory: DataDirectory, stopMs = 0): Started {
   let handlers: TransportHandlers | undefined;
+  const metrics = new RecordedMetrics();
   const transport = {
     start: (given: TransportHandlers) => {
       handlers = given;
@@ -88,7 +90,7 @@ function startMember(directory: DataDirectory, stopMs = 0): Started {
         clock,
         random: new SeededRandom(1),
         logger: silentLogger,
-        metrics: silentMetrics,
+        metrics,
         heartbeatMs: 100,
         electionMs: 1000,
         preVote: true,
@@ -106,6 +108,7 @@ function startMember(directory: DataDirectory, stopMs = 0): Started {
   return {
     member,
     failures,
+    metrics,
     get handlers() {
       if (handlers === undefined) throw new Error('the member did not start');
       return handlers;
@@ -172,6 +175,19 @@ test('a state that is being taken over is not received anew', () => {
   expect(directory.raftLog.stateDirectory).toBe('state-5-2');
   // The leader may have heard neither of its end nor of this member's acknowledgement.
   expect(handlers.receiveSnapshot(2n, metadata)).toBe('held');
+});
+
+test('a state that is being taken over shows until it is in use', () => {
+  const { directory, sender, handlers, metrics } = open(0, { readMs: 30 });
+  const taken = (): number => metrics.valueOf('etcd_server_snapshot_apply_in_progress_total');
+  const { message } = transfer(sender, handlers);
+  expect(taken()).toBe(0);
+  handlers.receive([message]);
+  // The new state is open, and being read.
+  for (let i = 0; i < 200 && directory.backend.appliedIndex < 5; i++) clock.advance(1);
+  expect(taken()).toBe(1);
+  clock.advance(1_000);
+  expect(taken()).toBe(0);
 });
 
 test.each([0, 500])('a member that stops goes on with no state; it takes %s ms', (stopMs) => {

@@ -14,6 +14,7 @@ import { completion, result } from '../../../src/base/completion.ts';
 import type { Engine } from '../../../src/storage/engine.ts';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
+import { silentMetrics } from '../../../src/base/metrics.ts';
 import { RecordingLogger } from '../../support/api-port.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 import { VirtualCluster } from '../../support/virtual-cluster.ts';
@@ -35,7 +36,7 @@ describe('--warning-apply-duration', () => {
     const logger = new RecordingLogger();
     const metrics = new PrometheusMetrics();
     const watch = new ApplyWatch({ clock, logger, metrics, warningApplyMs });
-    watch.end(watch.begin(), data);
+    watch.end(watch.begin(), data, undefined);
     return { logger, count: () => metricOf(metrics, 'etcd_server_slow_apply_total') };
   }
 
@@ -66,6 +67,7 @@ test('--compaction-batch-limit bounds what one step removes', () => {
   let work = (): void => {};
   new CompactionRunner({
     clock,
+    metrics: silentMetrics,
     restMs: 10,
     batchLimit: 7,
     store: {
