@@ -5,6 +5,7 @@
 import type { Clock } from '../base/clock.ts';
 import { EtcdError, type EtcdErrorName } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { memberIdOf } from '../cluster/identity.ts';
 import {
@@ -27,6 +28,7 @@ import type { ChangeNote, ChangeRefusal } from '../transport/change-notes.ts';
 import type { Transport } from '../transport/transport.ts';
 import { ConfChangeQueue } from './conf-change-queue.ts';
 import { ProtocolGate } from './protocol-gate.ts';
+import { createPromotionMetrics, type PromotionMetrics } from './promotion-metrics.ts';
 import type { RaftDriver } from './raft-driver.ts';
 import { Removal } from './removal.ts';
 import { RequestIds } from './request-id.ts';
@@ -69,6 +71,7 @@ export interface MemberChangesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly settings: ReconfigurationSettings;
   readonly membership: () => Membership;
   readonly status: () => Pick<RaftStatus, 'id' | 'role' | 'progress'>;
@@ -100,6 +103,7 @@ export class MemberChanges {
   readonly #waiting: WaitList<Outcome>;
   readonly #queue: ConfChangeQueue;
   readonly #removal: Removal;
+  readonly #promotions: PromotionMetrics;
   #promoteMs = Number.NEGATIVE_INFINITY;
   /** Index of the newest change that was applied; 0 if there was none in this life. */
   #newestIndex = 0;
@@ -107,6 +111,7 @@ export class MemberChanges {
 
   constructor(options: MemberChangesOptions) {
     this.#options = options;
+    this.#promotions = createPromotionMetrics(options.metrics);
     this.#requestIds = new RequestIds(options.random);
     this.#waiting = new WaitList(options.clock, options.server.requestTimeoutMs);
     const { self, clock, driver, transport, status, membership } = options;
@@ -192,15 +197,28 @@ export class MemberChanges {
     this.#waiting.trigger(request, { error: reason });
   }
 
-  /** Why this member, as the leader, does not propose a change (etcd: mayPromoteMember). */
+  /** Why this member, as the leader, does not propose a change; asked once if there is a reason. */
   #refusalOf({ change }: LoggedMemberChange): ChangeRefusal | undefined {
-    const { settings, membership } = this.#options;
+    const { membership } = this.#options;
     if (change.kind === 'remove' && membership().isNeeded(change.member)) return 'notEnoughStarted';
     if (change.kind !== 'promote') return undefined;
-    const readiness = this.#readiness(change.member);
-    if (readiness !== undefined) return readiness;
+    const refusal = this.#readiness(change.member) ?? this.#promotionRisk();
+    if (refusal !== undefined) this.#promotions.failed(refusal);
+    return refusal;
+  }
+
+  /** Whether one more voter may leave the cluster without a quorum (etcd: mayPromoteMember). */
+  #promotionRisk(): ChangeRefusal | undefined {
+    const { settings, membership } = this.#options;
     const isSafe = !settings.strictReconfigCheck || mayPromote(membership().list());
     return isSafe ? undefined : 'notEnoughStarted';
+  }
+
+  #countPromotion({ kind }: MemberChange, error?: EtcdErrorName): void {
+    const { driver, self } = this.#options;
+    if (kind !== 'promote' || driver.leader !== self) return;
+    if (error === undefined) this.#promotions.succeeded();
+    else this.#promotions.failed(error);
   }
 
   #refused(from: MemberId, request: bigint, reason: ChangeRefusal): void {
@@ -220,6 +238,7 @@ export class MemberChanges {
     const { request } = logged;
     const membership = this.#options.membership();
     const error = membership.refusalOf(logged.change);
+    this.#countPromotion(logged.change, error);
     if (error !== undefined) {
       const settle = (): void => this.#waiting.trigger(request, { error });
       return { effective: withoutEffect(change), settle };
