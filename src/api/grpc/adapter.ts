@@ -1,5 +1,4 @@
 /** Serves handlers over gRPC: the only file of the API that imports grpc-js's server. */
-import { isUtf8 } from 'node:buffer';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ConnectionInjector } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
@@ -14,6 +13,7 @@ import { Turns } from '../turns.ts';
 import type { BidiHandler, CallContext, ServerStreamHandler, UnaryHandler } from '../handler.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
+import { ClientVersions } from './client-versions.ts';
 import type { MemoryLimits, SessionMemory } from './connection-memory.ts';
 import { Sessions } from './grpc-js-internals.ts';
 import { RequestQueue } from './request-queue.ts';
@@ -119,6 +119,8 @@ export class GrpcAdapter {
   readonly maxConcurrentStreams: number;
   readonly #logger: Logger;
   readonly #metrics: CallMetrics;
+  readonly #unaryVersions: ClientVersions;
+  readonly #streamVersions: ClientVersions;
   readonly #slowCallMs: number;
   readonly #clock: Clock;
   readonly #services = new Set<string>();
@@ -138,10 +140,10 @@ export class GrpcAdapter {
     this.#clock = options.clock;
     this.#turns = new Turns(options.clock);
     this.#slowCallMs = options.slowCallMs ?? 0;
-    this.#metrics = new CallMetrics(
-      options.metrics ?? silentMetrics,
-      options.extensiveMetrics ?? false,
-    );
+    const { metrics = silentMetrics, extensiveMetrics = false } = options;
+    this.#metrics = new CallMetrics(metrics, extensiveMetrics);
+    this.#unaryVersions = new ClientVersions(metrics, 'unary');
+    this.#streamVersions = new ClientVersions(metrics, 'stream');
     this.maxConcurrentStreams = Math.min(options.maxConcurrentStreams, MAX_STREAMS_PER_CONNECTION);
     this.#maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
     this.#server = new Server({
@@ -297,7 +299,7 @@ export class GrpcAdapter {
         const { code, details } = malformedStatus(error, false);
         throw new StatusError(code, details);
       }
-      this.#admit(path, context, decoded);
+      this.#admit(path, context, this.#unaryVersions, decoded);
       const answer = await handler(decoded, context);
       if (context.memory.heldBytes > LARGE_ANSWER_BYTES) await this.#turns.next();
       return response.encode(answer);
@@ -319,13 +321,11 @@ export class GrpcAdapter {
   }
 
   /** @throws EtcdError if the request does not even count (etcd: v3rpc/interceptor.go) */
-  #admit(path: string, context: CallContext, request?: unknown): void {
-    const version = context.metadata('client-api-version');
-    if (version !== undefined && !isUtf8(Buffer.from(version, 'latin1'))) {
-      throw new EtcdError('invalidClientApiVersion');
-    }
+  #admit(path: string, context: CallContext, versions: ClientVersions, request?: unknown): void {
+    const counter = versions.counterOf(context.metadata('client-api-version'));
     const refusal = this.#options.refusal?.(path, request);
     if (refusal !== undefined) throw new EtcdError(refusal);
+    counter.increment();
     if (context.metadata('hasleader') !== 'true') return;
     if (this.#options.hasLeader?.() === false) throw new EtcdError('noLeader');
   }
@@ -432,7 +432,7 @@ export class GrpcAdapter {
     const startMs = this.#clock.monotonicMs();
     let status: StatusObject | undefined;
     try {
-      this.#admit(method.path, context);
+      this.#admit(method.path, context, this.#streamVersions);
       for await (const answer of start()) {
         const room = writer.room();
         if (room !== undefined) await room;

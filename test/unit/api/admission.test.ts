@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { StatusCode } from '../../../src/base/errors.ts';
-import { PutRequest, WatchResponse } from '../../../src/gen/rpc.ts';
+import { PutRequest, type RangeStreamResponse, WatchResponse } from '../../../src/gen/rpc.ts';
 import { KV } from '../../../src/gen/services.ts';
 import { okPut, putRequest, rawCall, serve } from '../../support/api-calls.ts';
 
@@ -14,6 +14,11 @@ function framed(message: Uint8Array, flag = 0, length = message.length): Buffer 
   return frame;
 }
 const frame = framed(PutRequest.encode(putRequest));
+
+async function* noParts(): AsyncGenerator<RangeStreamResponse> {
+  yield* [];
+  await Promise.resolve();
+}
 
 describe('a call', () => {
   test('that demands a leader is refused while there is none', async () => {
@@ -49,6 +54,21 @@ describe('a call', () => {
     expect(answer.status).toBe(String(StatusCode.invalidArgument));
     const ok = await rawCall(port, put, frame, { 'client-api-version': '3.6.0' });
     expect(ok.status).toBe('0');
+  });
+
+  test('is counted by the version that its client says it speaks', async () => {
+    const { port } = await serve({ put: okPut, rangeStream: noParts });
+    const put36 = { 'client-api-version': '3.6' };
+    for (const headers of [put36, {}, put36, { 'client-api-version': '\xc3\xa4' }]) {
+      await rawCall(port, put, frame, headers);
+    }
+    await rawCall(port, '/etcdserverpb.KV/RangeStream', framed(new Uint8Array(0)), put36);
+    const series = (type: string, version: string): string =>
+      `etcd_server_client_requests_total{type="${type}",client_api_version="${version}"}`;
+    expect(await port.metric(series('unary', '3.6'))).toBe(2);
+    expect(await port.metric(series('stream', '3.6'))).toBe(1);
+    expect(await port.metric(series('unary', 'unknown'))).toBe(1);
+    expect(await port.metric(series('unary', '\u00e4'))).toBe(1);
   });
 
   test.each(['PUT', 'OPTIONS', 'PATCH'])('by %s is none', async (method) => {
