@@ -1,8 +1,11 @@
 /** The values of --feature-gates: etcd's gates, and what is true here whatever they say. */
 import { parseBoolean, quote, type Parsed } from '../base/go-values.ts';
+import type { Metrics } from '../base/metrics.ts';
 
 export interface FeatureGate {
   readonly name: string;
+  /** In etcd 3.6. */
+  readonly stage: 'ALPHA' | 'BETA';
   /** What the member does, whether the gate asks for it or not; undefined: it is all the same. */
   readonly always?: boolean;
   /** Whether another value than `always` is refused and not just warned of. */
@@ -14,43 +17,50 @@ export interface FeatureGate {
 export const featureGates: readonly FeatureGate[] = [
   {
     name: 'CompactHashCheck',
+    stage: 'ALPHA',
     always: false,
     reason: 'States are compared after every entry, whether or not history is compacted.',
   },
   {
     name: 'InitialCorruptCheck',
+    stage: 'ALPHA',
     always: false,
     reason: 'At a start every file is checked; states are compared once entries are applied.',
   },
   {
     name: 'LeaseCheckpoint',
+    stage: 'ALPHA',
     always: true,
     reason: 'What long leases have left is always noted in the log.',
   },
   {
     name: 'LeaseCheckpointPersist',
+    stage: 'ALPHA',
     always: true,
     reason: 'What long leases have left is always noted in the log.',
   },
   {
     name: 'SetMemberLocalAddr',
+    stage: 'ALPHA',
     always: false,
     refused: true,
     reason: 'The system chooses the address from which other members are called.',
   },
   {
     name: 'StopGRPCServiceOnDefrag',
+    stage: 'ALPHA',
     always: false,
     reason: 'A member serves on while it is defragmented.',
   },
-  { name: 'TxnModeWriteWithSharedBuffer', reason: 'There is no such buffer.' },
+  { name: 'TxnModeWriteWithSharedBuffer', stage: 'BETA', reason: 'There is no such buffer.' },
   {
     name: 'AllAlpha',
+    stage: 'ALPHA',
     always: false,
     refused: true,
     reason: 'Name the gates one by one.',
   },
-  { name: 'AllBeta', reason: 'No gate of this kind changes anything here.' },
+  { name: 'AllBeta', stage: 'BETA', reason: 'No gate of this kind changes anything here.' },
 ];
 
 const gatesByName: ReadonlyMap<string, FeatureGate> = new Map(
@@ -84,4 +94,16 @@ export function unkeptGates(settings: readonly string[]): FeatureGate[] {
   return featureGates.filter(
     ({ name, always }) => always !== undefined && settings.includes(gateSetting(name, !always)),
   );
+}
+
+/** Shows which features a member has, whatever its gates say: none of them changes that. */
+export function exportFeatureGates(metrics: Metrics): void {
+  const enabled = metrics.gauge(
+    'etcd_server_feature_enabled',
+    'Whether or not a feature is enabled. 1 is enabled, 0 is not.',
+    ['name', 'stage'],
+  );
+  for (const { name, stage, always } of featureGates) {
+    enabled(name, stage).set(always === true ? 1 : 0);
+  }
 }

@@ -10,6 +10,7 @@ import type { Notice } from '../config/validate.ts';
 import { watchEventLoop } from '../telemetry/event-loop.ts';
 import { createLogger, type ClosableLogger } from '../telemetry/log.ts';
 import { PrometheusMetrics } from '../telemetry/metrics.ts';
+import { exportProcessLimits } from '../telemetry/process-limits.ts';
 import { faultHandler, faultVariable, parseFaults } from './fault-injection.ts';
 import type { Member, Start } from './member.ts';
 import { systemClock } from './system-clock.ts';
@@ -84,6 +85,7 @@ async function serve(config: Config, logger: ClosableLogger, start: Start): Prom
   );
   const metrics = new PrometheusMetrics();
   metrics.includeProcess();
+  exportProcessLimits(metrics);
   metrics
     .gauge('quorate_info', 'Which release is running.', ['version', 'node_version'])(
       QUORATE_VERSION,

@@ -20,6 +20,7 @@ import { LockService } from '../api/lock.ts';
 import { MaintenanceService } from '../api/maintenance.ts';
 import { WatchService } from '../api/watch.ts';
 import { idToString } from '../cluster/identity.ts';
+import { exportFeatureGates } from '../config/feature-gates.ts';
 import type { Config } from '../config/schema.ts';
 import { Cluster, Election, Health, KV, Lease, Lock, Maintenance, Watch } from '../gen/services.ts';
 import type { Member as ServerMember } from '../server/member.ts';
@@ -28,6 +29,7 @@ import { readIdentity } from '../storage/data-directory.ts';
 import { Scrub } from '../storage/scrub.ts';
 import { askForCluster } from '../transport/describe-cluster.ts';
 import { GrpcTransport } from '../transport/grpc-transport.ts';
+import { countedScrapes } from '../telemetry/scrapes.ts';
 import { announce } from './announce.ts';
 import { apiBackend, serverHealth } from './api-backend.ts';
 import { checkIdentity, foundersFor, foundersOf, type Identity } from './founders.ts';
@@ -63,6 +65,7 @@ async function open(
   closing: (() => Promise<void>)[],
 ): Promise<Member> {
   const { clock, random, logger, metrics } = dependencies;
+  exportFeatureGates(metrics);
   const stored = readIdentity(config.dataDir);
   if (stored !== undefined) checkIdentity(stored, config);
   const joins = config.clusterState === 'existing';
@@ -275,7 +278,7 @@ function httpRouter(
       cluster: CLUSTER_VERSION,
       storage: STORAGE_VERSION,
     }),
-    scrape: () => metrics.scrape(),
+    scrape: countedScrapes(metrics),
     corsOrigins: config.corsOrigins,
     hostWhitelist: config.hostWhitelist,
   });

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { AssertionFailure } from '../../../src/base/assert.ts';
 import { watchEventLoop } from '../../../src/telemetry/event-loop.ts';
 import { PrometheusMetrics } from '../../../src/telemetry/metrics.ts';
+import { countedScrapes } from '../../../src/telemetry/scrapes.ts';
 import { RecordingLogger } from '../../support/api-port.ts';
 
 async function lines(metrics: PrometheusMetrics): Promise<string[]> {
@@ -104,4 +105,29 @@ test('a stall of the event loop is measured and logged', async () => {
   expect(logger.lines[0]?.fields['stallMs']).toBeGreaterThan(50);
   const text = (await metrics.scrape()).text;
   expect(text).toMatch(/\nquorate_event_loop_stalls_total [1-9]/);
+});
+
+test('scrapes are counted, and the one under way shows itself', async () => {
+  const metrics = new PrometheusMetrics();
+  const scrape = countedScrapes(metrics);
+  const lines = async (): Promise<string[]> =>
+    (await scrape()).text.split('\n').filter((line) => line.startsWith('promhttp_'));
+  expect(await lines()).toEqual([
+    'promhttp_metric_handler_requests_in_flight 1',
+    'promhttp_metric_handler_requests_total{code="200"} 0',
+    'promhttp_metric_handler_requests_total{code="500"} 0',
+    'promhttp_metric_handler_requests_total{code="503"} 0',
+  ]);
+  let fails = true;
+  metrics.onCollect(() => {
+    if (fails) throw new Error('no value');
+  });
+  await expect(scrape()).rejects.toThrow('no value');
+  fails = false;
+  expect(await lines()).toEqual([
+    'promhttp_metric_handler_requests_in_flight 1',
+    'promhttp_metric_handler_requests_total{code="200"} 1',
+    'promhttp_metric_handler_requests_total{code="500"} 1',
+    'promhttp_metric_handler_requests_total{code="503"} 0',
+  ]);
 });
