@@ -1,5 +1,6 @@
 /** What the API's services need of a member, from the member's parts. */
 import type { Clock } from '../base/clock.ts';
+import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import type { AlarmName, ServerHealth } from '../api/http/health.ts';
 import type { ClusterBackend } from '../api/cluster.ts';
@@ -36,10 +37,11 @@ export interface ApiBackendOptions {
   readonly config: Config;
   readonly clock: Clock;
   readonly random: Random;
+  readonly metrics: Metrics;
 }
 
 export function apiBackend(options: ApiBackendOptions): ApiBackend {
-  const { member, clusterId, config, clock, random } = options;
+  const { member, clusterId, config, clock, random, metrics } = options;
   const { server } = member;
   const headerSource: HeaderSource = {
     clusterId,
@@ -94,7 +96,7 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
     onStateRefused: (listener) => member.stateCheck.onRefusing(listener),
   };
   // Not a spread: properties that are looked up must stay so.
-  return mixed(own, maintenanceBackend(member, config, clock));
+  return mixed(own, maintenanceBackend(member, config, clock, metrics));
 }
 
 /** What the health endpoints ask. */

@@ -210,7 +210,7 @@ function clientApi(
   member: ServerMember,
 ): ClientApi {
   const { clock, random, logger, metrics } = dependencies;
-  const backend = apiBackend({ member, clusterId, config, clock, random });
+  const backend = apiBackend({ member, clusterId, config, clock, random, metrics });
   const health = new HealthService();
   const adapter = new GrpcAdapter({
     logger: logger.child({ module: 'grpc' }),

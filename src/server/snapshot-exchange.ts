@@ -1,10 +1,15 @@
 /** Snapshots between this member and others: which is sent, and which is taken. */
+import type { Clock } from '../base/clock.ts';
+import type { Metrics } from '../base/metrics.ts';
 import type { MemberId, Message, SnapshotMetadata } from '../raft/index.ts';
 import type { DataDirectory } from '../storage/data-directory.ts';
+import { snapshotTimer } from '../storage/disk-metrics.ts';
 import type { SnapshotSink, SnapshotSource, TransportHandlers } from '../transport/transport.ts';
 import type { LogCompaction } from './log-compaction.ts';
 
 export interface SnapshotExchangeOptions {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
   readonly directory: Pick<DataDirectory, 'openSnapshot' | 'dropReceived'> & {
     readonly receiveSnapshot: (metadata: SnapshotMetadata) => SnapshotSink | undefined;
   };
@@ -24,16 +29,28 @@ export class SnapshotExchange implements Pick<
   'openSnapshot' | 'receiveSnapshot' | 'receive'
 > {
   readonly #options: SnapshotExchangeOptions;
+  readonly #beginTiming: () => () => void;
 
   constructor(options: SnapshotExchangeOptions) {
     this.#options = options;
+    this.#beginTiming = snapshotTimer(options.clock, options.metrics);
   }
 
   /** A view of the newest flush, which holds the log's compaction back while it is sent. */
   openSnapshot(): SnapshotSource | undefined {
     const { refuses, directory, logCompaction } = this.#options;
     const source = refuses() ? undefined : directory.openSnapshot();
-    return source === undefined ? undefined : logCompaction.whileSent(source);
+    if (source === undefined) return undefined;
+    const sent = logCompaction.whileSent(source);
+    const endTiming = this.#beginTiming();
+    return {
+      metadata: sent.metadata,
+      next: (done) => sent.next(done),
+      close: () => {
+        sent.close();
+        endTiming();
+      },
+    };
   }
 
   receiveSnapshot(_from: MemberId, metadata: SnapshotMetadata): SnapshotSink | 'held' | undefined {

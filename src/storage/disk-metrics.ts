@@ -1,4 +1,5 @@
 /** How long a member's disk takes, under etcd's names. */
+import type { Clock } from '../base/clock.ts';
 import { silentMetrics, type Counter, type Histogram, type Metrics } from '../base/metrics.ts';
 
 /** Told of each synced write of a database: how long it took until it was durable. */
@@ -41,5 +42,25 @@ export function createDiskMetrics(metrics: Metrics = silentMetrics): DiskMetrics
         'Time until a write of the state was durable, syncing included.',
       ),
     ),
+  };
+}
+
+/** Seconds: from 10 ms to 11 minutes, as etcd has them. */
+const snapshotBuckets = Array.from({ length: 17 }, (_, i) => 0.01 * 2 ** i);
+
+/** @returns how to begin to measure a snapshot; what that returns ends it, the first time */
+export function snapshotTimer(clock: Clock, metrics: Metrics): () => () => void {
+  const took = metrics.histogram(
+    'etcd_disk_backend_snapshot_duration_seconds',
+    'The latency distribution of backend snapshots.',
+    snapshotBuckets,
+  )();
+  return () => {
+    const startMs = clock.monotonicMs();
+    let isOpen = true;
+    return () => {
+      if (isOpen) took.observe((clock.monotonicMs() - startMs) / 1000);
+      isOpen = false;
+    };
   };
 }

@@ -279,7 +279,15 @@ export class SimMember {
     const config = { ...defaultConfig, watchProgressNotifyIntervalMs: progressIntervalMs };
     const { id: clusterId } = this.#cluster;
     const { unsentDeliveries, unsentBytes, fragmentBytes } = this.#cluster.plan.watch;
-    const sound = apiBackend({ member, clusterId, config, clock: process, random: chance });
+    const metrics = silentMetrics;
+    const sound = apiBackend({
+      member,
+      clusterId,
+      config,
+      clock: process,
+      random: chance,
+      metrics,
+    });
     const backend = Object.assign(sound, {
       fragmentBytes,
       openWatchStream: (options: WatchStreamOptions) =>

@@ -146,6 +146,8 @@ test('a member that was away catches up by a snapshot and goes on from it after 
   }
   away.start();
   await cluster.until(() => away.running?.store.revision === 601);
+  const sent = 'etcd_disk_backend_snapshot_duration_seconds_count';
+  await cluster.until(() => cluster.leader?.metrics.valueOf(sent) === 1);
   away.crash();
   away.start();
   await cluster.until(() => away.running?.store.revision === 601);
