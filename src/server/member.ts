@@ -357,15 +357,9 @@ export class Member {
         transport.send(messages);
       },
       mayApply: () => this.#options.directory.backend.pendingBytes < pendingLimitBytes,
-      apply: (entry) => {
-        this.#apply(entry);
-      },
-      applyConfChange: (entry) => {
-        this.#applyConfChange(entry);
-      },
-      applied: (index, term) => {
-        this.#applied(index, term);
-      },
+      apply: (entry) => this.#apply(entry),
+      applyConfChange: (entry) => this.#applyConfChange(entry),
+      applied: (index, term) => this.#applied(index, term),
       installSnapshot: (snapshot, done) => {
         // A member that has stopped closes both states; nothing may begin to use the new one.
         const mayReplace = (): boolean => !this.#driver.stopped;
@@ -374,9 +368,7 @@ export class Member {
       leaderChanged: (state, previous) => {
         this.#leaderChanged(state, previous);
       },
-      readStates: (states) => {
-        this.#readStates(states);
-      },
+      readStates: (states) => this.#readStates(states),
       droppedReads: (contexts) => {
         for (const context of contexts) this.server.readIndexDropped(context);
       },

@@ -207,11 +207,11 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/storage/backend.ts',
-        find: 'stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored),\n    );\n  }',
+        find: 'stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored);\n    this.#open',
         replace:
           'stored === undefined ? emptyFlushRecord : ' +
-          '{ ...decodeFlushRecord(stored), index: this.#appliedIndex, term: this.#appliedTerm },' +
-          '\n    );\n  }',
+          '{ ...decodeFlushRecord(stored), index: this.#appliedIndex, term: this.#appliedTerm };' +
+          '\n    this.#open',
       },
     ],
   },

@@ -3,6 +3,7 @@ import { silentLogger } from '../../../src/base/logger.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import type { Message, SnapshotMetadata } from '../../../src/raft/index.ts';
 import { Member } from '../../../src/server/member.ts';
+import { silentMetrics } from '../../../src/base/metrics.ts';
 import { SnapshotExchange } from '../../../src/server/snapshot-exchange.ts';
 import { foundCluster } from '../../../src/server/state.ts';
 import { type DataDirectory, openDataDirectory } from '../../../src/storage/data-directory.ts';
@@ -231,6 +232,8 @@ test('a member that does not take part yet takes no snapshot, whatever it covers
   const sink = { write: () => {}, finish: () => {}, abort: () => {} };
   let takesPart = false;
   const exchange = new SnapshotExchange({
+    clock,
+    metrics: silentMetrics,
     directory: {
       openSnapshot: () => undefined,
       receiveSnapshot: () => sink,
