@@ -100,7 +100,7 @@ export function unkeptGates(settings: readonly string[]): FeatureGate[] {
 export function exportFeatureGates(metrics: Metrics): void {
   const enabled = metrics.gauge(
     'etcd_server_feature_enabled',
-    'Whether or not a feature is enabled. 1 is enabled, 0 is not.',
+    '1 if the member has the feature, else 0.',
     ['name', 'stage'],
   );
   for (const { name, stage, always } of featureGates) {

@@ -47,13 +47,10 @@ export function maintenanceBackend(
   const beginSnapshot = snapshotTimer(clock, metrics);
   const timed = (name: string, help: string) =>
     hashTimer(clock, metrics.histogram(name, help, hashBuckets)());
-  const timedHash = timed(
-    'etcd_mvcc_hash_duration_seconds',
-    'The latency distribution of storage hash operation.',
-  );
+  const timedHash = timed('etcd_mvcc_hash_duration_seconds', 'Time to hash the whole state.');
   const timedRevisionHash = timed(
     'etcd_mvcc_hash_rev_duration_seconds',
-    'The latency distribution of storage hash by revision operation.',
+    'Time to hash the keys up to a revision.',
   );
   const view = (): Promise<BackendView> =>
     new Promise((resolve, reject) => {

@@ -38,7 +38,7 @@ export class ApplyWatch {
     )();
     this.#duration = metrics.histogram(
       'etcd_server_apply_duration_seconds',
-      'The latency distributions of v2 apply called by backend.',
+      'Time to apply an entry, by its kind and outcome.',
       durationBuckets,
       ['version', 'op', 'success'],
     );

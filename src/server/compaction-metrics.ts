@@ -17,17 +17,17 @@ export interface CompactionTimes {
 export function createCompactionTimes(metrics: Metrics, clock: Clock): CompactionTimes {
   const pause = metrics.histogram(
     'etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds',
-    'Bucketed histogram of db compaction pause duration.',
+    'Time of each step of a compaction.',
     stepBuckets,
   )();
   const total = metrics.histogram(
     'etcd_debugging_mvcc_db_compaction_total_duration_milliseconds',
-    'Bucketed histogram of db compaction total duration.',
+    'Time of a compaction as a whole.',
     totalBuckets,
   )();
   const last = metrics.gauge(
     'etcd_debugging_mvcc_db_compaction_last',
-    'The unix time of the last db compaction. Resets to 0 on start.',
+    'When the last compaction ended, in Unix time; 0 before the first.',
   )();
   return {
     step: (tookMs) => {

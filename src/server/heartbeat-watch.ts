@@ -23,7 +23,7 @@ export class HeartbeatWatch {
     this.#options = options;
     this.#late = options.metrics.counter(
       'etcd_server_heartbeat_send_failures_total',
-      'The total number of leader heartbeat send failures (likely overloaded from slow disk).',
+      'Heartbeats that the leader sent late.',
     )();
   }
 

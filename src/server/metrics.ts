@@ -57,10 +57,7 @@ export function exportStateFacts(metrics: Metrics, facts: () => StateFacts): voi
   const watchers = gauge('etcd_debugging_mvcc_watcher_total', 'Watchers.');
   const slow = gauge('etcd_debugging_mvcc_slow_watcher_total', 'Watchers that are catching up.');
   const streams = gauge('etcd_debugging_mvcc_watch_stream_total', 'Watch streams.');
-  const views = gauge(
-    'etcd_mvcc_db_open_read_transactions',
-    'The number of currently open read transactions',
-  );
+  const views = gauge('etcd_mvcc_db_open_read_transactions', 'Open views of the stored state.');
   const isLearner = gauge('etcd_server_is_learner', '1 if this member is a learner.');
   const countOperations = operationCounters(metrics);
   const countEvents = eventCounters(metrics);
@@ -101,7 +98,7 @@ function operationCounters(metrics: Metrics): (counted: Readonly<StoreOperations
     txns: both('txn_total', 'Changes applied of more than one operation.'),
     putBytes: [putSize(metrics)],
     removals: [
-      counter('etcd_debugging_mvcc_db_compaction_keys_total', 'Total number of db keys compacted.'),
+      counter('etcd_debugging_mvcc_db_compaction_keys_total', 'Records that compactions removed.'),
     ],
   };
   let source: Readonly<StoreOperations> | undefined;
@@ -120,7 +117,7 @@ function operationCounters(metrics: Metrics): (counted: Readonly<StoreOperations
 function putSize(metrics: Metrics): Counter {
   const gauge = metrics.gauge(
     'etcd_debugging_mvcc_total_put_size_in_bytes',
-    'The total size of put kv pairs seen by this member.',
+    'Bytes of the keys and values that were put.',
   )();
   let total = 0;
   return { increment: (by = 1) => gauge.set((total += by)) };
@@ -131,11 +128,11 @@ type EventFacts = Pick<StateFacts, 'sentEvents' | 'pendingEvents'>;
 function eventCounters(metrics: Metrics): (facts: EventFacts) => void {
   const sent = metrics.counter(
     'etcd_debugging_mvcc_events_total',
-    'Total number of events sent by this member.',
+    'Events that streams have taken.',
   )();
   const pending = metrics.gauge(
     'etcd_debugging_mvcc_pending_events_total',
-    'Total number of pending events to be sent.',
+    'Events that wait to be taken.',
   )();
   let seen = 0;
   return ({ sentEvents, pendingEvents }) => {
@@ -149,10 +146,11 @@ type PeerFacts = Pick<StateFacts, 'self' | 'members'>;
 
 /** Members that were removed stay, at zero. */
 function knownPeers(metrics: Metrics): (facts: PeerFacts) => void {
-  const known = metrics.gauge('etcd_network_known_peers', 'The current number of known peers.', [
-    'Local',
-    'Remote',
-  ]);
+  const known = metrics.gauge(
+    'etcd_network_known_peers',
+    '1 for each member known; 0 once it is removed.',
+    ['Local', 'Remote'],
+  );
   let shown: readonly Gauge[] = [];
   return ({ self, members }) => {
     for (const gauge of shown) gauge.set(0);
@@ -199,8 +197,7 @@ export function createServerMetrics(metrics: Metrics): ServerMetrics {
   )();
   const readSlow = metrics.counter(
     'etcd_server_slow_read_indexes_total',
-    "The total number of pending read indexes not in sync with leader's or timed out " +
-      'read index requests.',
+    'Answers to linearizable reads that came too late for them, or not in time.',
   )();
   const changes = metrics.counter(
     'etcd_server_leader_changes_seen_total',

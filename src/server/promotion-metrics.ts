@@ -16,12 +16,11 @@ const countedWords: Readonly<Partial<Record<EtcdErrorName, string>>> = {
 export function createPromotionMetrics(metrics: Metrics): PromotionMetrics {
   const successes = metrics.counter(
     'etcd_server_learner_promote_successes',
-    'The total number of successful learner promotions while this member is leader.',
+    'Learners promoted while this member led.',
   )();
   const failures = metrics.counter(
     'etcd_server_learner_promote_failures',
-    'The total number of failed learner promotions (likely learner not ready) ' +
-      'while this member is leader.',
+    'Promotions of learners that failed while this member led, by the reason.',
     ['Reason'],
   );
   return {

@@ -41,7 +41,7 @@ export class StateMachine {
     this.#applyWatch = new ApplyWatch(options);
     this.#installing = options.metrics.gauge(
       'etcd_server_snapshot_apply_in_progress_total',
-      '1 if the server is applying the incoming snapshot. 0 if none.',
+      '1 while a received snapshot is taken over.',
     )();
     this.watchable = new WatchableStore({ store: state.store, clock: options.clock });
     this.#compaction = this.#startCompaction();

@@ -52,7 +52,7 @@ const snapshotBuckets = Array.from({ length: 17 }, (_, i) => 0.01 * 2 ** i);
 export function snapshotTimer(clock: Clock, metrics: Metrics): () => () => void {
   const took = metrics.histogram(
     'etcd_disk_backend_snapshot_duration_seconds',
-    'The latency distribution of backend snapshots.',
+    'Time to send a snapshot.',
     snapshotBuckets,
   )();
   return () => {

@@ -10,15 +10,12 @@ export function exportProcessLimits(metrics: Metrics): void {
   const limits = read(() => readFileSync('/proc/self/limits', 'utf8'));
   if (limits === undefined) return;
   metrics
-    .gauge(
-      'process_virtual_memory_max_bytes',
-      'Maximum amount of virtual memory available in bytes.',
-    )()
+    .gauge('process_virtual_memory_max_bytes', 'Most virtual memory that the process may have.')()
     .set(softLimit(limits, 'Max address space'));
   metrics
-    .gauge('os_fd_limit', 'The file descriptor limit.')()
+    .gauge('os_fd_limit', 'File descriptors that the process may have.')()
     .set(softLimit(limits, 'Max open files'));
-  const used = metrics.gauge('os_fd_used', 'The number of used file descriptors.')();
+  const used = metrics.gauge('os_fd_used', 'File descriptors that the process has.')();
   metrics.onCollect(() => {
     const open = read(() => readdirSync('/proc/self/fd'));
     // One of them is that of the directory being read.

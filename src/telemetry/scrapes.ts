@@ -5,11 +5,11 @@ import type { Exposition, PrometheusMetrics } from './metrics.ts';
 export function countedScrapes(metrics: PrometheusMetrics): () => Promise<Exposition> {
   const inFlight = metrics.gauge(
     'promhttp_metric_handler_requests_in_flight',
-    'Current number of scrapes being served.',
+    'Scrapes that are being answered.',
   )();
   const total = metrics.counter(
     'promhttp_metric_handler_requests_total',
-    'Total number of scrapes by HTTP status code.',
+    'Scrapes answered, by HTTP status.',
     ['code'],
   );
   const [served, failed] = [total('200'), total('500')];

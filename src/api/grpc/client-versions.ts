@@ -25,7 +25,7 @@ export class ClientVersions {
   constructor(metrics: Metrics, type: string) {
     const counter = metrics.counter(
       'etcd_server_client_requests_total',
-      'The total number of client requests per client version.',
+      'Calls, by the version that their clients say they speak.',
       ['type', 'client_api_version'],
     );
     this.#counterOf = (version) => counter(type, version);

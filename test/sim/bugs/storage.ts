@@ -207,11 +207,11 @@ export const storageBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/storage/backend.ts',
-        find: 'stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored);\n    this.#open',
+        find: 'stored === undefined ? emptyFlushRecord : decodeFlushRecord(stored);\n    this.#',
         replace:
           'stored === undefined ? emptyFlushRecord : ' +
           '{ ...decodeFlushRecord(stored), index: this.#appliedIndex, term: this.#appliedTerm };' +
-          '\n    this.#open',
+          '\n    this.#',
       },
     ],
   },
