@@ -23,7 +23,8 @@ const wholeCount = Number(process.env['QUORATE_LEASES'] ?? 0);
 const isWhole = wholeCount > 0;
 const keptCount = isWhole ? wholeCount : 3_000;
 const endingCount = isWhole ? wholeCount / 10 : 1_000;
-const ttlSeconds = isWhole ? 30 : 8;
+/** Short, but longer than a machine with much else to do may keep a process waiting. */
+const ttlSeconds = isWhole ? 30 : 12;
 const renewEveryMs = (ttlSeconds * 1000) / 3;
 const keptForMs = ttlSeconds * 2_200;
 /** Renewals are sent in so many portions, evenly over the time for all of them. */
