@@ -16,5 +16,8 @@ export const STORAGE_VERSION = '3.6.0';
  */
 export const PEER_PROTOCOL = 6;
 
+/** The oldest protocol whose members know of witnesses (`cluster/membership.ts`). */
+export const WITNESS_PROTOCOL = 6;
+
 /** Our own release, as in package.json. */
 export const QUORATE_VERSION = '0.1.0';

@@ -6,7 +6,7 @@
 import { assert, present, safeInteger } from '../base/assert.ts';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
 import type { EtcdErrorName } from '../base/errors.ts';
-import { PEER_PROTOCOL } from '../base/versions.ts';
+import { PEER_PROTOCOL, WITNESS_PROTOCOL } from '../base/versions.ts';
 import { majorityOf } from '../raft/index.ts';
 import type { RecordBackend } from '../mvcc/state-backend.ts';
 import { type DigestHalves, digestOf, StateDigest } from '../mvcc/state-digest.ts';
@@ -47,9 +47,6 @@ export function areEnough({ ids, spare, removed }: KnownWitnesses): boolean {
   const missed = ids.length - Math.min(spare, removed.length);
   return ids.length - removed.length >= majorityOf(missed);
 }
-
-/** The oldest protocol whose members keep witnesses. */
-const witnessProtocol = 6;
 
 /** What a member says of itself once it has started (etcd: membershippb.Attributes). */
 export interface MemberAttributes {
@@ -197,7 +194,7 @@ export class Membership {
       const { peerUrls, isLearner } = change;
       const added = { id, name: '', peerUrls, clientUrls: [], isLearner };
       // Older members would make other bytes of the same entry.
-      const isKept = this.#protocol >= witnessProtocol;
+      const isKept = this.#protocol >= WITNESS_PROTOCOL;
       this.#set(isKept ? { ...added, witnesses: this.#witnessesOfNext() } : added);
       return;
     }

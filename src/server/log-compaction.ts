@@ -5,7 +5,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
-import type { SnapshotSource } from '../transport/transport.ts';
 
 /** The log as this file needs it. */
 export interface CompactableLog {
@@ -50,23 +49,6 @@ export class LogCompaction {
   sendingEnds(): void {
     this.#sending--;
     this.#graceUntilMs = this.#options.clock.monotonicMs() + graceAfterSnapshotMs;
-  }
-
-  /** The source, which counts as being sent until it is closed. */
-  whileSent(source: SnapshotSource): SnapshotSource {
-    this.sendingBegins();
-    let open = true;
-    return {
-      metadata: source.metadata,
-      next: (done) => {
-        source.next(done);
-      },
-      close: () => {
-        source.close();
-        if (open) this.sendingEnds();
-        open = false;
-      },
-    };
   }
 
   /** The log was replaced by a snapshot. */

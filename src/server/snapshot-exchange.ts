@@ -13,7 +13,7 @@ export interface SnapshotExchangeOptions {
   readonly directory: Pick<DataDirectory, 'openSnapshot' | 'dropReceived'> & {
     readonly receiveSnapshot: (metadata: SnapshotMetadata) => SnapshotSink | undefined;
   };
-  readonly logCompaction: Pick<LogCompaction, 'whileSent'>;
+  readonly logCompaction: Pick<LogCompaction, 'sendingBegins' | 'sendingEnds'>;
   /** Its state is not to be passed on. */
   readonly refuses: () => boolean;
   readonly takesPart: () => boolean;
@@ -41,13 +41,16 @@ export class SnapshotExchange implements Pick<
     const { refuses, directory, logCompaction } = this.#options;
     const source = refuses() ? undefined : directory.openSnapshot();
     if (source === undefined) return undefined;
-    const sent = logCompaction.whileSent(source);
+    logCompaction.sendingBegins();
     const endTiming = this.#beginTiming();
+    let isOpen = true;
     return {
-      metadata: sent.metadata,
-      next: (done) => sent.next(done),
+      metadata: source.metadata,
+      next: (done) => source.next(done),
       close: () => {
-        sent.close();
+        source.close();
+        if (isOpen) logCompaction.sendingEnds();
+        isOpen = false;
         endTiming();
       },
     };

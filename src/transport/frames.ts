@@ -13,7 +13,7 @@
  * The first bytes of `hello` and the whole of `refused` keep their form for ever, so that members
  * of different versions can tell each other why they do not talk.
  */
-import { PEER_PROTOCOL } from '../base/versions.ts';
+import { PEER_PROTOCOL, WITNESS_PROTOCOL } from '../base/versions.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMetadata } from '../raft/index.ts';
 import {
@@ -43,8 +43,6 @@ import { FrameReader, FrameWriter, PeerProtocolError, integerSizeLimitBytes } fr
 
 /** The newest protocol this program speaks. */
 export const protocolVersion = PEER_PROTOCOL;
-/** From this protocol on, members that were added hear of their witnesses. */
-const witnessProtocolVersion = 6;
 /** From this protocol on, a member says in its hello where it is found. */
 const peerUrlsProtocolVersion = 5;
 /** From this protocol on, members compare the hashes of their states. */
@@ -359,7 +357,7 @@ export function encodeResult(ok: boolean, text: string): Uint8Array {
 /** @param protocol of the stream: older ones know nothing of witnesses */
 export function encodeIntroduction(introduction: Introduction, protocol: number): Uint8Array {
   const { life, takesPart, asks, noted, early, announced } = introduction;
-  const witnesses = protocol >= witnessProtocolVersion ? introduction.witnesses : nobody;
+  const witnesses = protocol >= WITNESS_PROTOCOL ? introduction.witnesses : nobody;
   const writer = new FrameWriter(21 + 2 * integerSizeLimitBytes + 9 * witnesses.ids.length);
   const isWitnessed = witnesses.ids.length > 0;
   writer.byte(isWitnessed ? frameKinds.witnessedIntroduction : frameKinds.introduction);

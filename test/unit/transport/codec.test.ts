@@ -18,10 +18,10 @@ import {
   protocolVersion,
 } from '../../../src/transport/frames.ts';
 import { FrameReader, FrameWriter, PeerProtocolError } from '../../../src/transport/wire.ts';
+import { nobody } from '../../support/introductions.ts';
 import { anyRange, messages } from '../../support/peer-messages.ts';
 import { append, metadata, oneOfEach, plain, snapshot } from './members.ts';
 
-const nobody = { ids: [], spare: 0, removed: [] };
 const introduction: Introduction = {
   life: 2n ** 63n,
   takesPart: true,

@@ -13,6 +13,7 @@ import {
 } from '../../../src/transport/frames.ts';
 import { GrpcTransport } from '../../../src/transport/grpc-transport.ts';
 import { GrpcNetwork } from './grpc-network.ts';
+import { nobody } from '../../support/introductions.ts';
 import { RecordingLogger, append, heartbeat, realClock, until } from './members.ts';
 import type { TestMember } from './members.ts';
 
@@ -342,7 +343,7 @@ test.each([
     noted: 0n,
     early: false,
     announced: false,
-    witnesses: { ids: [], spare: 0, removed: [] },
+    witnesses: nobody,
   };
   const repeat = setInterval(() => {
     one.transport.introduce(3n, introduction);
