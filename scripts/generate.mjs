@@ -283,10 +283,13 @@ function emitCases({ name, field, cases }) {
 function emitCodec(type, properties) {
   const { name } = type;
   const zero = properties.map((property) => `${property.name}: ${zeroOf(property)}`).join(', ');
+  const ready = preencodedTypes.has(name)
+    ? '\n    const ready = m[preencoded];\n    if (ready !== undefined) return ready;'
+    : '';
   return `const empty${name}: ${name} = {${zero === '' ? '' : ` ${zero} `}};
 
 export const ${name}: Codec<${name}> = {
-  encode(m: ${name}): Uint8Array {
+  encode(m: ${name}): Uint8Array {${ready}
     const w = sharedWriter.reset();
     write${name}(w, m);
     return w.finish();

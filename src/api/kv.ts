@@ -48,9 +48,8 @@ export class KvService {
   async range(request: RangeRequest, { memory }: CallContext): Promise<RangeResponse> {
     checkRange(request);
     if (!request.serializable) await this.#backend.linearizableRead();
-    const options = { turns: this.#turns, memory };
-    const response = await slicedRange(this.#backend.store, request, options);
-    return { ...response, header: this.#fill(response.header) };
+    const options = { header: this.#fill(undefined), turns: this.#turns, memory };
+    return slicedRange(this.#backend.store, request, options);
   }
 
   async *rangeStream(request: RangeRequest): AsyncGenerator<RangeStreamResponse> {

@@ -7,6 +7,7 @@ import {
   executeRange,
   hasRevisionFilters,
   isDefaultOrder,
+  keyValueBytes,
   rangeQuery,
 } from '../apply/range.ts';
 import type { RangeReader } from '../apply/reader.ts';
@@ -87,7 +88,7 @@ export async function* rangeStream(
     const last = response.kvs.at(-1);
     if (last === undefined) return;
     key = concatBytes([last.key, after]);
-    const sizeBytes = RangeResponse.encode(response).length;
+    const sizeBytes = response.kvs.reduce((sum, kv) => sum + keyValueBytes(kv), 0);
     limit = Math.min(nextLimit(limit, sizeBytes, options.chunkSizeBytes), total - sent);
   }
 }

@@ -2,6 +2,7 @@
  * Range as clients see it: the store's range, then filters, order and limit (etcd: txn/range.go).
  */
 import { compareBytes, emptyBytes, latin1 } from '../base/bytes.ts';
+import { preencoded } from '../base/wire.ts';
 import type { KeyValue } from '../gen/kv.ts';
 import { SortOrder, SortTarget } from '../gen/rpc.ts';
 import type { RangeRequest, RangeResponse, ResponseHeader } from '../gen/rpc.ts';
@@ -56,6 +57,11 @@ export function reducePart(request: RangeRequest, part: readonly KeyValue[]): re
   return needsValues ? passed : passed.map(withoutValue);
 }
 
+/** Of a key value when it is encoded; about, of one that is reduced to its key. */
+export function keyValueBytes(kv: KeyValue): number {
+  return kv[preencoded]?.length ?? kv.key.length;
+}
+
 /** One more than asked for tells whether there are more; filters and orders need everything. */
 function storeLimit(request: RangeRequest): number {
   if (request.limit <= 0 || !isDefaultOrder(request) || hasRevisionFilters(request)) return 0;
@@ -68,6 +74,16 @@ export function isDefaultOrder(request: RangeRequest): boolean {
     sortOrder === SortOrder.none ||
     (sortTarget === SortTarget.key && sortOrder === SortOrder.ascend)
   );
+}
+
+/** Whether the answer has key values as they are stored, and in the order of keys. */
+export function isAsStored(request: RangeRequest): boolean {
+  return !request.keysOnly && !hasRevisionFilters(request) && !isSorted(request);
+}
+
+/** A target other than the key sorts even without an order; then it ascends. */
+function isSorted({ sortTarget, sortOrder }: RangeRequest): boolean {
+  return sortTarget !== SortTarget.key || sortOrder === SortOrder.descend;
 }
 
 export function hasRevisionFilters(request: RangeRequest): boolean {
@@ -89,10 +105,9 @@ function passesFilters(kv: KeyValue, request: RangeRequest): boolean {
   );
 }
 
-/** A target other than the key sorts even without an order; then it ascends. */
 function sortKeyValues(kvs: KeyValue[], request: RangeRequest): void {
+  if (!isSorted(request)) return;
   const { sortTarget, sortOrder } = request;
-  if (sortTarget === SortTarget.key && sortOrder !== SortOrder.descend) return;
   const compare = comparisons[sortTarget];
   const sign = sortOrder === SortOrder.descend ? -1 : 1;
   kvs.sort((a, b) => sign * compare(a, b));

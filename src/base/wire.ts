@@ -55,9 +55,19 @@ const two32 = 0x1_0000_0000;
 
 /** Appends fields to a growing buffer. A nested message's length is filled in when it is closed. */
 export class Writer {
-  #bytes: Buffer = Buffer.allocUnsafeSlow(chunkSizeBytes);
+  #bytes: Buffer;
   #start = 0;
   #at = 0;
+
+  /** @param roomBytes what is expected to be written; more makes it grow */
+  constructor(roomBytes: number = chunkSizeBytes) {
+    this.#bytes = Buffer.allocUnsafeSlow(Math.ceil(roomBytes));
+  }
+
+  /** Written since the last `finish`. */
+  get sizeBytes(): number {
+    return this.#at - this.#start;
+  }
 
   /** Forgets what has been written since the last `finish`. */
   reset(): this {
@@ -84,6 +94,17 @@ export class Writer {
     this.#varint(tag);
     this.#varint(length);
     this.#copy(value, length);
+  }
+
+  /** The bytes of `source` from `start` to `end`; as `bytes`, without a view of them before. */
+  part(tag: number, source: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    this.#room(length + 10);
+    this.#varint(tag);
+    this.#varint(length);
+    const view = new Uint8Array(source.buffer, source.byteOffset + start, length);
+    this.#bytes.set(view, this.#at);
+    this.#at += length;
   }
 
   string(tag: number, value: string): void {

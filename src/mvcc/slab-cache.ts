@@ -61,19 +61,27 @@ export class SlabCache {
 
   /** The bytes at a position, or undefined if they were pushed out. */
   read(position: number, size: number): Buffer | undefined {
-    if (position === notCached) return undefined;
-    const number = Math.floor(position / this.#slabUnits);
-    const slab = this.#slabs.get(number);
+    const slab = this.slabOf(position);
     if (slab === undefined) return undefined;
-    const start = (position - number * this.#slabUnits) * unitBytes;
+    const start = this.startOf(position);
     return slab.subarray(start, start + size);
+  }
+
+  /** The slab that a position is in, or undefined if it was dropped. */
+  slabOf(position: number): Buffer | undefined {
+    if (position === notCached) return undefined;
+    return this.#slabs.get(Math.floor(position / this.#slabUnits));
+  }
+
+  /** Where in its slab a position is, in bytes. */
+  startOf(position: number): number {
+    return (position % this.#slabUnits) * unitBytes;
   }
 
   /** Keeps a copy of `bytes` and returns its position. */
   add(bytes: Uint8Array): number {
     const position = this.allocate(bytes.length);
-    const start = (position - this.#currentNumber * this.#slabUnits) * unitBytes;
-    this.#current.set(bytes, start);
+    this.#current.set(bytes, this.startOf(position));
     return position;
   }
 

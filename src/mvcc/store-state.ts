@@ -7,7 +7,7 @@ import type { KeyIndex } from './key-index.ts';
 import { noRevision } from './key-index.ts';
 import { KeyTree, stop } from './key-tree.ts';
 import { StoredKeyValue } from './key-value.ts';
-import { keyValueOf, supersededBytesOf } from './record.ts';
+import { headerSize, keyValueOf, supersededBytesOf } from './record.ts';
 import { firstRevision, neverCompacted, revisionKey } from './revision.ts';
 import { SlabCache } from './slab-cache.ts';
 import type { StateBackend } from './state-backend.ts';
@@ -30,8 +30,12 @@ export interface RangeQuery {
   readonly bytesLimit?: number;
 }
 
-export interface RangeResult {
-  readonly kvs: readonly StoredKeyValue[];
+/** What a range came to, beside its key values. */
+export interface RangeExtent {
+  /** How many key values there were within the limits. */
+  readonly taken: number;
+  /** The key of the last of them. */
+  readonly lastKey: string | undefined;
   /** Whether `bytesLimit` kept out some. */
   readonly truncated: boolean;
   /** Keys in the range at that revision, whatever the limit. */
@@ -39,6 +43,16 @@ export interface RangeResult {
   /** The store's revision, not the one asked for. */
   readonly revision: number;
 }
+
+export interface RangeResult extends RangeExtent {
+  readonly kvs: readonly StoredKeyValue[];
+}
+
+/** Copies an encoded key value: the bytes of `source` from `start` to `end`. */
+export type KeyValueSink = (source: Uint8Array, start: number, end: number) => void;
+
+/** Takes what the index says is in a range; returns how many bytes its key value has, encoded. */
+type Take = (index: KeyIndex, place: number) => number;
 
 /** The upper bound of a range as the index takes it; `end` must not be undefined. */
 export function upperBound(end: string): string | undefined {
@@ -138,88 +152,140 @@ export class StoreState {
 
   /** @throws EtcdError `compacted` or `futureRevision` */
   range(query: RangeQuery): RangeResult {
+    return this.rangeAt(query, this.#readable(query.revision), true);
+  }
+
+  /**
+   * Gives the key values of a range to `sink` one by one, with no object for any of them.
+   * @throws EtcdError `compacted` or `futureRevision`
+   */
+  copyRange(query: RangeQuery, sink: KeyValueSink): RangeExtent {
+    return this.copyRangeAt(query, this.#readable(query.revision), true, sink);
+  }
+
+  /** Which revision is meant, if it can be read. */
+  #readable(revision: number): number {
     this.operations.ranges += 1;
     const current = this.visibleRevision;
-    if (query.revision > current) throw new EtcdError('futureRevision');
-    const revision = query.revision <= 0 ? current : query.revision;
-    if (revision < this.compactedRevision) throw new EtcdError('compacted');
-    return this.rangeAt(query, revision, current);
+    if (revision > current) throw new EtcdError('futureRevision');
+    const readable = revision <= 0 ? current : revision;
+    if (readable < this.compactedRevision) throw new EtcdError('compacted');
+    return readable;
   }
 
   /**
    * The caller has made sure that `revision` is still whole.
    * @param countsAll whether `count` must hold what is beyond the limit, at the cost of a walk
    */
-  rangeAt(
+  rangeAt(query: Omit<RangeQuery, 'revision'>, revision: number, countsAll: boolean): RangeResult {
+    const kvs: StoredKeyValue[] = [];
+    const extent = this.#walk(query, revision, countsAll, (index, place) => {
+      const kv = this.keyValue(index, place);
+      kvs.push(kv);
+      return kv[preencoded].length;
+    });
+    return { kvs, ...extent };
+  }
+
+  /** The same for {@link copyRange}. */
+  copyRangeAt(
     query: Omit<RangeQuery, 'revision'>,
     revision: number,
-    current: number,
-    countsAll = true,
-  ): RangeResult {
-    if (query.end === undefined) {
-      const index = this.tree.get(query.key);
-      const found = index !== undefined && index.existsAt(revision);
-      const kvs = found && !query.countOnly ? [this.keyValue(index, index.placeAt(revision))] : [];
-      return { kvs, truncated: false, count: found ? 1 : 0, revision: current };
+    countsAll: boolean,
+    sink: KeyValueSink,
+  ): RangeExtent {
+    return this.#walk(query, revision, countsAll, (index, place) =>
+      this.#copyKeyValue(index, place, sink),
+    );
+  }
+
+  #copyKeyValue(index: KeyIndex, place: number, sink: KeyValueSink): number {
+    const skipped = headerSize(index.subAt(place));
+    const slab = index.isNewest(place) ? this.cache.slabOf(index.position) : undefined;
+    if (slab !== undefined) {
+      const start = this.cache.startOf(index.position);
+      sink(slab, start + skipped, start + index.size);
+      return index.size - skipped;
     }
-    const high = upperBound(query.end);
-    if (high !== undefined && high <= query.key) {
-      return { kvs: [], truncated: false, count: 0, revision: current };
+    const bytes = this.keyValue(index, place)[preencoded];
+    sink(bytes, 0, bytes.length);
+    return bytes.length;
+  }
+
+  #walk(
+    query: Omit<RangeQuery, 'revision'>,
+    revision: number,
+    countsAll: boolean,
+    take: Take,
+  ): RangeExtent {
+    const { key, end, countOnly } = query;
+    const current = this.visibleRevision;
+    const none = { taken: 0, lastKey: undefined, truncated: false, count: 0, revision: current };
+    if (end === undefined) {
+      const index = this.tree.get(key);
+      if (index === undefined || !index.existsAt(revision)) return none;
+      if (countOnly) return { ...none, count: 1 };
+      take(index, index.placeAt(revision));
+      return { ...none, taken: 1, lastKey: key, count: 1 };
     }
+    const high = upperBound(end);
+    if (high !== undefined && high <= key) return none;
     return revision === current
-      ? this.#rangeNow(query, high, current)
-      : this.#rangeThen(query, high, revision, current, countsAll || query.countOnly);
+      ? this.#walkNow(query, high, current, take)
+      : this.#walkThen(query, high, revision, countsAll || countOnly, take);
   }
 
   /** At the newest revision the tree knows the count, so the walk may end at the limit. */
-  #rangeNow(
+  #walkNow(
     query: Omit<RangeQuery, 'revision'>,
     high: string | undefined,
     current: number,
-  ): RangeResult {
+    take: Take,
+  ): RangeExtent {
     const count = this.tree.countLive(query.key, high);
-    const kvs: StoredKeyValue[] = [];
     const wanted = query.countOnly ? 0 : query.limit > 0 ? Math.min(query.limit, count) : count;
     let roomBytes = query.bytesLimit ?? Infinity;
+    let taken = 0;
+    let lastKey: string | undefined;
     if (wanted > 0) {
-      this.tree.visitLive(query.key, high, (_key, index) => {
-        const kv = this.keyValue(index, index.placeAt(current));
-        kvs.push(kv);
-        roomBytes -= kv[preencoded].length;
-        return kvs.length === wanted || roomBytes <= 0 ? stop : undefined;
+      this.tree.visitLive(query.key, high, (key, index) => {
+        roomBytes -= take(index, index.placeAt(current));
+        lastKey = key;
+        return ++taken === wanted || roomBytes <= 0 ? stop : undefined;
       });
     }
-    return { kvs, truncated: kvs.length < wanted, count, revision: current };
+    return { taken, lastKey, truncated: taken < wanted, count, revision: current };
   }
 
-  #rangeThen(
+  #walkThen(
     query: Omit<RangeQuery, 'revision'>,
     high: string | undefined,
     revision: number,
-    current: number,
     countsAll: boolean,
-  ): RangeResult {
-    const kvs: StoredKeyValue[] = [];
+    take: Take,
+  ): RangeExtent {
     const wanted = query.countOnly ? 0 : query.limit > 0 ? query.limit : Infinity;
     let count = 0;
     let roomBytes = query.bytesLimit ?? Infinity;
     let truncated = false;
-    this.tree.visit(query.key, high, (_key, index) => {
+    let taken = 0;
+    let lastKey: string | undefined;
+    this.tree.visit(query.key, high, (key, index) => {
       const place = index.placeAt(revision);
       if (place === noRevision || index.isTombstone(place)) return undefined;
       count++;
-      if (kvs.length < wanted) {
+      if (taken < wanted) {
         if (roomBytes > 0) {
-          const kv = this.keyValue(index, place);
-          kvs.push(kv);
-          roomBytes -= kv[preencoded].length;
+          roomBytes -= take(index, place);
+          taken++;
+          lastKey = key;
         } else {
           truncated = true;
         }
       }
-      return !countsAll && (kvs.length === wanted || truncated) ? stop : undefined;
+      return !countsAll && (taken === wanted || truncated) ? stop : undefined;
     });
-    return { kvs, truncated, count, revision: current };
+    return { taken, lastKey, truncated, count, revision: this.visibleRevision };
   }
 
   /** The key value before the change that made `revision`, if it is there and not compacted. */

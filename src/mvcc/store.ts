@@ -18,6 +18,8 @@ import type { StateBackend } from './state-backend.ts';
 import type { DigestHalves } from './state-digest.ts';
 import {
   StoreState,
+  type KeyValueSink,
+  type RangeExtent,
   type RangeQuery,
   type RangeResult,
   type StoreOperations,
@@ -42,8 +44,9 @@ export interface StoreListener {
 /** Keeps a revision readable, compaction or not, until it is released. */
 export interface Pin {
   readonly revision: number;
-  /** For slices: the result's count may end at the limit, unless only the count is asked for. */
+  /** For slices: their count may end at the limit, unless only the count is asked for. */
   range(query: Omit<RangeQuery, 'revision'>): RangeResult;
+  copyRange(query: Omit<RangeQuery, 'revision'>, sink: KeyValueSink): RangeExtent;
   release(): void;
 }
 
@@ -142,6 +145,14 @@ export class Store {
     return this.#state.range(query);
   }
 
+  /**
+   * Gives the key values of a range to `sink` one by one, as they are stored.
+   * @throws EtcdError `compacted` or `futureRevision`
+   */
+  copyRange(query: RangeQuery, sink: KeyValueSink): RangeExtent {
+    return this.#state.copyRange(query, sink);
+  }
+
   /** The key value before the change of `key` at `revision`, unless it is compacted. */
   previous(key: string, revision: number): StoredKeyValue | undefined {
     return this.#state.previous(key, revision);
@@ -232,11 +243,18 @@ export class Store {
     const pins = this.#pins;
     pins.add(pinned);
     let released = false;
+    const checkHeld = (): void => {
+      assert(!released, 'a read of a revision whose pin was released');
+    };
     return {
       revision: pinned,
       range: (query) => {
-        assert(!released, 'a read of a revision whose pin was released');
-        return state.rangeAt(query, pinned, state.visibleRevision, false);
+        checkHeld();
+        return state.rangeAt(query, pinned, false);
+      },
+      copyRange: (query, sink) => {
+        checkHeld();
+        return state.copyRangeAt(query, pinned, false, sink);
       },
       release: () => {
         if (released) return;

@@ -1,12 +1,14 @@
 import { connect, type ClientHttp2Stream } from 'node:http2';
 import { describe, expect, test } from 'vitest';
 import { slicedRange } from '../../../src/api/sliced-range.ts';
+import { executeRange } from '../../../src/apply/range.ts';
 import { Turns } from '../../../src/api/turns.ts';
 import { StatusCode } from '../../../src/base/errors.ts';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
 import {
   PutResponse,
   RangeRequest,
+  RangeResponse,
   SortOrder,
   SortTarget,
   WatchResponse,
@@ -120,11 +122,12 @@ describe('a large range', () => {
     }
     return store;
   }
+  const header = { clusterId: 2n ** 64n - 1n, memberId: 7n, revision: 2501, raftTerm: 3 };
   const everything = RangeRequest.create({ key: Buffer.from('k'), rangeEnd: Buffer.from('l') });
 
   test('of few large values is refused too if it is too large', async () => {
     const store = filledStore(20, mebibyte / 4);
-    const options = { turns, memory: roomyMemory, answerLimitBytes: 4 * mebibyte };
+    const options = { header, turns, memory: roomyMemory, answerLimitBytes: 4 * mebibyte };
     await expect(slicedRange(store, everything, options)).rejects.toMatchObject({
       code: StatusCode.resourceExhausted,
       reason: 'answerTooLarge',
@@ -141,10 +144,11 @@ describe('a large range', () => {
         heldBytes += bytes;
       },
     };
-    await slicedRange(store, everything, { turns, memory });
+    await slicedRange(store, everything, { header, turns, memory });
     expect(heldBytes).toBeGreaterThan(5 * mebibyte);
     heldBytes = 0;
-    const keys = await slicedRange(store, { ...everything, keysOnly: true }, { turns, memory });
+    const keysOnly = { ...everything, keysOnly: true };
+    const keys = await slicedRange(store, keysOnly, { header, turns, memory });
     expect(keys.kvs).toHaveLength(20);
     expect(heldBytes).toBeLessThan(10_000);
   });
@@ -162,7 +166,7 @@ describe('a large range', () => {
       { keysOnly: true, maxModRevision: 2000 },
     ]) {
       const request = { ...everything, ...rest };
-      const answer = await slicedRange(store, request, { turns, memory: roomyMemory });
+      const answer = await slicedRange(store, request, { header, turns, memory: roomyMemory });
       const {
         revision = 0,
         minModRevision = 0,
@@ -176,6 +180,40 @@ describe('a large range', () => {
       expect(answer.kvs).toHaveLength(limit > 0 ? Math.min(limit, matching) : matching);
       expect(answer.more).toBe(limit > 0 && limit < matching);
       expect(answer.count).toBe(last + 1);
+      const { kvs, more, count } = executeRange(store, request);
+      const expected = Buffer.from(RangeResponse.encode({ header, kvs, more, count }));
+      expect(Buffer.compare(RangeResponse.encode(answer), expected)).toBe(0);
     }
   });
+
+  test('is copied while other answers are made', async () => {
+    const stores = [filledStore(3000, 5), filledStore(2500, 7)];
+    const answers = await Promise.all(
+      stores.map((store) => slicedRange(store, everything, { header, turns, memory: roomyMemory })),
+    );
+    for (const [i, store] of stores.entries()) {
+      const { kvs, more, count } = executeRange(store, everything);
+      const expected = Buffer.from(RangeResponse.encode({ header, kvs, more, count }));
+      expect(Buffer.compare(RangeResponse.encode(answers[i] as RangeResponse), expected)).toBe(0);
+    }
+  });
+
+  test.each([{ key: 'k00042' }, { key: 'missing' }, { key: 'k', end: 'k00100' }])(
+    'and a small one are the same: $key',
+    async ({ key, end = '' }) => {
+      const store = filledStore(150, 400);
+      const request = { ...everything, key: Buffer.from(key), rangeEnd: Buffer.from(end) };
+      for (const rest of [{}, { limit: 30 }, { countOnly: true }, { keysOnly: true }]) {
+        const asked = { ...request, ...rest };
+        const answer = await slicedRange(store, asked, { header, turns, memory: roomyMemory });
+        const { kvs, more, count } = executeRange(store, asked);
+        const expected = Buffer.from(RangeResponse.encode({ header, kvs, more, count }));
+        expect(Buffer.compare(RangeResponse.encode(answer), expected)).toBe(0);
+        expect(answer).toMatchObject({ header, more, count });
+        expect(answer.kvs.map(({ key, value }) => [key, value])).toEqual(
+          kvs.map(({ key, value }) => [key, value]),
+        );
+      }
+    },
+  );
 });

@@ -358,6 +358,20 @@ describe('Writer', () => {
     expect([reader.tag(), reader.double()]).toEqual([0x19, -0.1]);
   });
 
+  test('a part of bytes is written as these bytes, however little room there was', () => {
+    const source = Buffer.from('..0123456789..').subarray(1);
+    for (const roomBytes of [0, 3, 100]) {
+      const [writer, expected] = [new Writer(roomBytes), new Writer()];
+      writer.part(0x0a, source, 1, 11);
+      writer.part(0x12, source, 4, 4);
+      expected.bytes(0x0a, Buffer.from('0123456789'));
+      expected.bytes(0x12, Buffer.alloc(0));
+      expect(writer.sizeBytes).toBe(14);
+      expect(writer.finish()).toEqual(expected.finish());
+      expect(writer.sizeBytes).toBe(0);
+    }
+  });
+
   test.each([0, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152])(
     'a nested message of %d bytes gets the shortest length',
     (length) => {

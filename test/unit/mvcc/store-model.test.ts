@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
+import { preencoded } from '../../../src/base/wire.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
 import type { StoredKeyValue } from '../../../src/mvcc/key-value.ts';
 import { recordOverheadBytes } from '../../../src/mvcc/store-state.ts';
@@ -115,6 +116,7 @@ class Pair {
     const asked = revision <= 0 ? this.#model.revision : revision;
     if (this.#refuses(asked)) {
       expect(() => this.#store.range(query)).toThrow(EtcdError);
+      expect(() => this.#store.copyRange(query, () => undefined)).toThrow(EtcdError);
       return;
     }
     const expected = this.#model.range(low, end, asked);
@@ -122,6 +124,14 @@ class Pair {
     expect(result.count).toBe(expected.length);
     expect(result.kvs.map(fields)).toEqual(limit > 0 ? expected.slice(0, limit) : expected);
     expect(this.#store.range({ ...query, countOnly: true }).count).toBe(expected.length);
+    const copied: Buffer[] = [];
+    const extent = this.#store.copyRange(query, (source, start, end) => {
+      copied.push(Buffer.from(source.subarray(start, end)));
+    });
+    expect(copied).toEqual(result.kvs.map((kv) => Buffer.from(kv[preencoded])));
+    expect({ ...extent, kvs: result.kvs }).toEqual(result);
+    expect(extent.taken).toBe(copied.length);
+    expect(extent.lastKey).toBe(result.kvs.at(-1)?.keyText);
   }
 
   #refuses(revision: number): boolean {

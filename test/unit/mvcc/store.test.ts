@@ -249,7 +249,12 @@ describe('a compaction', () => {
     expect(first.count).toBe(4);
     expect(pin.range({ ...query, key: 'k4', limit: 0 }).kvs).toHaveLength(5);
     expect(pin.range({ ...query, countOnly: true })).toMatchObject({ count: 9, kvs: [] });
+    let copied = 0;
+    const extent = pin.copyRange({ ...query, limit: 7 }, () => copied++);
+    expect(extent).toMatchObject({ taken: 7, lastKey: 'k6', count: 7, truncated: false });
+    expect(copied).toBe(7);
     pin.release();
+    expect(() => pin.copyRange(query, () => undefined)).toThrow('released');
     while (store.compactionStep() === 'more');
     expect(store.range({ ...query, revision: 0 })).toMatchObject({ count: 4 });
   });
