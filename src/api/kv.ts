@@ -49,7 +49,7 @@ export class KvService {
     checkRange(request);
     if (!request.serializable) await this.#backend.linearizableRead();
     const options = { header: this.#fill(undefined), turns: this.#turns, memory };
-    return slicedRange(this.#backend.store, request, options);
+    return await slicedRange(this.#backend.store, request, options);
   }
 
   async *rangeStream(request: RangeRequest): AsyncGenerator<RangeStreamResponse> {
@@ -65,12 +65,12 @@ export class KvService {
 
   async put(request: PutRequest): Promise<PutResponse> {
     checkPut(request);
-    return this.#write<PutResponse>({ case: 'put', value: request });
+    return await this.#write<PutResponse>({ case: 'put', value: request });
   }
 
   async deleteRange(request: DeleteRangeRequest): Promise<DeleteRangeResponse> {
     checkDeleteRange(request);
-    return this.#write<DeleteRangeResponse>({
+    return await this.#write<DeleteRangeResponse>({
       case: 'deleteRange',
       value: request,
     });
@@ -78,7 +78,9 @@ export class KvService {
 
   async txn(request: TxnRequest): Promise<TxnResponse> {
     checkTxn(request, this.#backend.txnOperationsLimit);
-    if (!isReadOnly(request)) return this.#write<TxnResponse>({ case: 'txn', value: request });
+    if (!isReadOnly(request)) {
+      return await this.#write<TxnResponse>({ case: 'txn', value: request });
+    }
     if (!isSerializable(request)) await this.#backend.linearizableRead();
     const response = executeReadOnlyTxn(this.#backend.store, request);
     return { ...response, header: this.#fill(response.header) };

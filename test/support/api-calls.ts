@@ -60,6 +60,8 @@ export interface RawAnswer {
   readonly httpStatus: number | undefined;
   readonly status: string | undefined;
   readonly body: Buffer;
+  /** Names of the headers that begin the answer. */
+  readonly headers: readonly string[];
 }
 
 /** A call made of frames, with whatever headers. */
@@ -82,7 +84,9 @@ export function rawCall(
     const chunks: Buffer[] = [];
     let httpStatus: number | undefined;
     let status: string | undefined;
+    let names: string[] = [];
     stream.on('response', (answer) => {
+      names = Object.keys(answer);
       httpStatus = answer[':status'];
       status = answer['grpc-status'] as string | undefined;
     });
@@ -90,7 +94,9 @@ export function rawCall(
       status = (trailers as Record<string, string>)['grpc-status'];
     });
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-    stream.on('end', () => resolve({ httpStatus, status, body: Buffer.concat(chunks) }));
+    stream.on('end', () => {
+      resolve({ httpStatus, status, body: Buffer.concat(chunks), headers: names });
+    });
     stream.on('error', reject);
     for (const piece of Array.isArray(body) ? (body as Buffer[]) : [body as Buffer]) {
       stream.write(piece);

@@ -108,6 +108,16 @@ interface Method {
   readonly response: Codec<unknown>;
 }
 
+/** @throws StatusError with etcd's words for bytes that are no request */
+function decodeWith(request: Codec<unknown>, message: Uint8Array): unknown {
+  try {
+    return request.decode(message);
+  } catch (error) {
+    const { code, details } = malformedStatus(error, false);
+    throw new StatusError(code, details);
+  }
+}
+
 type Bytes = Uint8Array;
 const toBuffer = (bytes: Bytes): Buffer => buffer(bytes);
 
@@ -292,23 +302,22 @@ export class GrpcAdapter {
     const handle: UnaryMethod['handle'] = async (message, context) => {
       receivedBytes.increment(message.length);
       metrics.messagesReceived.increment();
-      let decoded: unknown;
+      const startMs = timed ? this.#clock.monotonicMs() : 0;
       try {
-        decoded = request.decode(message);
-      } catch (error) {
-        const { code, details } = malformedStatus(error, false);
-        throw new StatusError(code, details);
+        const decoded = decodeWith(request, message);
+        this.#admit(path, context, this.#unaryVersions, decoded);
+        const answer = await handler(decoded, context);
+        if (context.memory.heldBytes > LARGE_ANSWER_BYTES) await this.#turns.next();
+        return response.encode(answer);
+      } finally {
+        if (timed) this.#measure(path, metrics, startMs);
       }
-      this.#admit(path, context, this.#unaryVersions, decoded);
-      const answer = await handler(decoded, context);
-      if (context.memory.heldBytes > LARGE_ANSWER_BYTES) await this.#turns.next();
-      return response.encode(answer);
     };
     return {
       clock: this.#clock,
       maxMessageBytes: this.#maxMessageBytes,
       memoryOf: (stream) => this.#sessions.memoryOf(stream),
-      handle: timed ? this.#timed(path, metrics, handle) : handle,
+      handle,
       statusOf: (error) => statusOf(error, path, this.#logger),
       started: () => metrics.started.increment(),
       ended: (code, bytes) => {
@@ -328,20 +337,6 @@ export class GrpcAdapter {
     counter.increment();
     if (context.metadata('hasleader') !== 'true') return;
     if (this.#options.hasLeader?.() === false) throw new EtcdError('noLeader');
-  }
-
-  #timed(
-    path: string,
-    metrics: MethodMetrics,
-    handle: UnaryMethod['handle'],
-  ): UnaryMethod['handle'] {
-    return (message, context) => {
-      const startMs = this.#clock.monotonicMs();
-      const answer = handle(message, context);
-      const measure = (): void => this.#measure(path, metrics, startMs);
-      answer.then(measure, measure);
-      return answer;
-    };
   }
 
   #measure(path: string, metrics: MethodMetrics, startMs: number): void {

@@ -41,7 +41,9 @@ const CONTENT_TYPE = 'application/grpc';
 const NO_ERROR = 0;
 
 const answerHeaders = { ':status': 200, 'content-type': CONTENT_TYPE };
-const answerOptions = { waitForTrailers: true };
+/** Without a date, as from grpc-go. */
+const answerOptions = { waitForTrailers: true, sendDate: false };
+const refusalOptions = { endStream: true, sendDate: false };
 const okTrailers = { 'grpc-status': '0' };
 
 const decompressors = { gzip: gunzip, deflate: inflate } as const;
@@ -185,8 +187,7 @@ export class UnaryCall implements UnaryContext {
       this.#refuse(StatusCode.unimplemented, 'received a second message for a unary call');
     } else {
       this.#taken = true;
-      // A copy, because the chunk is part of all that was read from the connection at once.
-      const message = (this.#partial?.take() ?? Buffer.from(bytes)).subarray(PREFIX_BYTES);
+      const message = this.#partial?.take().subarray(PREFIX_BYTES) ?? messageOf(bytes);
       this.#partial = undefined;
       if (bytes[0] === 0) this.#handle(message);
       else this.#decompress(message, bytes[0]);
@@ -358,7 +359,7 @@ function respondWith(stream: ServerHttp2Stream, refusal: Refusal): void {
     headers['grpc-status'] = String(code);
     headers['grpc-message'] = messageHeader(details);
   }
-  stream.respond(headers, { endStream: true });
+  stream.respond(headers, refusalOptions);
 }
 
 /** Refuses a call that cannot begin: nobody serves it, or it is no call. */
@@ -366,6 +367,13 @@ export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void 
   stream.on('error', onError);
   stream.resume();
   respondWith(stream, refusal);
+}
+
+/** A copy, because the frame is part of all that was read from the connection at once. */
+function messageOf(frame: Buffer): Buffer {
+  const message = Buffer.allocUnsafe(frame.length - PREFIX_BYTES);
+  frame.copy(message, 0, PREFIX_BYTES);
+  return message;
 }
 
 function totalBytes(frame: Buffer): number {

@@ -97,6 +97,14 @@ describe('a call', () => {
     }
   });
 
+  test('is answered with the headers that grpc-go sends, and no other', async () => {
+    const { port } = await serve({ put: okPut });
+    const answer = await rawCall(port, put, frame, {});
+    expect(answer.headers).toEqual([':status', 'content-type']);
+    const refusal = await rawCall(port, '/etcdserverpb.KV/Nothing', frame, {});
+    expect(refusal.headers).toEqual([':status', 'content-type', 'grpc-status', 'grpc-message']);
+  });
+
   test('whose message has an unknown format or no end is refused', async () => {
     const { port } = await serve(
       { put: okPut },
