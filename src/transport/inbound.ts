@@ -28,6 +28,10 @@ export interface InboundOwner {
   introduced(introduction: Introduction): void;
   /** The peer says that this member was removed from the cluster. */
   removed(): void;
+  /** The channel came up, or went down. */
+  turned(): void;
+  /** What came cannot be read. */
+  malformed(): void;
 }
 
 export class InboundChannel {
@@ -114,6 +118,7 @@ export class InboundChannel {
       frame = decodeFrame(bytes, this.#owner.id, this.#owner.self);
     } catch (error) {
       if (!(error instanceof PeerProtocolError)) throw error;
+      this.#owner.malformed();
       this.#fail(stream, `malformed frame: ${error.message}`);
       return;
     }
@@ -154,6 +159,7 @@ export class InboundChannel {
     this.#warned = undefined;
     this.#logger.info({}, 'receiving from peer');
     this.#owner.heard(0);
+    this.#owner.turned();
   }
 
   /** Delivers what is new: a message counts once however often it arrives. */
@@ -187,6 +193,7 @@ export class InboundChannel {
     this.#live = false;
     const refusedForGood =
       fields['code'] === refusals.cluster || fields['code'] === refusals.version;
+    if (wasLive) this.#owner.turned();
     if (wasLive) this.#logger.warn({ ...fields, reason }, 'lost the stream from peer');
     else if (refusedForGood && this.#warned !== reason) {
       this.#logger.error({ ...fields, reason }, 'peer does not talk to this member');

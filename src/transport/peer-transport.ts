@@ -2,7 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { silentMetrics } from '../base/metrics.ts';
-import type { Counter, Metrics } from '../base/metrics.ts';
+import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import { parsePeerUrls } from '../cluster/peer-urls.ts';
@@ -12,6 +12,7 @@ import { protocolVersion } from './frames.ts';
 import type { Frame, Hello, PeerNote } from './frames.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
+import { TransportMetrics } from './metrics.ts';
 import { Peer } from './peer.ts';
 import type { PeerEnvironment } from './peer.ts';
 import { LiveStream } from './stream.ts';
@@ -37,40 +38,6 @@ export interface PeerTransportOptions {
 /** Whether a hello is answered with a stream, and if not, why. */
 type Verdict = { readonly peer: Peer } | { readonly code: number; readonly text: string };
 
-/** Seconds: from 0.1 ms to 3.3 s, as etcd has them. */
-const roundTripBuckets = Array.from({ length: 16 }, (_, i) => 0.0001 * 2 ** i);
-
-/** Counters under etcd's names. */
-function transportMetrics(metrics: Metrics) {
-  const sent = metrics.counter(
-    'etcd_network_peer_sent_bytes_total',
-    'The total number of bytes sent to peers.',
-    ['To'],
-  );
-  const received = metrics.counter(
-    'etcd_network_peer_received_bytes_total',
-    'The total number of bytes received from peers.',
-    ['From'],
-  );
-  const failures = metrics.counter(
-    'etcd_network_peer_sent_failures_total',
-    'The total number of send failures to peers.',
-    ['To'],
-  );
-  const active = metrics.gauge(
-    'etcd_network_active_peers',
-    'The current number of active peer connections.',
-    ['Local', 'Remote'],
-  );
-  const roundTrip = metrics.histogram(
-    'etcd_network_peer_round_trip_time_seconds',
-    'Time to peers and back.',
-    roundTripBuckets,
-    ['To'],
-  );
-  return { sent, received, failures, active, roundTrip };
-}
-
 export class PeerTransport implements Transport {
   readonly #self: MemberId;
   readonly #cluster: bigint;
@@ -79,14 +46,13 @@ export class PeerTransport implements Transport {
   readonly #limits: TransportLimits;
   readonly #carrier: Carrier;
   readonly #random: Random;
-  readonly #metrics: ReturnType<typeof transportMetrics>;
+  readonly #metrics: TransportMetrics;
   readonly #peers = new Map<MemberId, Peer>();
   /**
    * Members of the cluster that this one does not know, as it is behind: the leader may be one.
    * Only Raft's messages are exchanged with them (etcd: rafthttp.Transport.AddRemote).
    */
   readonly #strangers = new Map<MemberId, Peer>();
-  readonly #counters = new Map<MemberId, { sent: Counter; received: Counter }>();
   readonly #unreachable = new Set<MemberId>();
   readonly #refused = new Map<string, number>();
   #environment: PeerEnvironment | undefined;
@@ -109,12 +75,9 @@ export class PeerTransport implements Transport {
     this.#logger = options.logger;
     this.#limits = { ...defaultLimits, ...options.limits };
     const metrics = options.metrics ?? silentMetrics;
-    this.#metrics = transportMetrics(metrics);
+    this.#metrics = new TransportMetrics(metrics, options.self, options.clock);
     metrics.onCollect(() => {
-      for (const peer of this.#peers.values()) {
-        const labels = [this.#self.toString(16), peer.id.toString(16)];
-        this.#metrics.active(...labels).set(peer.connected ? 1 : 0);
-      }
+      for (const { id, connected } of this.#peers.values()) this.#metrics.active(id, connected);
     });
   }
 
@@ -151,15 +114,7 @@ export class PeerTransport implements Transport {
       ownUrls: () => this.#ownUrls,
       nextSession: () => ++this.#sessions,
       nextTransfer: () => ++this.#transfers,
-      sent: (member, sizeBytes) => {
-        this.#countersOf(member).sent.increment(sizeBytes);
-      },
-      received: (member, sizeBytes) => {
-        if (sizeBytes > 0) this.#countersOf(member).received.increment(sizeBytes);
-      },
-      roundTrip: (member, tookMs) => {
-        this.#metrics.roundTrip(member.toString(16)).observe(tookMs / 1000);
-      },
+      metrics: this.#metrics,
     };
     this.#connect();
     for (const answer of this.#waiting.splice(0)) answer();
@@ -179,8 +134,7 @@ export class PeerTransport implements Transport {
     for (const [id, peer] of this.#peers) {
       if (listed.has(id)) continue;
       this.#peers.delete(id);
-      this.#counters.delete(id);
-      this.#metrics.active(this.#self.toString(16), id.toString(16)).set(0);
+      this.#metrics.end(id);
       peer.close();
     }
     for (const [id, stranger] of this.#strangers) {
@@ -194,7 +148,7 @@ export class PeerTransport implements Transport {
       else {
         const peer = new Peer(address, environment);
         this.#peers.set(address.id, peer);
-        this.#beginCounting(address.id);
+        this.#metrics.begin(address.id);
         peer.dial();
       }
     }
@@ -250,7 +204,7 @@ export class PeerTransport implements Transport {
 
   /** Tells of a dropped message later, once for all that are dropped until then. */
   #dropped(member: MemberId): void {
-    this.#metrics.failures(member.toString(16)).increment();
+    this.#metrics.sendFailed(member);
     if (this.#unreachable.size === 0) {
       this.#clock.defer(() => {
         const members = [...this.#unreachable];
@@ -260,23 +214,6 @@ export class PeerTransport implements Transport {
       });
     }
     this.#unreachable.add(member);
-  }
-
-  /** All series of a peer stand at zero from the beginning, so that rates are right. */
-  #beginCounting(member: MemberId): void {
-    this.#countersOf(member);
-    this.#metrics.failures(member.toString(16));
-    this.#metrics.roundTrip(member.toString(16));
-  }
-
-  #countersOf(member: MemberId): { sent: Counter; received: Counter } {
-    let counters = this.#counters.get(member);
-    if (counters === undefined) {
-      const label = member.toString(16);
-      counters = { sent: this.#metrics.sent(label), received: this.#metrics.received(label) };
-      this.#counters.set(member, counters);
-    }
-    return counters;
   }
 
   /**
@@ -335,10 +272,12 @@ export class PeerTransport implements Transport {
       frame = decodeFrame(bytes, 0n, this.#self);
     } catch (error) {
       if (!(error instanceof PeerProtocolError)) throw error;
+      this.#metrics.receiveFailed(undefined);
       this.#refuse(live, refusals.malformed, `malformed hello: ${error.message}`, 'unknown');
       return undefined;
     }
     if (frame.kind !== 'hello') {
+      this.#metrics.receiveFailed(undefined);
       this.#refuse(live, refusals.malformed, 'the first frame must be a hello', 'unknown');
       return undefined;
     }

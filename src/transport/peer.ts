@@ -22,6 +22,7 @@ import type { Channel, Hello, PeerNote } from './frames.ts';
 import { InboundChannel } from './inbound.ts';
 import type { InboundOwner } from './inbound.ts';
 import type { TransportLimits } from './limits.ts';
+import type { TransportMetrics } from './metrics.ts';
 import { OutboundChannel } from './outbound.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
@@ -46,10 +47,7 @@ export interface PeerEnvironment {
   nextSession(): number;
   /** Numbers the snapshot offers of this process. */
   nextTransfer(): number;
-  sent(member: MemberId, sizeBytes: number): void;
-  received(member: MemberId, sizeBytes: number): void;
-  /** It took so long to a member and back. */
-  roundTrip(member: MemberId, tookMs: number): void;
+  readonly metrics: TransportMetrics;
 }
 
 /** The channel of a message: entries may be large, all else is small and must not wait for them. */
@@ -72,6 +70,7 @@ export class Peer {
   #probeTimer: Timer | undefined;
   #sender: SnapshotSender | undefined;
   #receiver: SnapshotReceiver | undefined;
+  #wasConnected = false;
   #closed = false;
 
   constructor(address: PeerAddress, environment: PeerEnvironment) {
@@ -79,9 +78,9 @@ export class Peer {
     this.#urls = address.peerUrls;
     this.#logger = environment.logger.child({ peer: address.id.toString(16) });
     this.#environment = { ...environment, logger: this.#logger };
-    const { limits } = environment;
+    const { limits, metrics } = environment;
     const sent = (sizeBytes: number): void => {
-      environment.sent(this.id, sizeBytes);
+      metrics.sent(this.id, sizeBytes);
     };
     this.#outbound = {
       control: new OutboundChannel(limits, sent),
@@ -167,6 +166,7 @@ export class Peer {
     welcome();
     this.#outbound[channel].attach(stream, version);
     this.#heard(0);
+    this.#connectionChanged();
     this.#logger.info({ channel }, 'sending to peer');
     // The peer is there: no reason to wait for the end of a pause between dials.
     this.dial();
@@ -194,12 +194,19 @@ export class Peer {
     this.#receiver?.stop();
   }
 
+  #connectionChanged(): void {
+    const { connected } = this;
+    if (this.#wasConnected && !connected) this.#environment.metrics.disconnected(this.id);
+    this.#wasConnected = connected;
+  }
+
   #scheduleProbe(): void {
     const { clock, limits } = this.#environment;
     this.#probeTimer = clock.after(limits.probeMs, () => {
       const startMs = clock.monotonicMs();
       this.#inbound.control.probe(() => {
-        if (!this.#closed) this.#environment.roundTrip(this.id, clock.monotonicMs() - startMs);
+        if (this.#closed) return;
+        this.#environment.metrics.roundTrip(this.id, clock.monotonicMs() - startMs);
       });
       this.#scheduleProbe();
     });
@@ -207,13 +214,14 @@ export class Peer {
 
   #heard(sizeBytes: number): void {
     this.#heardMs = this.#environment.clock.monotonicMs();
-    this.#environment.received(this.id, sizeBytes);
+    this.#environment.metrics.received(this.id, sizeBytes);
   }
 
   #lost(channel: 'control' | 'append', stream: LiveStream, reason: string): void {
     if (this.#closed) return;
     this.#logger.info({ channel, reason }, 'peer closed its stream');
     this.#outbound[channel].detach(stream);
+    this.#connectionChanged();
     this.#environment.handlers.unreachable(this.id);
   }
 
@@ -239,6 +247,12 @@ export class Peer {
       },
       removed: () => {
         this.#environment.handlers.removed(this.id);
+      },
+      turned: () => {
+        this.#connectionChanged();
+      },
+      malformed: () => {
+        this.#environment.metrics.receiveFailed(this.id);
       },
     };
   }
@@ -279,6 +293,7 @@ export class Peer {
           if (this.#sender === ended) this.#sender = undefined;
           if (!this.#closed) handlers.snapshotStatus(this.id, ok);
         },
+        meter: this.#environment.metrics.sendingTo(this.id),
       },
       this.#environment,
     );
@@ -328,6 +343,7 @@ export class Peer {
         ended: (ended) => {
           if (this.#receiver === ended) this.#receiver = undefined;
         },
+        meter: this.#environment.metrics.receivingFrom(this.id),
       },
       this.#environment,
     );

@@ -7,6 +7,7 @@ import type { MemberId, SnapshotMessage, SnapshotMetadata } from '../raft/index.
 import { decodeFrame, encodeResult } from './frames.ts';
 import type { Begin, Chunk, End, Frame } from './frames.ts';
 import type { TransportLimits } from './limits.ts';
+import type { TransferMeter } from './metrics.ts';
 import { LiveStream } from './stream.ts';
 import type { FrameStream, FrameStreamEvents } from './stream.ts';
 import type { SnapshotSink } from './transport.ts';
@@ -22,6 +23,7 @@ export interface SnapshotReceiverOwner {
   received(message: SnapshotMessage): void;
   /** The transfer is over, one way or the other; called once. */
   ended(receiver: SnapshotReceiver): void;
+  readonly meter: TransferMeter;
 }
 
 /**
@@ -117,6 +119,7 @@ export class SnapshotReceiver {
       this.#over(true, '');
       return;
     }
+    this.#owner.meter.begin();
     this.#logger.info({ index, term }, 'receiving snapshot');
     this.#begin = begin;
     this.#sink = sink;
@@ -226,6 +229,8 @@ export class SnapshotReceiver {
    */
   #over(ok: boolean, tell: string | undefined): void {
     this.#state = 'over';
+    if (ok) this.#owner.meter.succeeded();
+    else this.#owner.meter.failed();
     this.#handshake.cancel();
     this.#waiting = [];
     this.#pieces = [];

@@ -6,6 +6,7 @@ import type { MemberId, SnapshotMessage } from '../raft/index.ts';
 import { decodeFrame, encodeBegin, encodeChunk, encodeEnd } from './frames.ts';
 import type { Frame } from './frames.ts';
 import type { TransportLimits } from './limits.ts';
+import type { TransferMeter } from './metrics.ts';
 import type { LiveStream } from './stream.ts';
 import type { SnapshotSource } from './transport.ts';
 import { PeerProtocolError } from './wire.ts';
@@ -16,6 +17,7 @@ export interface SnapshotSenderOwner {
   openSnapshot(): SnapshotSource | undefined;
   /** The transfer is over; called once, never from within a call to the sender. */
   ended(sender: SnapshotSender, ok: boolean): void;
+  readonly meter: TransferMeter;
 }
 
 /**
@@ -74,6 +76,7 @@ export class SnapshotSender {
     }
     this.#stream = stream;
     this.#source = source;
+    this.#owner.meter.begin();
     welcome();
     const { metadata } = source;
     this.#logger.info({ index: metadata.index, term: metadata.term }, 'sending snapshot');
@@ -105,6 +108,7 @@ export class SnapshotSender {
   /** Gives up without telling anyone: the transport stops. */
   stop(): void {
     this.#over = true;
+    this.#owner.meter.over();
     this.#release();
   }
 
@@ -136,6 +140,8 @@ export class SnapshotSender {
     if (this.#over) return;
     this.#over = true;
     this.#release();
+    if (ok) this.#owner.meter.succeeded();
+    else this.#owner.meter.failed();
     if (ok) this.#logger.info({ sizeBytes: this.#sizeBytes }, 'peer has the snapshot');
     else this.#logger.warn({ reason, sizeBytes: this.#sizeBytes }, 'snapshot not delivered');
     this.#clock.defer(() => {

@@ -5,6 +5,11 @@ import { codeNames } from './status.ts';
 /** Seconds; the default buckets of go-grpc-prometheus. */
 const handlingBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const methodLabels = ['grpc_type', 'grpc_service', 'grpc_method'];
+/** What etcd calls the streams whose failures it counts (etcd: v3rpc/metrics.go). */
+const streamApis: Readonly<Record<string, string>> = {
+  Watch: 'watch',
+  LeaseKeepAlive: 'lease-keepalive',
+};
 
 /** The counters of one method, looked up once: counting a call is an addition. */
 export interface MethodMetrics {
@@ -13,6 +18,8 @@ export interface MethodMetrics {
   readonly messagesSent: Counter;
   /** By status code. */
   readonly handled: readonly Counter[];
+  /** Requests of a stream that could not be read, where etcd counts them. */
+  readonly receiveFailures: Counter | undefined;
   /** Only with extensive metrics. */
   readonly handlingSeconds: Histogram | undefined;
 }
@@ -28,11 +35,11 @@ export class CallMetrics {
     this.#extensive = extensive;
     this.receivedBytes = metrics.counter(
       'etcd_network_client_grpc_received_bytes_total',
-      'The total number of bytes received from grpc clients.',
+      'Bytes of the requests of gRPC clients.',
     )();
     this.sentBytes = metrics.counter(
       'etcd_network_client_grpc_sent_bytes_total',
-      'The total number of bytes sent to grpc clients.',
+      'Bytes of the answers to gRPC clients.',
     )();
   }
 
@@ -43,28 +50,29 @@ export class CallMetrics {
       this.#metrics.counter(name, help, methodLabels)(...labels);
     const handled = this.#metrics.counter(
       'grpc_server_handled_total',
-      'Total number of RPCs completed on the server, regardless of success or failure.',
+      'Calls that are over, by how they ended.',
       [...methodLabels, 'grpc_code'],
     );
     const histogram = this.#extensive
       ? this.#metrics.histogram(
           'grpc_server_handling_seconds',
-          'Response latency (seconds) of gRPC that had been handled by the server.',
+          'How long calls took to handle.',
           handlingBuckets,
           methodLabels,
         )
       : undefined;
+    const api = streamApis[method];
+    const failures = this.#metrics.counter(
+      'etcd_network_server_stream_failures_total',
+      'Failures of the streams of clients.',
+      ['Type', 'API'],
+    );
     return {
-      started: counter('grpc_server_started_total', 'Total number of RPCs started on the server.'),
-      messagesReceived: counter(
-        'grpc_server_msg_received_total',
-        'Total number of RPC stream messages received on the server.',
-      ),
-      messagesSent: counter(
-        'grpc_server_msg_sent_total',
-        'Total number of gRPC stream messages sent by the server.',
-      ),
+      started: counter('grpc_server_started_total', 'Calls that began.'),
+      messagesReceived: counter('grpc_server_msg_received_total', 'Requests received.'),
+      messagesSent: counter('grpc_server_msg_sent_total', 'Answers sent.'),
       handled: codeNames.map((code) => handled(...labels, code)),
+      receiveFailures: api === undefined ? undefined : failures('receive', api),
       handlingSeconds: histogram?.(...labels),
     };
   }

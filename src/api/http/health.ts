@@ -68,20 +68,17 @@ export class HealthEndpoints {
     this.#logger = logger;
     this.#succeeded = metrics.counter(
       'etcd_server_health_success',
-      'The total number of successful health checks',
+      'Health checks that succeeded.',
     )();
-    this.#failed = metrics.counter(
-      'etcd_server_health_failures',
-      'The total number of failed health checks',
-    )();
+    this.#failed = metrics.counter('etcd_server_health_failures', 'Health checks that failed.')();
     this.#gauge = metrics.gauge(
       'etcd_server_healthcheck',
-      'The result of each kind of healthcheck.',
+      'Whether the last run of a check succeeded.',
       ['type', 'name'],
     );
     this.#counter = metrics.counter(
       'etcd_server_healthchecks_total',
-      'The total number of each kind of healthcheck.',
+      'Runs of checks, by how they came out.',
       ['type', 'name', 'status'],
     );
     const serializable = { name: 'serializable_read', run: () => this.#read(true) };

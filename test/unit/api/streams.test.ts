@@ -150,6 +150,8 @@ describe('streams both ways', () => {
     const frame = Buffer.from([0, 0, 0, 0, 2, 0x0a, 0x7f]);
     const answer = await rawCall(port, '/etcdserverpb.Watch/Watch', frame, {});
     expect(answer.status).toBe(String(StatusCode.internal));
+    const failures = 'etcd_network_server_stream_failures_total{Type="receive"';
+    expect(await port.metric(`${failures},API="watch"}`)).toBe(1);
   });
 
   test('are refused when the handler throws at once', async () => {

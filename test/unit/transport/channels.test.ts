@@ -234,10 +234,14 @@ describe('an inbound channel', () => {
   let received: Message[];
   let logger: RecordingLogger;
   let channel: InboundChannel;
+  let turns: boolean[];
+  let malformed: number;
 
   beforeEach(() => {
     streams = [];
     received = [];
+    turns = [];
+    malformed = 0;
     logger = new RecordingLogger();
     channel = new InboundChannel(
       'append',
@@ -256,6 +260,8 @@ describe('an inbound channel', () => {
         offered: () => {},
         introduced: () => {},
         removed: () => {},
+        turned: () => turns.push(channel.live),
+        malformed: () => malformed++,
       },
       { clock, random: new SeededRandom(1), limits: defaultLimits, logger },
     );
@@ -302,6 +308,8 @@ describe('an inbound channel', () => {
     frame(Uint8Array.of(4, 255));
     expect(last().closed).toBe(true);
     expect(channel.live).toBe(false);
+    expect(turns).toEqual([true, false]);
+    expect(malformed).toBe(1);
     expect(logger.has('warn', 'malformed')).toBe(true);
     clock.advance(defaultLimits.redialMs);
     expect(streams.length).toBe(2);

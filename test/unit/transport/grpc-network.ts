@@ -1,6 +1,7 @@
 /** Members on loopback, each line between two of them through a proxy. */
 import { GrpcTransport } from '../../../src/transport/grpc-transport.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
+import { RecordedMetrics } from '../../support/recorded-metrics.ts';
 import type { MemberId } from '../../../src/raft/index.ts';
 import type { TransportLimits } from '../../../src/transport/limits.ts';
 import { RecordingLogger, TestMember, realClock } from './members.ts';
@@ -25,6 +26,8 @@ export class GrpcNetwork implements Network {
   /** The lines by dialling and listening member. */
   readonly #lines = new Map<string, Proxy>();
   readonly #members = new Set<TestMember>();
+  /** What all members with an id have measured. */
+  readonly #metrics = new Map<MemberId, RecordedMetrics>();
 
   private constructor(limits: Partial<TransportLimits>) {
     this.#limits = { ...quickLimits, ...limits };
@@ -47,6 +50,12 @@ export class GrpcNetwork implements Network {
     return line;
   }
 
+  metricsOf(id: MemberId): RecordedMetrics {
+    const metrics = this.#metrics.get(id) ?? new RecordedMetrics();
+    this.#metrics.set(id, metrics);
+    return metrics;
+  }
+
   async start(
     id: MemberId,
     options: {
@@ -63,6 +72,7 @@ export class GrpcNetwork implements Network {
       clock: realClock,
       random: new SeededRandom(seed++),
       logger,
+      metrics: this.metricsOf(id),
       limits: this.#limits,
       listenUrls: ['http://127.0.0.1:0'],
     });

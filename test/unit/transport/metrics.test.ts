@@ -1,0 +1,103 @@
+/** What members measure of each other, with etcd's names and labels. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { GrpcNetwork } from './grpc-network.ts';
+import {
+  chunks,
+  metadata,
+  snapshot,
+  TestSink,
+  TestSource,
+  until,
+  type TestMember,
+} from './members.ts';
+
+let network: GrpcNetwork;
+let one: TestMember;
+let two: TestMember;
+
+beforeEach(async () => {
+  network = await GrpcNetwork.open();
+  one = await network.start(1n, { peers: [2n] });
+  two = await network.start(2n, { peers: [1n] });
+  await connected(true);
+});
+
+afterEach(() => network.close());
+
+function connected(wanted: boolean): Promise<void> {
+  return until(
+    () => [one.transport.connected(2n), two.transport.connected(1n)].every((is) => is === wanted),
+    wanted ? 'connected' : 'apart',
+  );
+}
+
+/** Of a member, the part of the name after `etcd_network_`. */
+function valueOf(member: TestMember, name: string, ...labels: string[]): number {
+  return network.metricsOf(member.id).valueOf(`etcd_network_${name}`, ...labels);
+}
+
+async function sendSnapshot(): Promise<void> {
+  one.source = new TestSource({ ...metadata, index: 80 }, chunks(3, 1000));
+  one.statuses.length = 0;
+  one.send(snapshot(1n, 2n));
+  await until(() => one.statuses.length > 0, 'status');
+}
+
+describe('a member counts', () => {
+  test('peers that it loses, each time', async () => {
+    expect(valueOf(one, 'active_peers', '1', '2')).toBe(1);
+    expect(valueOf(one, 'disconnected_peers_total', '1', '2')).toBe(0);
+    for (let times = 1; times <= 2; times++) {
+      network.cut(1n, 2n);
+      await connected(false);
+      expect(valueOf(one, 'active_peers', '1', '2')).toBe(0);
+      expect(valueOf(one, 'disconnected_peers_total', '1', '2')).toBe(times);
+      expect(valueOf(two, 'disconnected_peers_total', '2', '1')).toBe(times);
+      network.heal();
+      await connected(true);
+      expect(valueOf(one, 'disconnected_peers_total', '1', '2')).toBe(times);
+    }
+  });
+
+  test('snapshots that arrive, and how long they take', async () => {
+    two.sink = new TestSink();
+    await sendSnapshot();
+    for (const [member, name, peer] of [
+      [one, 'snapshot_send', '2'],
+      [two, 'snapshot_receive', '1'],
+    ] as const) {
+      expect(valueOf(member, `${name}_success`, peer)).toBe(1);
+      expect(valueOf(member, `${name}_failures`, peer)).toBe(0);
+      expect(valueOf(member, `${name}_inflights_total`, peer)).toBe(0);
+      expect(valueOf(member, `${name}_total_duration_seconds_count`, peer)).toBe(1);
+    }
+  });
+
+  test('snapshots that do not', async () => {
+    two.sink = undefined;
+    await sendSnapshot();
+    for (const [member, name, peer] of [
+      [one, 'snapshot_send', '2'],
+      [two, 'snapshot_receive', '1'],
+    ] as const) {
+      expect(valueOf(member, `${name}_success`, peer)).toBe(0);
+      expect(valueOf(member, `${name}_failures`, peer)).toBe(1);
+      expect(valueOf(member, `${name}_inflights_total`, peer)).toBe(0);
+      expect(valueOf(member, `${name}_total_duration_seconds_count`, peer)).toBe(0);
+    }
+  });
+
+  test('a snapshot while it is on its way', async () => {
+    const sink = new TestSink();
+    two.sink = sink;
+    sink.held = true;
+    const sent = sendSnapshot();
+    await until(() => sink.chunks.length > 0, 'a chunk to be written');
+    expect(valueOf(one, 'snapshot_send_inflights_total', '2')).toBe(1);
+    expect(valueOf(two, 'snapshot_receive_inflights_total', '1')).toBe(1);
+    await network.stop(two);
+    await sent;
+    expect(valueOf(one, 'snapshot_send_inflights_total', '2')).toBe(0);
+    expect(valueOf(two, 'snapshot_receive_inflights_total', '1')).toBe(0);
+  });
+});
