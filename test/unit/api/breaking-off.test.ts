@@ -3,9 +3,11 @@ import { EventEmitter, once } from 'node:events';
 import { createServer, type ServerHttp2Session } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { enforcePingPolicy } from '../../../src/api/grpc/ping-policy.ts';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
+import { RangeRequest, RangeStreamResponse } from '../../../src/gen/rpc.ts';
 import { KV, Watch } from '../../../src/gen/services.ts';
 import { takeStreams } from '../../../src/transport/grpc-js-streams.ts';
 import { cleanups, okPut, putRequest, serve } from '../../support/api-calls.ts';
@@ -58,6 +60,34 @@ describe.each([
     await expectAlive(client);
   });
 });
+
+test.each([
+  ['without an error', noError],
+  ['because it is cancelled', cancel],
+])(
+  'a call that is reset %s before the client ends its side reaches no handler',
+  async (_, code) => {
+    let calls = 0;
+    const { port, client } = await serve({
+      put: okPut,
+      rangeStream: async function* () {
+        calls++;
+        yield await Promise.resolve(RangeStreamResponse.create());
+      },
+    });
+    const socket = await open(port);
+    const block = headerBlock(callFields(KV.methods.rangeStream.path));
+    const message = RangeRequest.encode(RangeRequest.create({ key: Buffer.from('key') }));
+    const data = Buffer.concat([Buffer.from([0]), uint32(message.length), message]);
+    socket.write(Buffer.concat([opening(), frame(1, 4, 1, block), frame(0, 0, 1, data)]));
+    const received = 'etcd_network_client_grpc_received_bytes_total';
+    await expect.poll(() => port.metric(received)).toBe(message.length);
+    socket.write(frame(3, 0, 1, uint32(code)));
+    await setTimeout(100);
+    await expectAlive(client);
+    expect(calls).toBe(0);
+  },
+);
 
 describe('a connection that is reset with the request', () => {
   test.each([
