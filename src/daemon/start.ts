@@ -245,6 +245,7 @@ function clientApi(
     clock,
     logger: logger.child({ module: 'http' }),
     maxConcurrentStreams: adapter.maxConcurrentStreams,
+    maxMessageBytes: adapter.maxMessageBytes,
     acceptGrpc: (socket) => adapter.accept(socket),
   });
   const stop = async (): Promise<void> => {

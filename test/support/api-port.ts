@@ -91,6 +91,7 @@ export class ApiPort {
       clock: systemClock,
       logger,
       maxConcurrentStreams: this.adapter.maxConcurrentStreams,
+      maxMessageBytes: this.adapter.maxMessageBytes,
       acceptGrpc: (socket) => this.adapter.accept(socket),
       ...options.port,
     });

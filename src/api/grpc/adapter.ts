@@ -127,6 +127,8 @@ export class GrpcAdapter {
   readonly #injector: ConnectionInjector;
   /** Calls at a time on one connection. */
   readonly maxConcurrentStreams: number;
+  /** Largest request. */
+  readonly maxMessageBytes: number;
   readonly #logger: Logger;
   readonly #metrics: CallMetrics;
   readonly #unaryVersions: ClientVersions;
@@ -136,7 +138,6 @@ export class GrpcAdapter {
   readonly #services = new Set<string>();
   readonly #sessions: Sessions;
   readonly #turns: Turns;
-  readonly #maxMessageBytes: number;
   /** Methods with one message each way, by path. */
   readonly #unaryMethods = new Map<string, UnaryMethod>();
   /** Methods with streams, which grpc-js serves, by path. */
@@ -155,9 +156,9 @@ export class GrpcAdapter {
     this.#unaryVersions = new ClientVersions(metrics, 'unary');
     this.#streamVersions = new ClientVersions(metrics, 'stream');
     this.maxConcurrentStreams = Math.min(options.maxConcurrentStreams, MAX_STREAMS_PER_CONNECTION);
-    this.#maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
+    this.maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
     this.#server = new Server({
-      'grpc.max_receive_message_length': this.#maxMessageBytes,
+      'grpc.max_receive_message_length': this.maxMessageBytes,
       'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': this.maxConcurrentStreams,
       'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MB,
@@ -270,7 +271,7 @@ export class GrpcAdapter {
     const serve = requestStream
       ? this.#bidi(method, handler as BidiHandler<unknown, unknown>, metrics)
       : this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
-    const maxMessageBytes = this.#maxMessageBytes;
+    const maxMessageBytes = this.maxMessageBytes;
     this.#streamMethods.set(path, { requestStream, maxMessageBytes, decode, serve });
     const func = (call: StreamCall & { readonly request?: unknown }): void => {
       if (this.#sessions.isOver(call)) return;
@@ -315,7 +316,7 @@ export class GrpcAdapter {
     };
     return {
       clock: this.#clock,
-      maxMessageBytes: this.#maxMessageBytes,
+      maxMessageBytes: this.maxMessageBytes,
       memoryOf: (stream) => this.#sessions.memoryOf(stream),
       handle,
       statusOf: (error) => statusOf(error, path, this.#logger),

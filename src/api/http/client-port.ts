@@ -51,6 +51,8 @@ export interface ClientPortOptions {
   readonly logger: Logger;
   /** What clients that speak HTTP/2 are told to keep to. */
   readonly maxConcurrentStreams: number;
+  /** Largest request, on the wire. */
+  readonly maxMessageBytes: number;
   /** Takes over a connection that speaks HTTP/2. */
   acceptGrpc(connection: Duplex): void;
   /** For tests; the defaults are named above. */
@@ -58,6 +60,7 @@ export interface ClientPortOptions {
   readonly firstRequestTimeoutMs?: number;
   readonly httpRequestTimeoutMs?: number;
   readonly httpAnswerTimeoutMs?: number;
+  readonly maxHttpConnections?: number;
 }
 
 export class ClientPort {
@@ -93,15 +96,17 @@ export class ClientPort {
     });
     this.#http.on('connect', (_request, socket) => refuse(socket, 405));
     this.#http.on('upgrade', (request, _socket, head) => this.#upgrade(request, head));
-    this.#webSockets = new WebSockets(
-      (connection) => {
+    const { clock, logger, maxMessageBytes } = options;
+    this.#webSockets = new WebSockets({
+      clock,
+      logger,
+      maxMessageBytes,
+      serve: (connection) => {
         this.#sockets.add(connection);
         connection.once('close', () => this.#sockets.delete(connection));
-        this.#toHttp(connection, 'both');
+        this.#serveHttp(connection);
       },
-      options.clock,
-      options.logger,
-    );
+    });
   }
 
   /** Listens on a URL (http://host:port or unix://path); resolves to where it listens. */
@@ -286,16 +291,18 @@ export class ClientPort {
       refuse(socket, 404);
       return;
     }
-    if (this.#httpConnections >= MAX_HTTP_CONNECTIONS) {
+    if (this.#httpConnections >= (this.#options.maxHttpConnections ?? MAX_HTTP_CONNECTIONS)) {
       socket.destroy();
       return;
     }
     if (protocols === 'metrics') this.#metricsOnly.add(socket);
     this.#httpConnections++;
-    socket.once('close', () => {
-      this.#httpConnections--;
-      this.#clear(socket);
-    });
+    socket.once('close', () => this.#httpConnections--);
+    this.#serveHttp(socket);
+  }
+
+  #serveHttp(socket: Socket): void {
+    socket.once('close', () => this.#clear(socket));
     this.#limit(socket, this.#requestTimeoutMs);
     this.#http.emit('connection', socket);
   }

@@ -16,8 +16,8 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { connectedPair } from './connected-pair.ts';
 
-/** The largest request that the server takes by default, in base64. */
-const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
+/** What a request takes as JSON: its bytes in base64, and this for all that is around them. */
+const MAX_JSON_OVERHEAD_BYTES = 64 * 1024;
 /** Answers that a client has not taken; more are not read before it has. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 /** Time for a client to take the last that was sent. */
@@ -40,22 +40,31 @@ export interface Upgrade {
   readonly takesMany: boolean;
 }
 
+export interface WebSocketsOptions {
+  /** Answers the requests of HTTP/1.1 that come over a connection. */
+  serve(connection: Socket): void;
+  /** Of the largest request, on the wire of gRPC. */
+  readonly maxMessageBytes: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
 export class WebSockets {
-  readonly #server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    maxPayload: MAX_MESSAGE_BYTES,
-    // Browsers can send a token in no other way than as `Sec-WebSocket-Protocol: Bearer, TOKEN`.
-    handleProtocols: (protocols) => (protocols.has('Bearer') ? 'Bearer' : false),
-  });
+  readonly #server: WebSocketServer;
   readonly #serve: (connection: Socket) => void;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #open = new Set<WebSocket>();
   #whenEmpty: (() => void) | undefined;
 
-  /** @param serve answers the requests of HTTP/1.1 that come over a connection */
-  constructor(serve: (connection: Socket) => void, clock: Clock, logger: Logger) {
+  constructor({ serve, maxMessageBytes, clock, logger }: WebSocketsOptions) {
+    this.#server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload: Math.ceil((maxMessageBytes * 4) / 3) + MAX_JSON_OVERHEAD_BYTES,
+      // Browsers can send a token in no other way than as `Sec-WebSocket-Protocol: Bearer, TOKEN`.
+      handleProtocols: (protocols) => (protocols.has('Bearer') ? 'Bearer' : false),
+    });
     this.#serve = serve;
     this.#clock = clock;
     this.#logger = logger;

@@ -180,6 +180,27 @@ describe('the gateway over WebSocket', () => {
     expect(await client.next()).toBe('close 1009');
   });
 
+  test('takes a message as large as a request may be', async () => {
+    const port = await serveWatch(echo, { grpc: { maxRequestBytes: 8_000_000 } });
+    const client = await new Client(port, '/v3/kv/put').opened();
+    client.socket.send(JSON.stringify({ key: base64('a'), value: base64('b'.repeat(7_999_000)) }));
+    expect(await client.nextJson()).toEqual({});
+    expect(await client.next()).toBe('close 1000');
+  });
+
+  test('counts once among connections', async () => {
+    const port = await serveWatch(echo, { port: { maxHttpConnections: 2 } });
+    const clients = [
+      await new Client(port, '/v3/watch').opened(),
+      await new Client(port, '/v3/watch').opened(),
+    ];
+    for (const client of clients) {
+      client.socket.send(create('a'));
+      expect(await client.nextJson()).toEqual(created('a'));
+    }
+    expect(await new Client(port, '/v3/watch').next()).toBe('socket hang up');
+  });
+
   test('is only for the paths of the gateway', async () => {
     const client = new Client(await serveWatch(echo), '/metrics');
     expect(await client.next()).toBe('Unexpected server response: 400');
