@@ -84,18 +84,19 @@ class Bench {
     const machine = thisMachine(directory);
     if (machine.etcd === undefined) console.log('etcd is not installed: nothing to compare with');
     if (machine.h2load === undefined) console.log('h2load is not installed: our client stands in');
-    const begun = new Date().toISOString();
     const turns: Turn[] = [];
-    for (const planned of this.#plan(machine)) {
-      turns.push(await this.#turn(planned, machine.h2load !== undefined));
-    }
     const measurements: Measurements = {
       commit: this.#repository.commit(),
-      ...{ begun, seconds, rounds, machine },
+      begun: new Date().toISOString(),
+      ...{ seconds, rounds, machine },
       workloads: this.#workloads.map(({ name, title }) => ({ name, title })),
       turns,
     };
-    writeMeasurements(dataPath(this.#options), measurements);
+    for (const planned of this.#plan(machine)) {
+      turns.push(await this.#turn(planned, machine.h2load !== undefined));
+      // What was measured is there for `--report`, whatever ends the rest.
+      writeMeasurements(dataPath(this.#options), measurements);
+    }
     if (json !== undefined) writeMeasurements(json, measurements);
     writePage(this.#options, measurements);
     const failures = turns.filter(({ failed }) => failed !== undefined).length;
