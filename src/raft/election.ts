@@ -1,6 +1,6 @@
 /** Standing for election and voting (Raft 5.2, 5.4.1; pre-vote: dissertation 9.6). */
 import type { Core } from './core.ts';
-import type { VoteMessage } from './message.ts';
+import type { CommittedMessage, VoteMessage } from './message.ts';
 import { EntryKind, noMember, type MemberId } from './types.ts';
 
 /** `transfer`: the leader asked for it, so other members vote in spite of its lease. */
@@ -86,6 +86,7 @@ export function handleVote(core: Core, message: VoteMessage): void {
     granted,
   });
   answerVote(core, message, granted);
+  if (!granted) tellCommitted(core, message);
   if (granted && !pre) {
     core.electionElapsed = 0;
     core.vote = message.from;
@@ -101,6 +102,23 @@ export function answerVote(core: Core, message: VoteMessage, granted: boolean): 
     term: granted ? message.term : core.term,
     reject: !granted,
   });
+}
+
+/**
+ * A member that was removed may hold entries that others lost before they were durable, so it
+ * refuses those that do not know yet of its removal, and cannot lead itself: they would stand still
+ * for ever. What is committed stays so, whoever tells of it.
+ */
+function tellCommitted(core: Core, { from, index: last }: VoteMessage): void {
+  const index = Math.min(core.log.committed, last);
+  const logTerm = core.log.term(index);
+  if (index === 0 || typeof logTerm !== 'number') return;
+  core.send({ type: 'committed', from: core.id, to: from, term: core.term, index, logTerm });
+}
+
+/** Two logs that share an entry share all before it (Raft 5.3), so the own one is committed too. */
+export function learnCommitted(core: Core, { index, logTerm }: CommittedMessage): void {
+  if (core.log.matches({ index, term: logTerm })) core.log.commitTo(index);
 }
 
 /** Followers and candidates: campaign when nobody has led for long enough. */

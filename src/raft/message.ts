@@ -55,6 +55,17 @@ export interface VoteResponseMessage extends Envelope {
 }
 
 /**
+ * Whoever refuses a vote tells the candidate how much of the candidate's log is committed, as far
+ * as it knows: up to the entry of `index` and `logTerm`. The candidate may not know, and wait for
+ * the vote of a member that these entries remove.
+ */
+export interface CommittedMessage extends Envelope {
+  readonly type: 'committed';
+  readonly index: number;
+  readonly logTerm: number;
+}
+
+/**
  * A snapshot is needed or, at the receiver, has been received whole and can be installed. The host
  * moves its contents.
  */
@@ -110,6 +121,7 @@ export type Message =
   | AppendResponseMessage
   | VoteMessage
   | VoteResponseMessage
+  | CommittedMessage
   | SnapshotMessage
   | HeartbeatMessage
   | HeartbeatResponseMessage

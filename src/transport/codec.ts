@@ -4,6 +4,7 @@
  * they are never reused, and a change of a type's fields needs a new protocol version.
  */
 import { unreachable } from '../base/assert.ts';
+import { COMMITTED_PROTOCOL } from '../base/versions.ts';
 import type {
   ConfState,
   Entry,
@@ -30,11 +31,17 @@ const typeNumbers = {
   transferLeader: 12,
   readIndex: 13,
   readIndexResponse: 14,
+  committed: 15,
 } as const satisfies Record<Message['type'], number>;
 
 const typesByNumber = new Map<number, Message['type']>(
   (Object.keys(typeNumbers) as Message['type'][]).map((type) => [typeNumbers[type], type]),
 );
+
+/** The oldest protocol whose members understand a message; to others it is not sent. */
+export function protocolOfMessage({ type }: Message): number {
+  return type === 'committed' ? COMMITTED_PROTOCOL : 1;
+}
 
 /** Upper bound of everything in a message but its entries and its configuration. */
 const messageHeadLimitBytes = 1 + 6 * integerSizeLimitBytes;
@@ -92,6 +99,10 @@ export function writeMessage(writer: FrameWriter, message: Message): void {
     case 'voteResponse':
     case 'preVoteResponse':
       writer.byte(message.reject ? 1 : 0);
+      return;
+    case 'committed':
+      writer.integer(message.index);
+      writer.integer(message.logTerm);
       return;
     case 'snapshot':
       writeMetadata(writer, message.snapshot);
@@ -152,6 +163,10 @@ export function readMessage(reader: FrameReader, from: MemberId, to: MemberId): 
     case 'voteResponse':
     case 'preVoteResponse':
       return { type, from, to, term, reject: reader.flag() };
+    case 'committed': {
+      const index = reader.integer();
+      return { type, from, to, term, index, logTerm: reader.integer() };
+    }
     case 'snapshot':
       return { type, from, to, term, snapshot: readMetadata(reader) };
     case 'heartbeat': {

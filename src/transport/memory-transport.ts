@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
-import { messageSizeLimit } from './codec.ts';
+import { messageSizeLimit, protocolOfMessage } from './codec.ts';
 import { type Flight, memoryQueueBytes, memoryQueueMessages, Path } from './memory-path.ts';
 import {
   decodeFrame,
@@ -264,6 +264,8 @@ export class MemoryTransport implements Transport {
     if (this.handlers === undefined) return;
     const batches = new Map<string, Message[]>();
     for (const message of messages) {
+      const spoken = Math.min(this.protocol, this.protocolOf(message.to) ?? this.protocol);
+      if (spoken < protocolOfMessage(message)) continue;
       if (message.type === 'snapshot') {
         this.#sendSnapshot(message);
         continue;

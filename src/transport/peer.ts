@@ -7,6 +7,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
+import { protocolOfMessage } from './codec.ts';
 import {
   encodeHello,
   encodeIntroduction,
@@ -125,7 +126,12 @@ export class Peer {
   /** Queues a message; false if it was dropped. */
   offer(message: Message): boolean {
     const channel = channelOf(message);
-    if (channel !== 'snapshot') return this.#outbound[channel].offer(message);
+    if (channel !== 'snapshot') {
+      const outbound = this.#outbound[channel];
+      // What the peer would not understand, it does without.
+      const isKnown = outbound.version === 0 || outbound.version >= protocolOfMessage(message);
+      return !isKnown || outbound.offer(message);
+    }
     return this.#offerSnapshot(message as SnapshotMessage);
   }
 

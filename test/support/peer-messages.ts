@@ -118,6 +118,7 @@ export function messages(range: MessageRange): fc.Arbitrary<Message> {
       transfer: fc.boolean(),
     }),
     fc.record({ ...type('voteResponse', 'preVoteResponse'), ...way, reject: fc.boolean() }),
+    fc.record({ ...type('committed'), ...way, index, logTerm: term }),
     fc.record({ ...type('heartbeat'), ...way, commit: index, context }),
     fc.record({ ...type('heartbeatResponse'), ...way, context }),
     fc.record({ ...type('timeoutNow'), ...way }),

@@ -81,6 +81,8 @@ function formatDetails(message: Message): string {
     case 'voteResponse':
     case 'preVoteResponse':
       return message.reject ? 'REFUSED' : 'granted';
+    case 'committed':
+      return `at=${message.index}@${message.logTerm}`;
     case 'snapshot':
       return formatSnapshot(message.snapshot);
     case 'heartbeat':

@@ -359,3 +359,30 @@ test.each([
     clearInterval(repeat);
   }
 });
+
+test.each([
+  ['is not sent what it would not understand', 5, ['heartbeat']],
+  ['is sent what it understands', 6, ['committed', 'heartbeat']],
+] as const)('a peer %s', async (_what, version, types) => {
+  const repeat = setInterval(() => {
+    const committed = {
+      type: 'committed',
+      from: 1n,
+      to: 3n,
+      term: 1,
+      index: 1,
+      logTerm: 1,
+    } as const;
+    one.send(committed, heartbeat(1n, 3n, 1));
+  }, 5);
+  try {
+    const answer = await answerTo(
+      encodeHello({ ...hello, version }),
+      (frame) => frame.kind === 'batch',
+    );
+    const messages = typeof answer !== 'string' && answer.kind === 'batch' ? answer.messages : [];
+    expect(messages.map(({ type }) => type)).toEqual(types);
+  } finally {
+    clearInterval(repeat);
+  }
+});

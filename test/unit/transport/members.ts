@@ -296,6 +296,7 @@ export function oneOfEach(from: MemberId, to: MemberId): Message[] {
     { ...way, type: 'preVote', index: 70_000, logTerm: 2, transfer: false },
     { ...way, type: 'voteResponse', reject: false },
     { ...way, type: 'preVoteResponse', reject: true },
+    { ...way, type: 'committed', index: 90, logTerm: 6 },
     { ...way, type: 'heartbeat', commit: Number.MAX_SAFE_INTEGER, context: 2n ** 64n - 1n },
     { ...way, type: 'heartbeatResponse', context: 0n },
     { ...way, type: 'timeoutNow' },
