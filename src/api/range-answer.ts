@@ -19,6 +19,7 @@ import {
 } from '../gen/rpc.ts';
 import type { Pin } from '../mvcc/store.ts';
 import type { KeyValueSink, RangeExtent, RangeQuery } from '../mvcc/store-state.ts';
+import type { AnswerMemory } from './handler.ts';
 
 /** A store, or one of its revisions. */
 export type RangeSource = Pick<Pin, 'range' | 'copyRange'>;
@@ -28,12 +29,19 @@ export interface RangeAnswer {
   readonly query: RangeQuery;
   /** Of the key values so far. */
   readonly sizeBytes: number;
-  /** Memory that it takes. */
-  readonly heldBytes: number;
-  /** Reads a slice, and keeps what the answer needs of it. */
+  /**
+   * Reads a slice, and keeps what the answer needs of it.
+   * @throws EtcdError `compacted` or `futureRevision`
+   * @throws StatusError resourceExhausted if there is no memory for it
+   */
   read(source: RangeSource, query: RangeQuery): RangeExtent;
-  /** Others may be made between the first slice and the rest, about `share` of which is read. */
-  pause(share: number): void;
+  /**
+   * Before the turn ends in which the first slice was read, if there are more: from now on the
+   * answer has memory of its own, which it holds.
+   * @param share of the whole range that was read
+   * @throws StatusError resourceExhausted if there is no memory for it
+   */
+  keep(share: number, memory: Pick<AnswerMemory, 'hold'>): void;
   /** @param extent of the first slice, which tells of the whole range */
   finish(extent: RangeExtent): RangeResponse;
 }
@@ -47,15 +55,21 @@ export function rangeAnswer(request: RangeRequest, header: ResponseHeader): Rang
 
 /** The field `kvs` of RangeResponse: number 2, with a length. */
 const kvsTag = 18;
-/** Memory that is taken for the rest of an answer on the word of its first slice. */
+/** Memory that is taken for a whole answer on the word of its first slice. */
 const roomBytesMax = 32 * 1024 * 1024;
-/** Beyond what the rest would take if it were like the first slice. */
+/** Beyond what the whole takes if it is like the first slice. */
 const roomShare = 1.1;
 
+/**
+ * Begins in the shared writer, so it must be kept or finished in the turn in which it begins, and
+ * nothing may be encoded before that.
+ */
 class CopiedAnswer implements RangeAnswer {
   readonly query: RangeQuery;
   readonly #header: ResponseHeader;
   #writer = sharedWriter.reset();
+  #memory: Pick<AnswerMemory, 'hold'> | undefined;
+  #heldBytes = 0;
   readonly #sink: KeyValueSink = (source, start, end) => {
     this.#writer.part(kvsTag, source, start, end);
   };
@@ -71,29 +85,39 @@ class CopiedAnswer implements RangeAnswer {
     return this.#writer.sizeBytes;
   }
 
-  get heldBytes(): number {
-    return this.sizeBytes;
-  }
-
   read(source: RangeSource, query: RangeQuery): RangeExtent {
-    return source.copyRange(query, this.#sink);
+    const extent = source.copyRange(query, this.#sink);
+    if (this.#memory !== undefined) this.#hold(this.#writer.capacityBytes);
+    return extent;
   }
 
-  pause(share: number): void {
+  keep(share: number, memory: Pick<AnswerMemory, 'hold'>): void {
     const bytes = this.#writer.finish();
-    this.#writer = new Writer(Math.min((roomShare * bytes.length) / share, roomBytesMax));
+    const room = Math.min((roomShare * bytes.length) / share, roomBytesMax);
+    this.#memory = memory;
+    this.#hold(Math.max(bytes.length, Math.ceil(room)));
+    this.#writer = new Writer(this.#heldBytes);
     this.#writer.raw(bytes);
   }
 
+  #hold(bytes: number): void {
+    if (bytes <= this.#heldBytes) return;
+    this.#memory?.hold(bytes - this.#heldBytes);
+    this.#heldBytes = bytes;
+  }
+
   finish({ count }: RangeExtent): RangeResponse {
-    const { limit } = this.query;
-    const more = limit > 0 && count > limit;
+    const { limit, countOnly } = this.query;
+    const more = !countOnly && limit > 0 && count > limit;
     writeRangeResponse(this.#writer, { header: undefined, kvs: [], more, count });
     return new EncodedRangeResponse(this.#header, more, count, this.#writer.finish());
   }
 }
 
-/** Decoded only for who asks for its key values. */
+/**
+ * Decoded only for who asks for its key values. It is what its bytes say: a copy with another
+ * header would be sent with the old one.
+ */
 class EncodedRangeResponse implements RangeResponse {
   readonly header: ResponseHeader;
   readonly more: boolean;
@@ -122,6 +146,7 @@ class AssembledAnswer implements RangeAnswer {
   readonly #request: RangeRequest;
   readonly #header: ResponseHeader;
   readonly #kvs: KeyValue[] = [];
+  #memory: Pick<AnswerMemory, 'hold'> | undefined;
   sizeBytes = 0;
 
   constructor(request: RangeRequest, header: ResponseHeader) {
@@ -130,20 +155,25 @@ class AssembledAnswer implements RangeAnswer {
     this.#header = header;
   }
 
-  get heldBytes(): number {
-    return this.sizeBytes + this.#kvs.length * keyValueOverheadBytes;
-  }
-
   read(source: RangeSource, query: RangeQuery): RangeExtent {
     const result = source.range(query);
+    const heldBytes = this.#heldBytes;
     for (const kv of reducePart(this.#request, result.kvs)) {
       this.#kvs.push(kv);
       this.sizeBytes += keyValueBytes(kv);
     }
+    this.#memory?.hold(this.#heldBytes - heldBytes);
     return result;
   }
 
-  pause(): void {}
+  keep(_share: number, memory: Pick<AnswerMemory, 'hold'>): void {
+    this.#memory = memory;
+    memory.hold(this.#heldBytes);
+  }
+
+  get #heldBytes(): number {
+    return this.sizeBytes + this.#kvs.length * keyValueOverheadBytes;
+  }
 
   finish(extent: RangeExtent): RangeResponse {
     const response = assembleRange(this.#request, { ...extent, kvs: this.#kvs });

@@ -47,7 +47,7 @@ export async function slicedRange(
   if (first.taken >= total) return answer.finish(first);
   const pinned = reader.pin(query.revision > 0 ? query.revision : first.revision);
   try {
-    answer.pause(first.taken / total);
+    answer.keep(first.taken / total, options.memory);
     await readRest(pinned, answer, first, total, options);
     return answer.finish(first);
   } finally {
@@ -60,22 +60,15 @@ async function readRest(
   answer: RangeAnswer,
   first: RangeExtent,
   total: number,
-  { turns, memory, answerLimitBytes = rangeAnswerLimitBytes }: SlicedRangeOptions,
+  { turns, answerLimitBytes = rangeAnswerLimitBytes }: SlicedRangeOptions,
 ): Promise<void> {
-  let heldBytes = 0;
-  const hold = (): void => {
-    if (answer.sizeBytes > answerLimitBytes) throw new EtcdError('answerTooLarge');
-    memory.hold(answer.heldBytes - heldBytes);
-    heldBytes = answer.heldBytes;
-  };
-  hold();
   let { taken, lastKey } = first;
   while (taken < total && lastKey !== undefined) {
     await turns.next();
     const limit = Math.min(sliceKeys, total - taken);
     const key = `${lastKey}\0`;
     const slice = answer.read(pinned, { ...answer.query, key, limit, bytesLimit: sliceBytes });
-    hold();
+    if (answer.sizeBytes > answerLimitBytes) throw new EtcdError('answerTooLarge');
     taken += slice.taken;
     ({ lastKey } = slice);
   }

@@ -203,7 +203,13 @@ describe('a large range', () => {
     async ({ key, end = '' }) => {
       const store = filledStore(150, 400);
       const request = { ...everything, key: Buffer.from(key), rangeEnd: Buffer.from(end) };
-      for (const rest of [{}, { limit: 30 }, { countOnly: true }, { keysOnly: true }]) {
+      for (const rest of [
+        {},
+        { limit: 30 },
+        { countOnly: true },
+        { countOnly: true, limit: 30 },
+        { keysOnly: true },
+      ]) {
         const asked = { ...request, ...rest };
         const answer = await slicedRange(store, asked, { header, turns, memory: roomyMemory });
         const { kvs, more, count } = executeRange(store, asked);
