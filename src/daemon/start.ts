@@ -246,6 +246,7 @@ function clientApi(
     logger: logger.child({ module: 'http' }),
     maxConcurrentStreams: adapter.maxConcurrentStreams,
     maxMessageBytes: adapter.maxMessageBytes,
+    openMemory: (close) => adapter.openMemory(close),
     acceptGrpc: (socket) => adapter.accept(socket),
   });
   const stop = async (): Promise<void> => {

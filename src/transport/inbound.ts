@@ -29,8 +29,8 @@ export interface InboundOwner {
   /** The peer says that this member was removed from the cluster. */
   removed(): void;
   /** The channel came up, or went down. */
-  turned(): void;
-  /** What came cannot be read. */
+  liveChanged(): void;
+  /** Bytes came that are no frame. */
   malformed(): void;
 }
 
@@ -159,7 +159,7 @@ export class InboundChannel {
     this.#warned = undefined;
     this.#logger.info({}, 'receiving from peer');
     this.#owner.heard(0);
-    this.#owner.turned();
+    this.#owner.liveChanged();
   }
 
   /** Delivers what is new: a message counts once however often it arrives. */
@@ -193,7 +193,7 @@ export class InboundChannel {
     this.#live = false;
     const refusedForGood =
       fields['code'] === refusals.cluster || fields['code'] === refusals.version;
-    if (wasLive) this.#owner.turned();
+    if (wasLive) this.#owner.liveChanged();
     if (wasLive) this.#logger.warn({ ...fields, reason }, 'lost the stream from peer');
     else if (refusedForGood && this.#warned !== reason) {
       this.#logger.error({ ...fields, reason }, 'peer does not talk to this member');

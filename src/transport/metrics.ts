@@ -15,6 +15,8 @@ type Series<Metric> = (...labels: string[]) => Metric;
 
 interface TransferSeries {
   readonly inFlight: Series<Gauge>;
+  /** By peer. One may still be finished here when the next begins. */
+  readonly counts: Map<string, number>;
   readonly successes: Series<Counter>;
   readonly failures: Series<Counter>;
   readonly seconds: Series<Histogram>;
@@ -26,22 +28,22 @@ function transferSeries(
   label: 'To' | 'From',
 ): TransferSeries {
   const name = `etcd_network_snapshot_${direction}`;
-  const ing = direction === 'send' ? 'being sent' : 'being received';
-  const ed = direction === 'send' ? 'sent' : 'received';
+  const done = direction === 'send' ? 'sent' : 'received';
   return {
-    inFlight: metrics.gauge(`${name}_inflights_total`, `Snapshots ${ing}.`, [label]),
-    successes: metrics.counter(`${name}_success`, `Snapshots ${ed}.`, [label]),
-    failures: metrics.counter(`${name}_failures`, `Snapshots not ${ed}.`, [label]),
+    inFlight: metrics.gauge(`${name}_inflights_total`, `Snapshots being ${done}.`, [label]),
+    counts: new Map(),
+    successes: metrics.counter(`${name}_success`, `Snapshots ${done}.`, [label]),
+    failures: metrics.counter(`${name}_failures`, `Snapshots not ${done}.`, [label]),
     seconds: metrics.histogram(
       `${name}_total_duration_seconds`,
-      `How long a snapshot took that was ${ed}.`,
+      `How long a snapshot took that was ${done}.`,
       transferBuckets,
       [label],
     ),
   };
 }
 
-/** Of one snapshot; with a peer one goes on at most in each direction. */
+/** Of one snapshot. */
 export class TransferMeter {
   readonly #series: TransferSeries;
   readonly #peer: string;
@@ -56,7 +58,7 @@ export class TransferMeter {
 
   begin(): void {
     this.#startMs = this.#clock.monotonicMs();
-    this.#series.inFlight(this.#peer).set(1);
+    this.#count(1);
   }
 
   succeeded(): void {
@@ -78,7 +80,14 @@ export class TransferMeter {
   over(): void {
     if (this.#startMs === undefined) return;
     this.#startMs = undefined;
-    this.#series.inFlight(this.#peer).set(0);
+    this.#count(-1);
+  }
+
+  #count(by: 1 | -1): void {
+    const { counts, inFlight } = this.#series;
+    const count = (counts.get(this.#peer) ?? 0) + by;
+    counts.set(this.#peer, count);
+    inFlight(this.#peer).set(count);
   }
 }
 
@@ -94,6 +103,7 @@ export class TransportMetrics {
   readonly #roundTrips: Series<Histogram>;
   readonly #sendings: TransferSeries;
   readonly #receivings: TransferSeries;
+  readonly #peers = new Set<MemberId>();
   /** Looked up once for each peer: they count every frame. */
   readonly #bytesOf = new Map<MemberId, { readonly sent: Counter; readonly received: Counter }>();
 
@@ -138,15 +148,24 @@ export class TransportMetrics {
     this.#receivings = transferSeries(metrics, 'receive', 'From');
   }
 
-  /** Those series of a peer stand at zero from the beginning whose rates are asked for. */
+  /** Series of a peer stand at zero from the beginning, so that the first event shows in rates. */
   begin(peer: MemberId): void {
+    this.#peers.add(peer);
     this.#countersOf(peer);
-    this.#sendFailures(label(peer));
-    this.#roundTrips(label(peer));
+    const name = label(peer);
+    for (const series of [this.#sendFailures, this.#receiveFailures, this.#roundTrips]) {
+      series(name);
+    }
+    this.#disconnections(this.#self, name);
+    for (const { successes, failures } of [this.#sendings, this.#receivings]) {
+      successes(name);
+      failures(name);
+    }
   }
 
   /** The peer is one no more. */
   end(peer: MemberId): void {
+    this.#peers.delete(peer);
     this.#bytesOf.delete(peer);
     this.active(peer, false);
   }
@@ -164,7 +183,7 @@ export class TransportMetrics {
     this.#sendFailures(label(peer)).increment();
   }
 
-  /** Something came that no peer says. */
+  /** Bytes came that are no frame. */
   receiveFailed(peer: MemberId | undefined): void {
     this.#receiveFailures(peer === undefined ? unknownSender : label(peer)).increment();
   }
@@ -173,7 +192,9 @@ export class TransportMetrics {
     this.#active(this.#self, label(peer)).set(isActive ? 1 : 0);
   }
 
+  /** Of members that are not known yet, none counts as active. */
   disconnected(peer: MemberId): void {
+    if (!this.#peers.has(peer)) return;
     this.#disconnections(this.#self, label(peer)).increment();
   }
 
@@ -194,7 +215,7 @@ export class TransportMetrics {
     if (counters === undefined) {
       const name = label(peer);
       counters = { sent: this.#sentBytes(name), received: this.#receivedBytes(name) };
-      this.#bytesOf.set(peer, counters);
+      if (this.#peers.has(peer)) this.#bytesOf.set(peer, counters);
     }
     return counters;
   }

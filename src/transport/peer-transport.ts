@@ -134,8 +134,8 @@ export class PeerTransport implements Transport {
     for (const [id, peer] of this.#peers) {
       if (listed.has(id)) continue;
       this.#peers.delete(id);
-      this.#metrics.end(id);
       peer.close();
+      this.#metrics.end(id);
     }
     for (const [id, stranger] of this.#strangers) {
       if (!listed.has(id) && !environment.handlers.isRemoved(id)) continue;
@@ -277,7 +277,6 @@ export class PeerTransport implements Transport {
       return undefined;
     }
     if (frame.kind !== 'hello') {
-      this.#metrics.receiveFailed(undefined);
       this.#refuse(live, refusals.malformed, 'the first frame must be a hello', 'unknown');
       return undefined;
     }

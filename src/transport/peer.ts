@@ -254,7 +254,7 @@ export class Peer {
       removed: () => {
         this.#environment.handlers.removed(this.id);
       },
-      turned: () => {
+      liveChanged: () => {
         this.#connectionChanged();
       },
       malformed: () => {
@@ -295,6 +295,9 @@ export class Peer {
         self,
         id: this.id,
         openSnapshot: () => handlers.openSnapshot(this.id),
+        malformed: () => {
+          this.#environment.metrics.receiveFailed(this.id);
+        },
         ended: (ended, ok) => {
           if (this.#sender === ended) this.#sender = undefined;
           if (!this.#closed) handlers.snapshotStatus(this.id, ok);
@@ -332,7 +335,7 @@ export class Peer {
 
   /** A new offer means that the peer has given up the transfer under way. */
   #fetchSnapshot(transfer: number): void {
-    this.#receiver?.stop();
+    this.#receiver?.giveUp();
     const { self, handlers } = this.#environment;
     const receiver = new SnapshotReceiver(
       {
@@ -345,6 +348,9 @@ export class Peer {
         receiveSnapshot: (metadata) => handlers.receiveSnapshot(this.id, metadata),
         received: (message) => {
           if (!this.#closed) handlers.receive([message]);
+        },
+        malformed: () => {
+          this.#environment.metrics.receiveFailed(this.id);
         },
         ended: (ended) => {
           if (this.#receiver === ended) this.#receiver = undefined;

@@ -18,6 +18,8 @@ export interface SnapshotReceiverOwner {
   readonly id: MemberId;
   dial(events: FrameStreamEvents): FrameStream;
   heard(sizeBytes: number): void;
+  /** Bytes came that are no frame. */
+  malformed(): void;
   receiveSnapshot(metadata: SnapshotMetadata): SnapshotSink | 'held' | undefined;
   /** The snapshot is whole and durable. */
   received(message: SnapshotMessage): void;
@@ -42,6 +44,7 @@ export class SnapshotReceiver {
   #sink: SnapshotSink | undefined;
   /** The sink has not yet taken its last chunk: it may be neither given another nor aborted. */
   #busy = false;
+  #isStopping = false;
   #waiting: Frame[] = [];
   #pieces: Uint8Array[] = [];
   #piecesBytes = 0;
@@ -77,9 +80,16 @@ export class SnapshotReceiver {
     this.#stream.bind(this.#owner.dial(this.#stream));
   }
 
-  /** Gives up; what was written is removed. */
-  stop(): void {
+  /** The peer has; what was written is removed. */
+  giveUp(): void {
     this.#fail('given up');
+  }
+
+  /** The same because the transport stops, or the peer is one no more. */
+  stop(): void {
+    this.#owner.meter.over();
+    this.#isStopping = true;
+    this.giveUp();
   }
 
   #bytes(bytes: Uint8Array): void {
@@ -89,6 +99,7 @@ export class SnapshotReceiver {
       frame = decodeFrame(bytes, this.#owner.id, this.#owner.self);
     } catch (error) {
       if (!(error instanceof PeerProtocolError)) throw error;
+      this.#owner.malformed();
       this.#fail(`malformed frame: ${error.message}`);
       return;
     }
@@ -230,7 +241,7 @@ export class SnapshotReceiver {
   #over(ok: boolean, tell: string | undefined): void {
     this.#state = 'over';
     if (ok) this.#owner.meter.succeeded();
-    else this.#owner.meter.failed();
+    else if (!this.#isStopping) this.#owner.meter.failed();
     this.#handshake.cancel();
     this.#waiting = [];
     this.#pieces = [];

@@ -15,6 +15,8 @@ export interface SnapshotSenderOwner {
   readonly self: MemberId;
   readonly id: MemberId;
   openSnapshot(): SnapshotSource | undefined;
+  /** Bytes came that are no frame. */
+  malformed(): void;
   /** The transfer is over; called once, never from within a call to the sender. */
   ended(sender: SnapshotSender, ok: boolean): void;
   readonly meter: TransferMeter;
@@ -93,6 +95,7 @@ export class SnapshotSender {
       frame = decodeFrame(bytes, this.#owner.id, this.#owner.self);
     } catch (error) {
       if (!(error instanceof PeerProtocolError)) throw error;
+      this.#owner.malformed();
       this.fail(`malformed frame: ${error.message}`);
       return;
     }

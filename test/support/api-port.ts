@@ -92,6 +92,7 @@ export class ApiPort {
       logger,
       maxConcurrentStreams: this.adapter.maxConcurrentStreams,
       maxMessageBytes: this.adapter.maxMessageBytes,
+      openMemory: (close) => this.adapter.openMemory(close),
       acceptGrpc: (socket) => this.adapter.accept(socket),
       ...options.port,
     });

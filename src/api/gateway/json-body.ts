@@ -14,6 +14,11 @@ import type { MessageType } from './message-type.ts';
  */
 const jsonBytesPerByte = 2;
 
+/** The largest value as JSON, by the largest message on the wire. */
+export function maxJsonBytes(maxMessageBytes: number): number {
+  return jsonBytesPerByte * maxMessageBytes;
+}
+
 export interface JsonBodyOptions {
   readonly memory: ConnectionMemory;
   readonly type: MessageType;
@@ -80,7 +85,7 @@ export class JsonBody {
   }
 
   get #jsonBytesMax(): number {
-    return jsonBytesPerByte * this.#options.maxMessageBytes;
+    return maxJsonBytes(this.#options.maxMessageBytes);
   }
 
   #keep(piece: Buffer): void {

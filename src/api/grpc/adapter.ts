@@ -381,7 +381,7 @@ export class GrpcAdapter {
       call.on('data', (request: unknown) => {
         metrics.messagesReceived.increment();
         if (request instanceof Malformed) {
-          metrics.receiveFailures?.increment();
+          if (!writer.isClosed()) metrics.receiveFailures?.increment();
           requests.abandon();
           this.#finish(writer, context, metrics, malformedStatus(request.error, true));
         } else {

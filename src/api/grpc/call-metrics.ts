@@ -7,8 +7,8 @@ const handlingBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 const methodLabels = ['grpc_type', 'grpc_service', 'grpc_method'];
 /** What etcd calls the streams whose failures it counts (etcd: v3rpc/metrics.go). */
 const streamApis: Readonly<Record<string, string>> = {
-  Watch: 'watch',
-  LeaseKeepAlive: 'lease-keepalive',
+  'etcdserverpb.Watch/Watch': 'watch',
+  'etcdserverpb.Lease/LeaseKeepAlive': 'lease-keepalive',
 };
 
 /** The counters of one method, looked up once: counting a call is an addition. */
@@ -61,7 +61,7 @@ export class CallMetrics {
           methodLabels,
         )
       : undefined;
-    const api = streamApis[method];
+    const api = streamApis[`${service}/${method}`];
     const failures = this.#metrics.counter(
       'etcd_network_server_stream_failures_total',
       'Failures of the streams of clients.',

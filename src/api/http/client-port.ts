@@ -13,6 +13,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
+import type { SessionMemory } from '../grpc/connection-memory.ts';
 import { unusedGoAwayFrame } from './http2-frames.ts';
 import { Http2Opening, preface } from './http2-opening.ts';
 import { mendedConnection } from './mended-connection.ts';
@@ -53,6 +54,8 @@ export interface ClientPortOptions {
   readonly maxConcurrentStreams: number;
   /** Largest request, on the wire. */
   readonly maxMessageBytes: number;
+  /** A share of the memory of all connections for one that `close` ends. */
+  openMemory(close: () => void): SessionMemory;
   /** Takes over a connection that speaks HTTP/2. */
   acceptGrpc(connection: Duplex): void;
   /** For tests; the defaults are named above. */
@@ -101,6 +104,7 @@ export class ClientPort {
       clock,
       logger,
       maxMessageBytes,
+      openMemory: (close) => options.openMemory(close),
       serve: (connection) => {
         this.#sockets.add(connection);
         connection.once('close', () => this.#sockets.delete(connection));

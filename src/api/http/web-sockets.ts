@@ -14,10 +14,10 @@ import type { Socket } from 'node:net';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
+import { maxJsonBytes } from '../gateway/json-body.ts';
+import type { ConnectionMemory, SessionMemory } from '../grpc/connection-memory.ts';
 import { connectedPair } from './connected-pair.ts';
 
-/** What a request takes as JSON: its bytes in base64, and this for all that is around them. */
-const MAX_JSON_OVERHEAD_BYTES = 64 * 1024;
 /** Answers that a client has not taken; more are not read before it has. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 /** Time for a client to take the last that was sent. */
@@ -45,6 +45,8 @@ export interface WebSocketsOptions {
   serve(connection: Socket): void;
   /** Of the largest request, on the wire of gRPC. */
   readonly maxMessageBytes: number;
+  /** A share of the memory of all connections for one that `close` ends. */
+  openMemory(close: () => void): SessionMemory;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -52,20 +54,22 @@ export interface WebSocketsOptions {
 export class WebSockets {
   readonly #server: WebSocketServer;
   readonly #serve: (connection: Socket) => void;
+  readonly #openMemory: (close: () => void) => SessionMemory;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #open = new Set<WebSocket>();
   #whenEmpty: (() => void) | undefined;
 
-  constructor({ serve, maxMessageBytes, clock, logger }: WebSocketsOptions) {
+  constructor({ serve, maxMessageBytes, openMemory, clock, logger }: WebSocketsOptions) {
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      maxPayload: Math.ceil((maxMessageBytes * 4) / 3) + MAX_JSON_OVERHEAD_BYTES,
+      maxPayload: maxJsonBytes(maxMessageBytes),
       // Browsers can send a token in no other way than as `Sec-WebSocket-Protocol: Bearer, TOKEN`.
       handleProtocols: (protocols) => (protocols.has('Bearer') ? 'Bearer' : false),
     });
     this.#serve = serve;
+    this.#openMemory = openMemory;
     this.#clock = clock;
     this.#logger = logger;
   }
@@ -90,8 +94,12 @@ export class WebSockets {
       client.on('error', () => undefined);
       client.pause();
       this.#open.add(client);
+      const memory = this.#openMemory(() => client.terminate());
+      countIncomplete(client, socket, memory.requests);
       client.on('close', () => {
         this.#open.delete(client);
+        memory.requests.closed();
+        memory.answers.closed();
         if (this.#open.size === 0) this.#whenEmpty?.();
       });
       this.#begin(client, upgrade, takesMany).catch((error: unknown) => {
@@ -160,6 +168,29 @@ export class WebSockets {
     answer.on('error', () => close(client, INTERNAL_ERROR));
     client.on('close', () => timer?.cancel());
   }
+}
+
+/** Bytes around what a ping carries: a header and a mask (RFC 6455, section 5.2). */
+const CONTROL_FRAME_BYTES = 6;
+
+/** Counts what has come of messages that are not complete, and ends a client with too much. */
+function countIncomplete(client: WebSocket, socket: Socket, memory: ConnectionMemory): void {
+  let bytes = 0;
+  const release = (most: number): void => {
+    const released = Math.min(most, bytes);
+    bytes -= released;
+    memory.release(released);
+  };
+  // Before the listener that reads messages from it: what completes one counts with it.
+  socket.prependListener('data', (chunk: Buffer) => {
+    if (memory.take(chunk.length)) bytes += chunk.length;
+    else client.terminate();
+  });
+  client.on('message', () => release(bytes));
+  for (const name of ['ping', 'pong'] as const) {
+    client.on(name, (data: Buffer) => release(data.length + CONTROL_FRAME_BYTES));
+  }
+  client.on('close', () => release(bytes));
 }
 
 /** Sends what the client says as the body of a request. */

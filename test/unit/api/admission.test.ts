@@ -97,7 +97,7 @@ describe('a call', () => {
     }
   });
 
-  test('is answered with the headers that grpc-go sends, and no other', async () => {
+  test('of one message each way is answered with the headers that grpc-go sends, and no other', async () => {
     const { port } = await serve({ put: okPut });
     const answer = await rawCall(port, put, frame, {});
     expect(answer.headers).toEqual([':status', 'content-type']);

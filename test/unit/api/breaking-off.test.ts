@@ -3,7 +3,6 @@ import { EventEmitter, once } from 'node:events';
 import { createServer, type ServerHttp2Session } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
-import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { enforcePingPolicy } from '../../../src/api/grpc/ping-policy.ts';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
@@ -13,7 +12,15 @@ import { takeStreams } from '../../../src/transport/grpc-js-streams.ts';
 import { cleanups, okPut, putRequest, serve } from '../../support/api-calls.ts';
 import type { ApiPort } from '../../support/api-port.ts';
 import type { GrpcClient } from '../../support/grpc.ts';
-import { callFields, frame, headerBlock, opening, uint32 } from '../../support/http2-bytes.ts';
+import {
+  callFields,
+  Flag,
+  frame,
+  FrameType,
+  headerBlock,
+  opening,
+  uint32,
+} from '../../support/http2-bytes.ts';
 
 const noError = 0;
 const cancel = 8;
@@ -82,8 +89,19 @@ test.each([
     socket.write(Buffer.concat([opening(), frame(1, 4, 1, block), frame(0, 0, 1, data)]));
     const received = 'etcd_network_client_grpc_received_bytes_total';
     await expect.poll(() => port.metric(received)).toBe(message.length);
-    socket.write(frame(3, 0, 1, uint32(code)));
-    await setTimeout(100);
+    // The answer to a ping tells that what came before it was read.
+    const ping = Buffer.from('a ping 8');
+    const answer = frame(FrameType.ping, Flag.acknowledgement, 0, ping);
+    const answered = new Promise<void>((resolve) => {
+      let heard = Buffer.alloc(0);
+      socket.on('data', (chunk: Buffer) => {
+        heard = Buffer.concat([heard, chunk]);
+        if (heard.includes(answer)) resolve();
+      });
+    });
+    const reset = frame(FrameType.reset, 0, 1, uint32(code));
+    socket.write(Buffer.concat([reset, frame(FrameType.ping, 0, 0, ping)]));
+    await answered;
     await expectAlive(client);
     expect(calls).toBe(0);
   },

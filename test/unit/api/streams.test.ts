@@ -148,7 +148,9 @@ describe('streams both ways', () => {
   test('are refused at a malformed message', async () => {
     const { port } = await serve({}, {}, echo);
     const frame = Buffer.from([0, 0, 0, 0, 2, 0x0a, 0x7f]);
-    const answer = await rawCall(port, '/etcdserverpb.Watch/Watch', frame, {});
+    // The first one ends the call.
+    const frames = Buffer.concat([frame, frame, frame]);
+    const answer = await rawCall(port, '/etcdserverpb.Watch/Watch', frames, {});
     expect(answer.status).toBe(String(StatusCode.internal));
     const failures = 'etcd_network_server_stream_failures_total{Type="receive"';
     expect(await port.metric(`${failures},API="watch"}`)).toBe(1);

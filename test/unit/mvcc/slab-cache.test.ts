@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { preencoded } from '../../../src/base/wire.ts';
+import { StoredKeyValue } from '../../../src/mvcc/key-value.ts';
 import { notCached, SlabCache } from '../../../src/mvcc/slab-cache.ts';
 import { ManualClock, MapBackend, openStore } from './fakes.ts';
 
@@ -68,6 +69,14 @@ describe('a store with little memory', () => {
     });
     const txn = store.begin();
     for (let i = 0; i < 10; i++) txn.put(`k${i}`, filled(mebibyte, i), 0n);
+    const checkCopies = (): void => {
+      for (let i = 0; i < 10; i++) {
+        store.copyRange({ ...range, key: `k${i}` }, (source, start, end) => {
+          const kv = new StoredKeyValue(source.subarray(start, end));
+          expect(Buffer.compare(kv.value, filled(mebibyte, i))).toBe(0);
+        });
+      }
+    };
     const check = (reader: Pick<typeof store, 'range'>): void => {
       for (let i = 0; i < 10; i++) {
         const [kv] = reader.range({ ...range, key: `k${i}` }).kvs;
@@ -76,6 +85,7 @@ describe('a store with little memory', () => {
     };
     check(txn);
     const events = txn.end();
+    checkCopies();
     check(store);
     expect(store.cacheBytes).toBeLessThanOrEqual(4 * mebibyte);
     expect(events.map((event) => event.kv.value[0])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
 import { Event, KeyValue } from '../../../src/gen/kv.ts';
+import { StoredKeyValue } from '../../../src/mvcc/key-value.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
 import { noOperations } from '../../../src/mvcc/store-state.ts';
 import { ManualClock, MapBackend, openStore } from './fakes.ts';
@@ -249,10 +250,16 @@ describe('a compaction', () => {
     expect(first.count).toBe(4);
     expect(pin.range({ ...query, key: 'k4', limit: 0 }).kvs).toHaveLength(5);
     expect(pin.range({ ...query, countOnly: true })).toMatchObject({ count: 9, kvs: [] });
-    let copied = 0;
-    const extent = pin.copyRange({ ...query, limit: 7 }, () => copied++);
+    // Also of keys that were changed or deleted since, whose compaction waits.
+    put(store, 'k1', 'newer');
+    const copied: StoredKeyValue[] = [];
+    const extent = pin.copyRange({ ...query, limit: 7 }, (source, start, end) => {
+      copied.push(new StoredKeyValue(Uint8Array.from(source.subarray(start, end))));
+    });
     expect(extent).toMatchObject({ taken: 7, lastKey: 'k6', count: 7, truncated: false });
-    expect(copied).toBe(7);
+    expect(copied.map((kv) => [kv.keyText, fromUtf8(kv.value)])).toEqual(
+      Array.from({ length: 7 }, (_, i) => [`k${i}`, String(i)]),
+    );
     pin.release();
     expect(() => pin.copyRange(query, () => undefined)).toThrow('released');
     while (store.compactionStep() === 'more');

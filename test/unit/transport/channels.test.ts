@@ -260,7 +260,7 @@ describe('an inbound channel', () => {
         offered: () => {},
         introduced: () => {},
         removed: () => {},
-        turned: () => turns.push(channel.live),
+        liveChanged: () => turns.push(channel.live),
         malformed: () => malformed++,
       },
       { clock, random: new SeededRandom(1), limits: defaultLimits, logger },

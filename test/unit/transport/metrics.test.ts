@@ -99,5 +99,8 @@ describe('a member counts', () => {
     await sent;
     expect(valueOf(one, 'snapshot_send_inflights_total', '2')).toBe(0);
     expect(valueOf(two, 'snapshot_receive_inflights_total', '1')).toBe(0);
+    expect(valueOf(one, 'snapshot_send_failures', '2')).toBe(1);
+    // Who stops has not failed.
+    expect(valueOf(two, 'snapshot_receive_failures', '1')).toBe(0);
   });
 });

@@ -176,7 +176,7 @@ describe('the gateway over WebSocket', () => {
 
   test('does not take messages that are too large', async () => {
     const client = await new Client(await serveWatch(echo), '/v3/watch').opened();
-    client.socket.send('x'.repeat(3 * 1024 * 1024));
+    client.socket.send('x'.repeat(4 * 1024 * 1024));
     expect(await client.next()).toBe('close 1009');
   });
 
@@ -186,6 +186,22 @@ describe('the gateway over WebSocket', () => {
     client.socket.send(JSON.stringify({ key: base64('a'), value: base64('b'.repeat(7_999_000)) }));
     expect(await client.nextJson()).toEqual({});
     expect(await client.next()).toBe('close 1000');
+  });
+
+  test('may not hold more than its share with a message that does not end', async () => {
+    const requestLimits = { connectionBytes: 100_000, totalBytes: 1_000_000, stallMs: 1_000 };
+    const port = await serveWatch(echo, { grpc: { requestLimits } });
+    const client = await new Client(port, '/v3/watch').opened();
+    // Messages that are complete do not add up, nor do pings.
+    for (let i = 0; i < 30; i++) {
+      client.socket.send(create('k'.repeat(5_000)));
+      client.socket.ping('p'.repeat(125));
+      expect(await client.nextJson()).toEqual(created('k'.repeat(5_000)));
+    }
+    for (let i = 0; i < 2_000; i++) client.socket.ping('p'.repeat(125));
+    client.socket.send('{"create_request": {"key": "', { fin: false });
+    for (let i = 0; i < 20; i++) client.socket.send('A'.repeat(10_000), { fin: false });
+    expect(await client.next()).toBe('close 1006');
   });
 
   test('counts once among connections', async () => {
