@@ -42,11 +42,11 @@ export interface Upgrade {
 
 export interface WebSocketsOptions {
   /** Answers the requests of HTTP/1.1 that come over a connection. */
-  serve(connection: Socket): void;
+  readonly serve: (connection: Socket) => void;
   /** Of the largest request, on the wire of gRPC. */
   readonly maxMessageBytes: number;
   /** A share of the memory of all connections for one that `close` ends. */
-  openMemory(close: () => void): SessionMemory;
+  readonly openMemory: (close: () => void) => SessionMemory;
   readonly clock: Clock;
   readonly logger: Logger;
 }
