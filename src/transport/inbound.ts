@@ -31,7 +31,7 @@ export interface InboundOwner {
   /** The channel came up, or went down. */
   liveChanged(): void;
   /** Bytes came that are no frame. */
-  malformed(): void;
+  readonly malformed: () => void;
 }
 
 export class InboundChannel {
@@ -193,9 +193,10 @@ export class InboundChannel {
     this.#live = false;
     const refusedForGood =
       fields['code'] === refusals.cluster || fields['code'] === refusals.version;
-    if (wasLive) this.#owner.liveChanged();
-    if (wasLive) this.#logger.warn({ ...fields, reason }, 'lost the stream from peer');
-    else if (refusedForGood && this.#warned !== reason) {
+    if (wasLive) {
+      this.#owner.liveChanged();
+      this.#logger.warn({ ...fields, reason }, 'lost the stream from peer');
+    } else if (refusedForGood && this.#warned !== reason) {
       this.#logger.error({ ...fields, reason }, 'peer does not talk to this member');
     } else if (this.#warned !== reason) {
       this.#logger.warn({ ...fields, reason }, 'cannot receive from peer');

@@ -91,6 +91,11 @@ export class TransferMeter {
   }
 }
 
+interface ByteCounters {
+  readonly sent: Counter;
+  readonly received: Counter;
+}
+
 export class TransportMetrics {
   readonly #self: string;
   readonly #clock: Clock;
@@ -103,9 +108,8 @@ export class TransportMetrics {
   readonly #roundTrips: Series<Histogram>;
   readonly #sendings: TransferSeries;
   readonly #receivings: TransferSeries;
-  readonly #peers = new Set<MemberId>();
-  /** Looked up once for each peer: they count every frame. */
-  readonly #bytesOf = new Map<MemberId, { readonly sent: Counter; readonly received: Counter }>();
+  /** Of the peers; looked up once, because they count every frame. */
+  readonly #bytesOf = new Map<MemberId, ByteCounters>();
 
   constructor(metrics: Metrics, self: MemberId, clock: Clock) {
     this.#self = label(self);
@@ -150,8 +154,7 @@ export class TransportMetrics {
 
   /** Series of a peer stand at zero from the beginning, so that the first event shows in rates. */
   begin(peer: MemberId): void {
-    this.#peers.add(peer);
-    this.#countersOf(peer);
+    this.#bytesOf.set(peer, this.#countersOf(peer));
     const name = label(peer);
     for (const series of [this.#sendFailures, this.#receiveFailures, this.#roundTrips]) {
       series(name);
@@ -165,7 +168,6 @@ export class TransportMetrics {
 
   /** The peer is one no more. */
   end(peer: MemberId): void {
-    this.#peers.delete(peer);
     this.#bytesOf.delete(peer);
     this.active(peer, false);
   }
@@ -194,7 +196,7 @@ export class TransportMetrics {
 
   /** Of members that are not known yet, none counts as active. */
   disconnected(peer: MemberId): void {
-    if (!this.#peers.has(peer)) return;
+    if (!this.#bytesOf.has(peer)) return;
     this.#disconnections(this.#self, label(peer)).increment();
   }
 
@@ -210,14 +212,11 @@ export class TransportMetrics {
     return new TransferMeter(this.#receivings, label(peer), this.#clock);
   }
 
-  #countersOf(peer: MemberId): { readonly sent: Counter; readonly received: Counter } {
-    let counters = this.#bytesOf.get(peer);
-    if (counters === undefined) {
-      const name = label(peer);
-      counters = { sent: this.#sentBytes(name), received: this.#receivedBytes(name) };
-      if (this.#peers.has(peer)) this.#bytesOf.set(peer, counters);
-    }
-    return counters;
+  #countersOf(peer: MemberId): ByteCounters {
+    const known = this.#bytesOf.get(peer);
+    if (known !== undefined) return known;
+    const name = label(peer);
+    return { sent: this.#sentBytes(name), received: this.#receivedBytes(name) };
   }
 }
 

@@ -63,6 +63,7 @@ export class Peer {
   readonly #logger: Logger;
   readonly #outbound: Readonly<Record<'control' | 'append', OutboundChannel>>;
   readonly #inbound: Readonly<Record<'control' | 'append', InboundChannel>>;
+  readonly #malformed = (): void => this.#environment.metrics.receiveFailed(this.id);
   readonly #helloed = new Map<Channel, { incarnation: bigint; session: number }>();
   #urls: readonly string[];
   #dials = 0;
@@ -257,9 +258,7 @@ export class Peer {
       liveChanged: () => {
         this.#connectionChanged();
       },
-      malformed: () => {
-        this.#environment.metrics.receiveFailed(this.id);
-      },
+      malformed: this.#malformed,
     };
   }
 
@@ -295,9 +294,7 @@ export class Peer {
         self,
         id: this.id,
         openSnapshot: () => handlers.openSnapshot(this.id),
-        malformed: () => {
-          this.#environment.metrics.receiveFailed(this.id);
-        },
+        malformed: this.#malformed,
         ended: (ended, ok) => {
           if (this.#sender === ended) this.#sender = undefined;
           if (!this.#closed) handlers.snapshotStatus(this.id, ok);
@@ -349,9 +346,7 @@ export class Peer {
         received: (message) => {
           if (!this.#closed) handlers.receive([message]);
         },
-        malformed: () => {
-          this.#environment.metrics.receiveFailed(this.id);
-        },
+        malformed: this.#malformed,
         ended: (ended) => {
           if (this.#receiver === ended) this.#receiver = undefined;
         },

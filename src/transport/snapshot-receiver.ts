@@ -19,7 +19,7 @@ export interface SnapshotReceiverOwner {
   dial(events: FrameStreamEvents): FrameStream;
   heard(sizeBytes: number): void;
   /** Bytes came that are no frame. */
-  malformed(): void;
+  readonly malformed: () => void;
   receiveSnapshot(metadata: SnapshotMetadata): SnapshotSink | 'held' | undefined;
   /** The snapshot is whole and durable. */
   received(message: SnapshotMessage): void;

@@ -16,7 +16,7 @@ export interface SnapshotSenderOwner {
   readonly id: MemberId;
   openSnapshot(): SnapshotSource | undefined;
   /** Bytes came that are no frame. */
-  malformed(): void;
+  readonly malformed: () => void;
   /** The transfer is over; called once, never from within a call to the sender. */
   ended(sender: SnapshotSender, ok: boolean): void;
   readonly meter: TransferMeter;
@@ -143,10 +143,14 @@ export class SnapshotSender {
     if (this.#over) return;
     this.#over = true;
     this.#release();
-    if (ok) this.#owner.meter.succeeded();
-    else this.#owner.meter.failed();
-    if (ok) this.#logger.info({ sizeBytes: this.#sizeBytes }, 'peer has the snapshot');
-    else this.#logger.warn({ reason, sizeBytes: this.#sizeBytes }, 'snapshot not delivered');
+    const { meter } = this.#owner;
+    if (ok) {
+      meter.succeeded();
+      this.#logger.info({ sizeBytes: this.#sizeBytes }, 'peer has the snapshot');
+    } else {
+      meter.failed();
+      this.#logger.warn({ reason, sizeBytes: this.#sizeBytes }, 'snapshot not delivered');
+    }
     this.#clock.defer(() => {
       this.#owner.ended(this, ok);
     });

@@ -271,7 +271,7 @@ export class GrpcAdapter {
     const serve = requestStream
       ? this.#bidi(method, handler as BidiHandler<unknown, unknown>, metrics)
       : this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
-    const maxMessageBytes = this.maxMessageBytes;
+    const { maxMessageBytes } = this;
     this.#streamMethods.set(path, { requestStream, maxMessageBytes, decode, serve });
     const func = (call: StreamCall & { readonly request?: unknown }): void => {
       if (this.#sessions.isOver(call)) return;

@@ -332,6 +332,16 @@ test('a taken port and a wrong address are named', async () => {
   expect(await listen('http://127.0.0.1:0')).toBe('listens');
 });
 
+/** The first frame that a peer of a protocol hears after its welcome, while `send` is repeated. */
+async function heardBy(version: number, send: () => void): Promise<Frame | string> {
+  const repeat = setInterval(send, 5);
+  try {
+    return await answerTo(encodeHello({ ...hello, version }), (frame) => frame.kind !== 'welcome');
+  } finally {
+    clearInterval(repeat);
+  }
+}
+
 test.each([
   ['the protocol before introductions gets none', 1, 'batch'],
   ['the protocol of introductions gets them', 2, 'introduction'],
@@ -345,44 +355,20 @@ test.each([
     announced: false,
     witnesses: nobody,
   };
-  const repeat = setInterval(() => {
+  const answer = await heardBy(version, () => {
     one.transport.introduce(3n, introduction);
     one.send(heartbeat(1n, 3n, 1));
-  }, 5);
-  try {
-    const answer = await answerTo(
-      encodeHello({ ...hello, version }),
-      (frame) => frame.kind !== 'welcome',
-    );
-    expect(answer).toMatchObject({ kind });
-  } finally {
-    clearInterval(repeat);
-  }
+  });
+  expect(answer).toMatchObject({ kind });
 });
 
 test.each([
   ['is not sent what it would not understand', 5, ['heartbeat']],
   ['is sent what it understands', 6, ['committed', 'heartbeat']],
 ] as const)('a peer %s', async (_what, version, types) => {
-  const repeat = setInterval(() => {
-    const committed = {
-      type: 'committed',
-      from: 1n,
-      to: 3n,
-      term: 1,
-      index: 1,
-      logTerm: 1,
-    } as const;
-    one.send(committed, heartbeat(1n, 3n, 1));
-  }, 5);
-  try {
-    const answer = await answerTo(
-      encodeHello({ ...hello, version }),
-      (frame) => frame.kind === 'batch',
-    );
-    const messages = typeof answer !== 'string' && answer.kind === 'batch' ? answer.messages : [];
-    expect(messages.map(({ type }) => type)).toEqual(types);
-  } finally {
-    clearInterval(repeat);
-  }
+  const way = { from: 1n, to: 3n, term: 1 };
+  const answer = await heardBy(version, () => {
+    one.send({ ...way, type: 'committed', index: 1, logTerm: 1 }, heartbeat(1n, 3n, 1));
+  });
+  expect(answer).toMatchObject({ kind: 'batch', messages: types.map((type) => ({ type })) });
 });
