@@ -1,6 +1,6 @@
 /** How candidates and pre-candidates act on messages of their own term. */
 import type { Core } from './core.ts';
-import { countVote, learnCommitted } from './election.ts';
+import { countVote } from './election.ts';
 import { stepFollower } from './follower.ts';
 import type { Message } from './message.ts';
 
@@ -21,9 +21,6 @@ export function stepCandidate(core: Core, message: Message): void {
       if (core.role !== 'preCandidate') return;
       if (!message.reject && message.term !== core.term + 1) return;
       countVote(core, message.from, !message.reject);
-      return;
-    case 'committed':
-      learnCommitted(core, message);
       return;
     default:
       // Without a leader there is nobody to pass proposals and reads on to; their senders retry.

@@ -52,7 +52,7 @@ export function countVote(core: Core, member: MemberId, granted: boolean): void 
   core.tracker.recordVote(member, granted);
   switch (core.tracker.voteResult()) {
     case 'won':
-      if (core.role === 'preCandidate') campaign(core, 'election');
+      if (core.role === 'preCandidate') tryCampaign(core, 'election');
       else core.becomeLeader();
       return;
     case 'lost':

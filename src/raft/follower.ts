@@ -1,7 +1,7 @@
 /** How followers and learners act on messages of their own term. */
 import { fail } from './check.ts';
 import type { Core } from './core.ts';
-import { learnCommitted, tryCampaign } from './election.ts';
+import { tryCampaign } from './election.ts';
 import type { HeartbeatMessage, Message } from './message.ts';
 import { handleAppend } from './replication.ts';
 import { handleSnapshot } from './snapshot.ts';
@@ -42,9 +42,6 @@ export function stepFollower(core: Core, message: Message): void {
       if (core.forwardedReads.remove(message.context)) {
         core.readStates.push({ index: message.index, context: message.context });
       }
-      return;
-    case 'committed':
-      learnCommitted(core, message);
       return;
     default:
       return;

@@ -2,7 +2,7 @@
 import { acknowledge } from './acknowledge.ts';
 import { stepCandidate } from './candidate.ts';
 import type { Core } from './core.ts';
-import { answerVote, handleVote, tickElection } from './election.ts';
+import { answerVote, handleVote, learnCommitted, tickElection } from './election.ts';
 import { stepFollower } from './follower.ts';
 import { stepLeader, tickLeader } from './leader.ts';
 import type { Message } from './message.ts';
@@ -11,6 +11,11 @@ import { noMember } from './types.ts';
 export function step(core: Core, message: Message): void {
   if (message.to !== core.id || message.from === core.id) {
     core.config.trace('misdirected', { type: message.type, from: message.from, to: message.to });
+    return;
+  }
+  if (message.type === 'committed') {
+    // A fact of no term. It is told together with a refusal, whose sender may be of an older term.
+    if (core.role !== 'leader') learnCommitted(core, message);
     return;
   }
   // Proposals and reads are passed on whatever the terms: they are requests, not Raft's own.

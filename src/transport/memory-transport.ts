@@ -264,7 +264,9 @@ export class MemoryTransport implements Transport {
     if (this.handlers === undefined) return;
     const batches = new Map<string, Message[]>();
     for (const message of messages) {
-      const spoken = Math.min(this.protocol, this.protocolOf(message.to) ?? this.protocol);
+      // As a stream does, which begins by telling what its other end speaks.
+      const other = this.#network.member(message.to)?.protocol ?? this.protocol;
+      const spoken = Math.min(this.protocol, other);
       if (spoken < protocolOfMessage(message)) continue;
       if (message.type === 'snapshot') {
         this.#sendSnapshot(message);

@@ -40,7 +40,8 @@ const defaults: Omit<RaftConfig, 'id' | 'storage' | 'applied' | 'random'> = {
 
 export class ClusterMember {
   readonly id: MemberId;
-  readonly options: MemberOptions;
+  /** Changed ones hold from the next start on. */
+  options: MemberOptions;
   readonly storage = new MemoryStorage();
   node: RawNode;
   /** Writes that were asked for and are not durable yet, oldest first. */

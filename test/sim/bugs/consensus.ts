@@ -171,6 +171,19 @@ const elections: readonly PlantedBug[] = [
       },
     ],
   },
+  {
+    id: 'told-commit-not-compared',
+    mistake: 'raft',
+    title: 'what is told to be committed is taken for it without a look at the own entry',
+    caughtBy: 'state-machine-safety or crashed',
+    edits: [
+      {
+        file: 'src/raft/election.ts',
+        find: 'if (core.log.matches({ index, term: logTerm })) core.log.commitTo(index);',
+        replace: 'if (index <= core.log.lastIndex) core.log.commitTo(index);',
+      },
+    ],
+  },
 ];
 
 const replication: readonly PlantedBug[] = [

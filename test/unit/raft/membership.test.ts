@@ -6,7 +6,6 @@ import {
   type ConfChange,
   type ConfChangeSingle,
 } from '../../../src/raft/index.ts';
-import { clusterOf, electionTicks } from '../../support/raft-cluster.ts';
 import { RaftNetwork } from '../../support/raft-network.ts';
 
 const three = [1n, 2n, 3n];
@@ -232,48 +231,5 @@ describe('membership', () => {
     network.settle();
     assert.equal(network.host(2n).node.core.log.lastIndex, 2);
     assert.equal(leader.node.status().committed, 3);
-  });
-
-  test('who does not know of a removal hears of it from the removed, whose log is longer', () => {
-    const cluster = clusterOf([1n, 2n], { preVote: true });
-    cluster.elect(2n);
-    assert.equal(cluster.node(2n).proposeConfChange(change([remove(1n)])), undefined);
-    cluster.handleReady(2n);
-    cluster.deliver({ to: 1n });
-    cluster.handleReady(1n);
-    // The next entry becomes durable at the follower only.
-    cluster.propose(2n, 'lost');
-    cluster.takeReady(2n);
-    cluster.deliver({ to: 1n });
-    cluster.handleReady(1n);
-    // The removal is committed by now, which the follower hears at once.
-    cluster.deliver({ to: 2n });
-    cluster.takeReady(2n);
-    cluster.deliver({ to: 1n });
-    cluster.handleReady(1n);
-    assert.deepEqual(cluster.node(1n).status().confState.voters, [2n]);
-    cluster.take();
-    cluster.member(2n).restart();
-    assert.deepEqual(cluster.node(2n).status().confState.voters, [1n, 2n]);
-    for (let ticks = 0; ticks < 4 * electionTicks; ticks++) {
-      cluster.tick(2n);
-      cluster.settle();
-    }
-    assert.deepEqual(cluster.node(2n).status().confState.voters, [2n]);
-    assert.equal(cluster.node(2n).status().role, 'leader');
-  });
-
-  test('a candidate takes nothing for committed that its log does not hold', () => {
-    const cluster = clusterOf(three);
-    // The voter knows more than the candidate, which holds an entry of another term there.
-    cluster.member(1n).startWith({ term: 3, vote: 0n, commit: 0 }, [1, 2]);
-    cluster.member(2n).startWith({ term: 3, vote: 0n, commit: 5 }, [1, 3, 3]);
-    const before = cluster.node(1n).status().committed;
-    cluster.node(1n).campaign();
-    cluster.handleReady(1n);
-    cluster.deliver({ to: 2n });
-    cluster.handleReady(2n);
-    assert.equal(cluster.deliver({ to: 1n, type: 'committed' }).length, 1);
-    assert.equal(cluster.node(1n).status().committed, before);
   });
 });
