@@ -116,8 +116,14 @@ function tellCommitted(core: Core, { from, index: last }: VoteMessage): void {
   core.send({ type: 'committed', from: core.id, to: from, term: core.term, index, logTerm });
 }
 
-/** Two logs that share an entry share all before it (Raft 5.3), so the own one is committed too. */
+/**
+ * Two logs that share an entry share all before it (Raft 5.3), so the own one is committed too.
+ * Only from members of no newer term: a leader of an older term than that in which an entry was
+ * committed may lack it, and must find nobody in its term who knows that it is.
+ */
 export function learnCommitted(core: Core, { index, logTerm }: CommittedMessage): void {
+  // A leader counts for itself.
+  if (core.role === 'leader') return;
   if (core.log.matches({ index, term: logTerm })) core.log.commitTo(index);
 }
 

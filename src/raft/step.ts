@@ -13,11 +13,6 @@ export function step(core: Core, message: Message): void {
     core.config.trace('misdirected', { type: message.type, from: message.from, to: message.to });
     return;
   }
-  if (message.type === 'committed') {
-    // A fact of no term. It is told together with a refusal, whose sender may be of an older term.
-    if (core.role !== 'leader') learnCommitted(core, message);
-    return;
-  }
   // Proposals and reads are passed on whatever the terms: they are requests, not Raft's own.
   if (message.type !== 'propose' && message.type !== 'readIndex') {
     if (message.term < core.term) {
@@ -27,6 +22,7 @@ export function step(core: Core, message: Message): void {
     if (message.term > core.term && !enterNewerTerm(core, message)) return;
   }
   if (message.type === 'vote' || message.type === 'preVote') handleVote(core, message);
+  else if (message.type === 'committed') learnCommitted(core, message);
   else if (core.role === 'leader') stepLeader(core, message);
   else if (core.role === 'follower') stepFollower(core, message);
   else stepCandidate(core, message);
@@ -76,5 +72,8 @@ function handleOlderTerm(core: Core, message: Message): void {
   } else if (message.type === 'preVote') {
     // Silence could leave a pre-candidate of an older term stuck for ever.
     answerVote(core, message, false);
+  } else if (message.type === 'committed') {
+    // Who refuses a pre-vote may be of an older term; what is committed stays so in later ones.
+    learnCommitted(core, message);
   }
 }

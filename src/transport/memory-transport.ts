@@ -264,10 +264,7 @@ export class MemoryTransport implements Transport {
     if (this.handlers === undefined) return;
     const batches = new Map<string, Message[]>();
     for (const message of messages) {
-      // As a stream does, which begins by telling what its other end speaks.
-      const other = this.#network.member(message.to)?.protocol ?? this.protocol;
-      const spoken = Math.min(this.protocol, other);
-      if (spoken < protocolOfMessage(message)) continue;
+      if (this.#spokenWith(message.to) < protocolOfMessage(message)) continue;
       if (message.type === 'snapshot') {
         this.#sendSnapshot(message);
         continue;
@@ -281,8 +278,13 @@ export class MemoryTransport implements Transport {
     for (const batch of batches.values()) this.#sendBatch(batch);
   }
 
+  /** As on a stream, which begins with what its other end speaks. */
+  #spokenWith(member: MemberId): number {
+    return Math.min(this.protocol, this.#network.member(member)?.protocol ?? this.protocol);
+  }
+
   introduce(to: MemberId, introduction: Introduction): void {
-    const frame = encodeIntroduction(introduction, this.protocolOf(to) ?? this.protocol);
+    const frame = encodeIntroduction(introduction, this.#spokenWith(to));
     if (!this.#peers.has(to)) return;
     this.#carry(to, { frame, messages: 1, bytes: frame.length, lateMs: 0 }, 'control');
   }

@@ -102,16 +102,6 @@ describe('two voters of which one is removed', () => {
     assert.deepEqual(votersOf(cluster, 2n), [2n]);
     assert.equal(cluster.node(2n).status().role, 'leader');
   });
-
-  test('do not stand still when the removed does not take part in votes', () => {
-    const cluster = withForgottenRemoval({ preVote: true });
-    const { term } = cluster.node(1n).status();
-    cluster.member(1n).options = { preVote: true, abstainBelowTerm: term + 1 };
-    cluster.member(1n).startWith({ term: term + 1, vote: 0n, commit: 4 }, []);
-    assert.equal(cluster.node(1n).status().abstains, true);
-    waitFor(cluster, 2n);
-    assert.deepEqual(votersOf(cluster, 2n), [2n]);
-  });
 });
 
 describe('whoever refuses a vote', () => {
@@ -130,6 +120,15 @@ describe('whoever refuses a vote', () => {
     const cluster = clusterOf(three);
     cluster.member(1n).startWith({ term: 1, vote: 0n, commit: 2 }, [1, 1]);
     cluster.member(2n).startWith({ term: 1, vote: 0n, commit: 3 }, [1, 1, 1]);
+    expect(answersOf2(cluster)).toMatchObject([{ index: 3, logTerm: 1 }, { reject: true }]);
+  });
+
+  test('tells it as one that takes no part in votes, too', () => {
+    const cluster = clusterOf(three);
+    cluster.member(1n).startWith({ term: 2, vote: 0n, commit: 2 }, [1, 1]);
+    cluster.member(2n).options = { abstainBelowTerm: 2 };
+    cluster.member(2n).startWith({ term: 2, vote: 0n, commit: 3 }, [1]);
+    assert.equal(cluster.node(2n).status().abstains, true);
     expect(answersOf2(cluster)).toMatchObject([{ index: 3, logTerm: 1 }, { reject: true }]);
   });
 
@@ -164,28 +163,52 @@ describe('who is told what is committed', () => {
   });
 
   test.each([
-    ['before the refusal', 0],
-    ['after the refusal', 1],
+    ['as a candidate, before the refusal', false],
+    ['as a follower, after a refusal that decides', true],
   ])('learns it %s', (_what, refusalFirst) => {
-    const cluster = clusterOf(three);
+    const cluster = clusterOf([1n, 2n]);
     cluster.member(1n).startWith({ term: 1, vote: 0n, commit: 2 }, [1, 1]);
     cluster.member(2n).startWith({ term: 1, vote: 0n, commit: 5 }, [1, 1, 1]);
     const answers = answersOf2(cluster);
-    if (refusalFirst === 1) answers.reverse();
-    for (const answer of answers) cluster.node(1n).step(answer);
+    if (refusalFirst) answers.reverse();
+    const [first, second] = answers as [Message, Message];
+    cluster.node(1n).step(first);
+    assert.equal(cluster.node(1n).status().role, refusalFirst ? 'follower' : 'candidate');
+    cluster.node(1n).step(second);
     assert.equal(committedAt(cluster, 1n), 4);
   });
 
   test.each([
-    ['an older', 1],
-    ['its own', 2],
-    ['a newer', 3],
-  ])('learns it from a member of %s term, and keeps its own', (_what, term) => {
+    ['an older', 1, 2],
+    ['its own', 2, 2],
+    ['a newer', 3, 3],
+  ])('learns it from a member of %s term', (_what, term, termAfter) => {
     const cluster = clusterOf(three);
     cluster.member(1n).startWith({ term: 2, vote: 0n, commit: 2 }, [1, 1]);
     cluster.node(1n).step(told(4, 1, term));
     assert.equal(committedAt(cluster, 1n), 4);
-    assert.equal(cluster.node(1n).status().term, 2);
+    assert.equal(cluster.node(1n).status().term, termAfter);
+  });
+
+  test('tells a leader no more that lacks what was committed after its term', () => {
+    const cluster = clusterOf(three);
+    cluster.member(1n).startWith({ term: 3, vote: 0n, commit: 2 }, [2, 2]);
+    cluster.node(1n).step(told(4, 2, 4));
+    // Member 3 leads in term 3, with another entry at 3, and is not deposed yet.
+    const append = { type: 'append', from: 3n, to: 1n, term: 3, index: 2, logTerm: 1 } as const;
+    cluster.node(1n).step({ ...append, entries: [entryOf(3, 3)], commit: 2 });
+    cluster.handleReady(1n);
+    assert.equal(committedAt(cluster, 1n), 4);
+    expect(cluster.take({ to: 3n }).filter(({ term }) => term === 3)).toEqual([]);
+  });
+
+  test('learns it as a learner, and as one without a state nothing', () => {
+    const cluster = clusterOf([2n, 3n], { learners: [1n] });
+    cluster.member(1n).startWith({ term: 1, vote: 0n, commit: 2 }, [1]);
+    cluster.node(1n).step(told(3, 1));
+    assert.equal(committedAt(cluster, 1n), 3);
+    cluster.node(1n).step(told(0, 0));
+    assert.equal(committedAt(cluster, 1n), 3);
   });
 
   test('applies what matches once it is durable', () => {
