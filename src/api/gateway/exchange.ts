@@ -25,12 +25,6 @@ export interface Exchange {
   refuse(status: StatusObject): void;
 }
 
-/** Why a call is refused that was open when its time was over. */
-export const deadlineExceeded: StatusObject = {
-  code: StatusCode.deadlineExceeded,
-  details: 'context deadline exceeded',
-};
-
 /** A status in the body of an answer that has not begun. */
 export function respondWithError(response: ServerResponse, status: StatusObject): void {
   if (response.destroyed || response.headersSent) return;

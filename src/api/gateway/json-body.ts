@@ -1,7 +1,7 @@
 /** The JSON values of a request's body, one after the other, out of limited memory. */
 import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { ConnectionMemory } from '../grpc/connection-memory.ts';
-import { PartialMessage, TOO_MANY_INCOMPLETE } from '../grpc/partial-message.ts';
+import { PartialMessage, tooManyIncomplete } from '../grpc/partial-message.ts';
 import { JsonMessageError } from './json-cursor.ts';
 import { isSpace } from './json-bytes.ts';
 import { JsonScanner, JsonSyntaxError } from './json-scanner.ts';
@@ -90,7 +90,7 @@ export class JsonBody {
 
   #keep(piece: Buffer): void {
     if (this.#partial.append(piece)) return;
-    throw new StatusError(StatusCode.resourceExhausted, TOO_MANY_INCOMPLETE);
+    throw new StatusError(tooManyIncomplete.code, tooManyIncomplete.details);
   }
 
   #encode(json: Buffer): Buffer {

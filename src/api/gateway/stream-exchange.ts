@@ -1,17 +1,17 @@
 /**
  * A call with streams: one JSON value in the body for each message, one line of the answer for each
- * of the server's, both as long as the client likes. For the adapter it looks like a call of
- * grpc-js.
+ * of the server's, both as long as the client likes.
  */
 import { EventEmitter } from 'node:events';
 import { StatusError } from '../../base/errors.ts';
+import { deadlineExceeded } from '../grpc/deadline.ts';
+import type { Written } from '../grpc/response-writer.ts';
 import type { StatusObject } from '../grpc/status.ts';
 import type { StreamCall, StreamMethod } from '../grpc/stream-method.ts';
 import { HeaderMetadata } from './call-headers.ts';
 import { errorLine, httpStatusOf } from './error-answer.ts';
 import {
   Deadline,
-  deadlineExceeded,
   respondWithError,
   statusObject,
   type Exchange,
@@ -48,7 +48,6 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     const { maxMessageBytes } = method;
     this.#body = new JsonBody({ memory: memory.requests, type: types.request, maxMessageBytes });
     this.#deadline = new Deadline(request, clock, () => this.refuse(deadlineExceeded));
-    this.on('error', (status: StatusObject) => this.#finish(status));
     response.once('close', () => this.#closed());
     request.on('data', (chunk: Buffer) => this.#receive(chunk));
     request.on('end', () => this.#received());
@@ -72,15 +71,15 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     this.#options.clock.defer(() => this.#read());
   }
 
-  write(message: Uint8Array, written: (error?: Error | null) => void): boolean {
+  write(message: Uint8Array, written: Written): void {
     const { response, types, memory } = this.#options;
-    if (this.#isOver || response.destroyed) return false;
+    if (this.#isOver || response.destroyed) return;
     const line = jsonOf(message, types.response, '{"result":', '}\n');
     const extraBytes = line.length - message.length;
     this.#extraBytes += extraBytes;
     memory.answers.add(extraBytes);
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/json' });
-    return response.write(line, (error) => {
+    response.write(line, (error) => {
       if (!this.#cancelled) {
         this.#extraBytes -= extraBytes;
         memory.answers.release(extraBytes);
@@ -89,14 +88,22 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     });
   }
 
-  end(): void {
-    this.#finish(undefined);
+  finish(status: StatusObject | undefined): void {
+    if (!this.#over()) return;
+    const { response } = this.#options;
+    if (response.destroyed) return;
+    if (!response.headersSent) {
+      const code = status === undefined ? 200 : httpStatusOf(status.code);
+      response.writeHead(code, { 'content-type': 'application/json' });
+    }
+    response.end(status === undefined ? undefined : errorLine(status));
+    this.#options.time.restart();
   }
 
   /** Ends the call for a reason of the gateway's, which the handler takes for the client's end. */
   refuse(status: StatusObject): void {
     if (this.#isOver) return;
-    if (this.#isServed) this.#finish(status);
+    if (this.#isServed) this.finish(status);
     else this.#refuseUnserved(status);
     this.#cancel();
   }
@@ -150,18 +157,6 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     if (this.#method.requestStream) this.emit('end');
     // A request without a body is one without fields.
     else if (!this.#isServed) this.#serve(this.#method.decode(Buffer.alloc(0)));
-  }
-
-  #finish(status: StatusObject | undefined): void {
-    if (!this.#over()) return;
-    const { response } = this.#options;
-    if (response.destroyed) return;
-    if (!response.headersSent) {
-      const code = status === undefined ? 200 : httpStatusOf(status.code);
-      response.writeHead(code, { 'content-type': 'application/json' });
-    }
-    response.end(status === undefined ? undefined : errorLine(status));
-    this.#options.time.restart();
   }
 
   #refuseUnserved(status: StatusObject): void {

@@ -1,9 +1,11 @@
-/** Serves handlers over gRPC: the only file of the API that imports grpc-js's server. */
+/**
+ * Serves handlers over gRPC. Of grpc-js it takes the server around the connections; calls are
+ * served straight on their HTTP/2 streams.
+ */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ConnectionInjector } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import { buffer } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { EtcdError, type EtcdErrorName, StatusCode, StatusError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -16,12 +18,14 @@ import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
 import { ClientVersions } from './client-versions.ts';
 import type { MemoryLimits, SessionMemory } from './connection-memory.ts';
 import { Sessions } from './grpc-js-internals.ts';
+import { isGrpcRequest, refuseStream } from './http2-answer.ts';
 import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
-import type { StreamCall, StreamMethod } from './stream-method.ts';
+import type { StreamMethod } from './stream-method.ts';
 import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
-import { isGrpcRequest, refuseStream, UnaryCall, type UnaryMethod } from './unary-call.ts';
+import { StreamingCall } from './streaming-call.ts';
+import { UnaryCall, type UnaryMethod } from './unary-call.ts';
 
 /** What a message may weigh beyond the request in it: etcd's allowance. */
 export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
@@ -98,7 +102,7 @@ class Malformed {
   }
 }
 
-/** A method with its codecs, stripped of message types: grpc-js handles them as opaque. */
+/** A method with its codecs, stripped of message types. */
 interface Method {
   readonly name: string;
   readonly path: string;
@@ -117,9 +121,6 @@ function decodeWith(request: Codec<unknown>, message: Uint8Array): unknown {
     throw new StatusError(code, details);
   }
 }
-
-type Bytes = Uint8Array;
-const toBuffer = (bytes: Bytes): Buffer => buffer(bytes);
 
 export class GrpcAdapter {
   readonly #options: GrpcAdapterOptions;
@@ -140,7 +141,7 @@ export class GrpcAdapter {
   readonly #turns: Turns;
   /** Methods with one message each way, by path. */
   readonly #unaryMethods = new Map<string, UnaryMethod>();
-  /** Methods with streams, which grpc-js serves, by path. */
+  /** Methods with streams, by path. */
   readonly #streamMethods = new Map<string, StreamMethod>();
   /** How to end each open call that has no end. */
   readonly #endless = new Set<() => void>();
@@ -158,8 +159,6 @@ export class GrpcAdapter {
     this.maxConcurrentStreams = Math.min(options.maxConcurrentStreams, MAX_STREAMS_PER_CONNECTION);
     this.maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
     this.#server = new Server({
-      'grpc.max_receive_message_length': this.maxMessageBytes,
-      'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': this.maxConcurrentStreams,
       'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MB,
       'grpc.enable_channelz': 0,
@@ -167,7 +166,7 @@ export class GrpcAdapter {
     });
     this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
     this.#sessions = new Sessions(this.#server, {
-      intercept: (stream, headers) => this.#intercept(stream, headers),
+      serve: (stream, headers) => this.#serve(stream, headers),
       minPingTimeMs: options.keepaliveMinTimeMs,
       clock: options.clock,
       // Calls of KV end soon and are many: their answers forgive pings, without a count.
@@ -241,22 +240,26 @@ export class GrpcAdapter {
     this.#server.forceShutdown();
   }
 
-  /** True for calls that are not grpc-js's: those with one message each way, and unknown ones. */
-  #intercept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+  #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const path = headers[':path'] ?? '';
-    const method = this.#unaryMethods.get(path);
     if (!isGrpcRequest(headers)) {
-      // grpc-js looks at the beginning only.
-      if (headers['content-type']?.startsWith('application/grpc') !== true) return false;
       refuseStream(stream, { httpStatus: UNSUPPORTED_MEDIA_TYPE });
     } else if (headers[':method'] !== 'POST') {
       const name = JSON.stringify(headers[':method'] ?? '');
       const details = `Received a HEADERS frame with :method ${name} which should be POST`;
       refuseStream(stream, { httpStatus: METHOD_NOT_ALLOWED, code: StatusCode.internal, details });
-    } else if (method !== undefined) new UnaryCall(stream, headers, method);
-    else if (this.#streamMethods.has(path)) return false;
-    else refuseStream(stream, this.refusalOf(path));
-    return true;
+    } else this.#call(stream, headers, path);
+  }
+
+  #call(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, path: string): void {
+    const unary = this.#unaryMethods.get(path);
+    if (unary !== undefined) {
+      new UnaryCall(stream, headers, unary);
+      return;
+    }
+    const method = this.#streamMethods.get(path);
+    if (method === undefined) refuseStream(stream, this.refusalOf(path));
+    else new StreamingCall(stream, headers, method, this.#sessions.memoryOf(stream), this.#clock);
   }
 
   #register(service: string, method: Method, handler: unknown): void {
@@ -273,11 +276,6 @@ export class GrpcAdapter {
       : this.#stream(method, handler as ServerStreamHandler<unknown, unknown>, metrics);
     const { maxMessageBytes } = this;
     this.#streamMethods.set(path, { requestStream, maxMessageBytes, decode, serve });
-    const func = (call: StreamCall & { readonly request?: unknown }): void => {
-      if (this.#sessions.isOver(call)) return;
-      serve(call, this.#sessions.memoryOfCall(call).answers, call.request);
-    };
-    this.#server.register(path, func, toBuffer, decode, requestStream ? 'bidi' : 'serverStream');
   }
 
   #decoder(method: Method): (bytes: Buffer) => unknown {
@@ -388,7 +386,7 @@ export class GrpcAdapter {
           requests.push(request);
         }
       });
-      // grpc-js reports the end of a cancelled call first as the client's own end.
+      // The end of a cancelled call is first reported as the client's own end.
       call.on('end', () => this.#clock.defer(() => requests.end()));
       call.once('cancelled', () => {
         writer.abandon();

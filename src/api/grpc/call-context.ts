@@ -5,10 +5,9 @@ import type { ConnectionMemory } from './connection-memory.ts';
 
 /** The part of a call's metadata that is needed here. */
 export interface CallMetadata {
-  get(name: string): readonly (string | Buffer)[];
+  get(name: string): readonly string[];
 }
 
-/** The part of a grpc-js server call that is needed here. */
 export interface CancellableCall {
   readonly metadata: CallMetadata;
   readonly cancelled: boolean;
@@ -59,13 +58,12 @@ export class GrpcCallContext implements CallContext {
   }
 
   metadata(name: string): string | undefined {
-    const value = this.#call.metadata.get(name)[0];
-    return value === undefined ? undefined : value.toString();
+    return this.#call.metadata.get(name)[0];
   }
 
   /**
-   * The answer is on its way: from now on the signal stays as it is, because grpc-js reports the
-   * end of every call as a cancellation. Returns whether this was the first time.
+   * The answer is on its way: from now on the signal stays as it is, because the end of every
+   * call is reported as a cancellation. Returns whether this was the first time.
    */
   end(): boolean {
     if (this.#ended) return false;

@@ -1,5 +1,9 @@
 /** The header grpc-timeout: a number of up to eight digits and a unit. */
 
+import type { Clock, Timer } from '../../base/clock.ts';
+import { StatusCode } from '../../base/errors.ts';
+import type { StatusObject } from './status.ts';
+
 /** Milliseconds of each unit. */
 export const unitMs: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -25,4 +29,27 @@ export function timeoutMsOf(header: string): number | undefined {
   const ms = Number(match[1]) * (unitMs[match[2] ?? ''] ?? NaN);
   if (ms > MAX_TIMER_MS) return Infinity;
   return Math.ceil(ms / GRANULARITY_MS) * GRANULARITY_MS;
+}
+
+/** What a call is told that takes too long. */
+export const deadlineExceeded: StatusObject = {
+  code: StatusCode.deadlineExceeded,
+  details: 'context deadline exceeded',
+};
+
+/**
+ * Starts the timer that a call's header asks for; undefined if none is needed.
+ * @param told `malformed` is called once the call has been set up, `expired` at the deadline
+ */
+export function deadlineOf(
+  header: string | string[],
+  clock: Clock,
+  told: { malformed(status: StatusObject): void; expired(): void },
+): Timer | undefined {
+  const timeoutMs = typeof header === 'string' ? timeoutMsOf(header) : undefined;
+  if (timeoutMs === Infinity) return undefined;
+  if (timeoutMs !== undefined) return clock.after(timeoutMs, () => told.expired());
+  const details = `malformed grpc-timeout: ${String(header)}`;
+  clock.defer(() => told.malformed({ code: StatusCode.internal, details }));
+  return undefined;
 }

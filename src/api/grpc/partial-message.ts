@@ -1,11 +1,16 @@
 /** What has come of a request that comes in pieces. */
+import { StatusCode } from '../../base/errors.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
+import type { StatusObject } from './status.ts';
 
 /** Compression flag and length in front of every message. */
 export const PREFIX_BYTES = 5;
 
 /** Why a message is refused of which no more can be kept. */
-export const TOO_MANY_INCOMPLETE = 'etcdserver: too many incomplete requests';
+export const tooManyIncomplete: StatusObject = {
+  code: StatusCode.resourceExhausted,
+  details: 'etcdserver: too many incomplete requests',
+};
 
 /** Capacity for the first piece of a message; it doubles from there. */
 const firstCapacityBytes = 1024;
@@ -17,35 +22,54 @@ const firstCapacityBytes = 1024;
 export class PartialMessage {
   readonly #memory: ConnectionMemory;
   #bytes: Buffer | undefined;
-  #length = 0;
+  #start = 0;
+  #end = 0;
 
   constructor(memory: ConnectionMemory) {
     this.#memory = memory;
   }
 
   get length(): number {
-    return this.#length;
+    return this.#end - this.#start;
   }
 
   /** What has come so far: a view that is valid until the next change. */
   get bytes(): Buffer {
-    return this.#bytes?.subarray(0, this.#length) ?? Buffer.alloc(0);
+    return this.#bytes?.subarray(this.#start, this.#end) ?? Buffer.alloc(0);
   }
 
   /** Adds a piece. Returns false if there is no memory for it. */
   append(piece: Uint8Array): boolean {
-    const length = this.#length + piece.length;
+    const { length } = this;
     const held = this.#bytes?.length ?? 0;
-    if (length > held) {
-      const capacity = Math.max(firstCapacityBytes, 2 * held, length);
-      if (!this.#memory.take(capacity - held)) return false;
-      const bytes = Buffer.allocUnsafeSlow(capacity);
-      if (this.#bytes !== undefined) bytes.set(this.#bytes.subarray(0, this.#length));
-      this.#bytes = bytes;
+    if (this.#end + piece.length > held) {
+      if (!this.#makeRoom(length + piece.length, held)) return false;
+      this.#start = 0;
+      this.#end = length;
     }
-    this.#bytes?.set(piece, this.#length);
-    this.#length = length;
+    this.#bytes?.set(piece, this.#end);
+    this.#end += piece.length;
     return true;
+  }
+
+  /** Moves what there is to the beginning, of a larger buffer if need be. */
+  #makeRoom(length: number, held: number): boolean {
+    if (length <= held / 2) {
+      this.#bytes?.copyWithin(0, this.#start, this.#end);
+      return true;
+    }
+    const capacity = Math.max(firstCapacityBytes, 2 * held, length);
+    if (!this.#memory.take(capacity - held)) return false;
+    const bytes = Buffer.allocUnsafeSlow(capacity);
+    bytes.set(this.bytes);
+    this.#bytes = bytes;
+    return true;
+  }
+
+  /** Forgets so many bytes at the beginning. */
+  drop(count: number): void {
+    if (count >= this.length) this.clear();
+    else this.#start += count;
   }
 
   /** Forgets everything and returns it: the caller's own from now on. */
@@ -59,6 +83,7 @@ export class PartialMessage {
     if (this.#bytes === undefined) return;
     this.#memory.release(this.#bytes.length);
     this.#bytes = undefined;
-    this.#length = 0;
+    this.#start = 0;
+    this.#end = 0;
   }
 }

@@ -5,14 +5,18 @@ import type { StatusObject } from './status.ts';
 
 /** Bytes of one stream that may wait to be sent; a larger message waits alone. */
 export const MAX_UNSENT_BYTES = 1024 * 1024;
-/** grpc-js queues messages one by one: more of them would wait without use. */
-const MAX_UNSENT_MESSAGES = 128;
+/** Small ones weigh more than their bytes. */
+const MAX_UNSENT_MESSAGES = 1024;
 
-/** The part of a grpc-js stream call that is needed here. */
+/** Told when a message was sent, or will never be. */
+export type Written = (error?: Error | null) => void;
+
+/** What takes the answers of a stream. */
 export interface WritableCall {
-  write(bytes: Uint8Array, written: (error?: Error | null) => void): boolean;
-  end(): unknown;
-  emit(event: 'error', status: StatusObject): boolean;
+  /** Does nothing, and tells nobody, if the call is over. */
+  write(bytes: Uint8Array, written: Written): void;
+  /** Ends the call, well if there is no status. */
+  finish(status: StatusObject | undefined): void;
 }
 
 export class ResponseWriter {
@@ -91,8 +95,7 @@ export class ResponseWriter {
     if (this.#closed) return;
     this.#closed = true;
     this.#returnReserved();
-    if (status === undefined) this.#call.end();
-    else this.#call.emit('error', status);
+    this.#call.finish(status);
     this.#wake();
   }
 

@@ -1,9 +1,9 @@
-/** How the adapter serves a method with streams, whoever carries them: grpc-js or the gateway. */
+/** How the adapter serves a method with streams, whoever carries them: HTTP/2 or the gateway. */
 import type { CancellableCall } from './call-context.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 import type { WritableCall } from './response-writer.ts';
 
-/** The part of a grpc-js stream call that is needed. */
+/** A call as its method sees it. */
 export interface StreamCall extends CancellableCall, WritableCall {
   on(event: 'data', listener: (request: unknown) => void): unknown;
   on(event: 'end', listener: () => void): unknown;

@@ -1,19 +1,27 @@
 /**
  * Calls with one message each way, answered straight on their HTTP/2 streams. They are almost all
  * of a store's load, and what grpc-js does around each (three stream objects, a dozen closures,
- * copies of headers) costs as much as HTTP/2 itself; so it serves only the streaming calls.
+ * copies of headers) costs as much as HTTP/2 itself.
  */
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { gunzip, inflate } from 'node:zlib';
-import { buffer } from '../../base/bytes.ts';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
 import type { CallContext } from '../handler.ts';
 import { CallMemory } from './call-memory.ts';
 import type { SessionMemory } from './connection-memory.ts';
-import { timeoutMsOf } from './deadline.ts';
-import { PartialMessage, PREFIX_BYTES, TOO_MANY_INCOMPLETE } from './partial-message.ts';
-import { messageHeader, type StatusObject } from './status.ts';
+import { deadlineExceeded, deadlineOf } from './deadline.ts';
+import { beginAnswer, closeAfterwards, okTrailers, refuse } from './http2-answer.ts';
+import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
+import {
+  decompress,
+  framed,
+  isPlain,
+  messageAt,
+  messageBytesAt,
+  tooLarge,
+  unexpectedEnd,
+} from './request-message.ts';
+import type { StatusObject } from './status.ts';
 
 /** What a handler may know of its call, and what serves the call knows of its answer's memory. */
 export interface UnaryContext extends CallContext {
@@ -34,19 +42,14 @@ export interface UnaryMethod {
   ended(code: StatusCode, sentBytes: number): void;
 }
 
-const COMPRESSED = 1;
-/** A longer answer is not copied behind its prefix, but written after it. */
-const MAX_COPIED_BYTES = 64 * 1024;
-const CONTENT_TYPE = 'application/grpc';
-const NO_ERROR = 0;
-
-const answerHeaders = { ':status': 200, 'content-type': CONTENT_TYPE };
-/** Without a date, as from grpc-go. */
-const answerOptions = { waitForTrailers: true, sendDate: false };
-const refusalOptions = { endStream: true, sendDate: false };
-const okTrailers = { 'grpc-status': '0' };
-
-const decompressors = { gzip: gunzip, deflate: inflate } as const;
+const noMessage: StatusObject = {
+  code: StatusCode.unimplemented,
+  details: 'received no message for a unary call',
+};
+const secondMessage: StatusObject = {
+  code: StatusCode.unimplemented,
+  details: 'received a second message for a unary call',
+};
 
 /** Under this key a stream carries its call, so that listeners need not be made for each. */
 const callOf = Symbol('call');
@@ -126,7 +129,7 @@ export class UnaryCall implements UnaryContext {
   receive(chunk: Buffer): void {
     if (this.#ended) return;
     if (this.#taken) {
-      this.#refuse(StatusCode.unimplemented, 'received a second message for a unary call');
+      this.#refuse(secondMessage);
       return;
     }
     let bytes = chunk;
@@ -146,11 +149,7 @@ export class UnaryCall implements UnaryContext {
     if (this.#taken || this.#ended) return;
     // Node ends a stream that was reset as if the client had ended it; the reset follows.
     this.#method.clock.defer(() => {
-      if (this.#partial === undefined) {
-        this.#refuse(StatusCode.unimplemented, 'received no message for a unary call');
-      } else {
-        this.#refuse(StatusCode.internal, 'unexpected EOF');
-      }
+      this.#refuse(this.#partial === undefined ? noMessage : unexpectedEnd);
     });
   }
 
@@ -164,7 +163,7 @@ export class UnaryCall implements UnaryContext {
   #keep(piece: Buffer): boolean {
     this.#partial ??= new PartialMessage(this.#sessionMemory.requests);
     if (this.#partial.append(piece)) return true;
-    this.#refuse(StatusCode.resourceExhausted, TOO_MANY_INCOMPLETE);
+    this.#refuse(tooManyIncomplete);
     return false;
   }
 
@@ -175,59 +174,30 @@ export class UnaryCall implements UnaryContext {
 
   #framed(bytes: Buffer): void {
     const { maxMessageBytes } = this.#method;
-    const total = totalBytes(bytes);
-    if (total - PREFIX_BYTES > maxMessageBytes) {
-      this.#refuse(
-        StatusCode.resourceExhausted,
-        `grpc: received message larger than max (${total - PREFIX_BYTES} vs. ${maxMessageBytes})`,
-      );
+    const messageBytes = messageBytesAt(bytes, 0);
+    const total = PREFIX_BYTES + messageBytes;
+    if (messageBytes > maxMessageBytes) {
+      this.#refuse(tooLarge(messageBytes, maxMessageBytes));
     } else if (bytes.length < total) {
       if (this.#partial === undefined) this.#keep(bytes);
     } else if (bytes.length > total) {
-      this.#refuse(StatusCode.unimplemented, 'received a second message for a unary call');
+      this.#refuse(secondMessage);
     } else {
       this.#taken = true;
-      const message = this.#partial?.take().subarray(PREFIX_BYTES) ?? messageOf(bytes);
+      const [flag] = bytes;
+      const message = this.#partial?.take().subarray(PREFIX_BYTES) ?? messageAt(bytes, 0, total);
       this.#partial = undefined;
-      if (bytes[0] === 0) this.#handle(message);
-      else this.#decompress(message, bytes[0]);
+      if (isPlain(flag)) this.#handle(message);
+      else this.#decompress(message, flag);
     }
   }
 
-  #decompress(bytes: Buffer, format: number | undefined): void {
-    if (format !== COMPRESSED) {
-      const text = `grpc: received unexpected payload format ${format}`;
-      this.#refuse(StatusCode.internal, text);
-      return;
-    }
-    const encoding = this.#headers['grpc-encoding'] ?? 'identity';
-    if (encoding === 'identity') {
-      this.#refuse(
-        StatusCode.internal,
-        'grpc: compressed flag set with identity or empty encoding',
-      );
-      return;
-    }
-    if (encoding !== 'gzip' && encoding !== 'deflate') {
-      const name = JSON.stringify(encoding);
-      this.#refuse(
-        StatusCode.unimplemented,
-        `grpc: Decompressor is not installed for grpc-encoding ${name}`,
-      );
-      return;
-    }
+  #decompress(bytes: Buffer, flag: number | undefined): void {
+    const encoding = this.#headers['grpc-encoding'];
     const { maxMessageBytes } = this.#method;
-    decompressors[encoding](bytes, { maxOutputLength: maxMessageBytes }, (error, message) => {
-      if (error === null) this.#handle(message);
-      else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-        this.#refuse(
-          StatusCode.resourceExhausted,
-          `grpc: received message after decompression larger than max ${maxMessageBytes}`,
-        );
-      } else {
-        const text = `grpc: failed to decompress the received message: ${error.message}`;
-        this.#refuse(StatusCode.internal, text);
-      }
+    decompress(bytes, flag, encoding, maxMessageBytes, (refusal, message) => {
+      if (refusal === undefined) this.#handle(message);
+      else this.#refuse(refusal);
     });
   }
 
@@ -256,18 +226,13 @@ export class UnaryCall implements UnaryContext {
     }
     if (!this.#end(StatusCode.ok, bytes.length)) return;
     const stream = this.#stream;
-    stream.respond(answerHeaders, answerOptions);
+    beginAnswer(stream);
     stream.on('wantTrailers', onWantTrailers);
-    const copied = bytes.length <= MAX_COPIED_BYTES;
-    const frame = Buffer.allocUnsafe(PREFIX_BYTES + (copied ? bytes.length : 0));
-    frame[0] = 0;
-    frame.writeUInt32BE(bytes.length, 1);
-    if (copied) {
-      frame.set(bytes, PREFIX_BYTES);
-      stream.end(frame);
-    } else {
-      stream.write(frame);
-      stream.end(buffer(bytes));
+    const [first, rest] = framed([bytes]);
+    if (rest === undefined) stream.end(first);
+    else {
+      stream.write(first);
+      stream.end(rest);
     }
     this.#closeAfterwards();
   }
@@ -278,27 +243,18 @@ export class UnaryCall implements UnaryContext {
       if (!(error instanceof StatusError)) this.#method.statusOf(error);
       return;
     }
-    const { code, details } = this.#method.statusOf(error);
-    this.#refuse(code, details);
+    this.#refuse(this.#method.statusOf(error));
   }
 
-  #refuse(code: StatusCode, details: string): void {
-    if (!this.#end(code, 0)) return;
+  #refuse(status: StatusObject): void {
+    if (!this.#end(status.code, 0)) return;
     this.#memory?.close();
-    respondWith(this.#stream, { code, details });
+    refuse(this.#stream, status);
     this.#closeAfterwards();
   }
 
-  /** A client that goes on sending after its answer is told that nobody listens. */
   #closeAfterwards(): void {
-    if (this.#halfClosed || this.#stream.readableEnded) return;
-    const stream = this.#stream;
-    stream.once('finish', () => {
-      // One turn for the client's own end, which is usually on its way.
-      this.#method.clock.defer(() => {
-        if (!stream.readableEnded && !stream.destroyed) stream.close(NO_ERROR);
-      });
-    });
+    if (!this.#halfClosed) closeAfterwards(this.#stream, this.#method.clock);
   }
 
   /** Whether the call was still open. */
@@ -326,64 +282,16 @@ export class UnaryCall implements UnaryContext {
   }
 
   #startTimer(header: string | string[]): void {
-    const timeoutMs = typeof header === 'string' ? timeoutMsOf(header) : undefined;
-    if (timeoutMs === undefined) {
-      // Refused once the call has been set up.
-      this.#method.clock.defer(() => {
-        this.#refuse(StatusCode.internal, `malformed grpc-timeout: ${String(header)}`);
-      });
-    } else if (timeoutMs !== Infinity) {
-      this.#timer = this.#method.clock.after(timeoutMs, () => this.#expire());
-    }
+    const { clock } = this.#method;
+    this.#timer = deadlineOf(header, clock, {
+      malformed: (status) => this.#refuse(status),
+      expired: () => this.#expire(),
+    });
   }
 
   #expire(): void {
-    this.#refuse(StatusCode.deadlineExceeded, 'context deadline exceeded');
+    this.#refuse(deadlineExceeded);
     this.#cancelled = true;
     this.#controller?.abort();
   }
-}
-
-/** What a call is refused with that has not begun. */
-export interface Refusal {
-  readonly httpStatus?: number;
-  readonly code?: StatusCode;
-  readonly details?: string;
-}
-
-function respondWith(stream: ServerHttp2Stream, refusal: Refusal): void {
-  const { httpStatus, code, details = '' } = refusal;
-  const headers: OutgoingHttpHeaders = { ':status': httpStatus ?? 200 };
-  if (code !== undefined) {
-    headers['content-type'] = CONTENT_TYPE;
-    headers['grpc-status'] = String(code);
-    headers['grpc-message'] = messageHeader(details);
-  }
-  stream.respond(headers, refusalOptions);
-}
-
-/** Refuses a call that cannot begin: nobody serves it, or it is no call. */
-export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void {
-  stream.on('error', onError);
-  stream.resume();
-  respondWith(stream, refusal);
-}
-
-/** A copy, because the frame is part of all that was read from the connection at once. */
-function messageOf(frame: Buffer): Buffer {
-  const message = Buffer.allocUnsafe(frame.length - PREFIX_BYTES);
-  frame.copy(message, 0, PREFIX_BYTES);
-  return message;
-}
-
-function totalBytes(frame: Buffer): number {
-  return PREFIX_BYTES + frame.readUInt32BE(1);
-}
-
-/** Whether a request says that it is one of gRPC. */
-export function isGrpcRequest(headers: IncomingHttpHeaders): boolean {
-  const type = headers['content-type'];
-  if (type?.startsWith(CONTENT_TYPE) !== true) return false;
-  const next = type[CONTENT_TYPE.length];
-  return next === undefined || next === '+' || next === ';';
 }

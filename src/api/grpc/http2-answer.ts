@@ -1,0 +1,70 @@
+/** What gRPC's answers look like on an HTTP/2 stream (gRPC's PROTOCOL-HTTP2.md). */
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Clock } from '../../base/clock.ts';
+import { StatusCode } from '../../base/errors.ts';
+import { messageHeader, type StatusObject } from './status.ts';
+
+const CONTENT_TYPE = 'application/grpc';
+const NO_ERROR = 0;
+
+const answerHeaders = { ':status': 200, 'content-type': CONTENT_TYPE };
+/** Without a date, as from grpc-go. */
+const answerOptions = { waitForTrailers: true, sendDate: false };
+const refusalOptions = { endStream: true, sendDate: false };
+
+/** Trailers of a call that went well. */
+export const okTrailers: OutgoingHttpHeaders = { 'grpc-status': '0' };
+
+/** What a call is answered with that gets nothing but a status; without a code, of HTTP only. */
+export interface Refusal {
+  readonly httpStatus?: number;
+  readonly code?: StatusCode;
+  readonly details?: string;
+}
+
+/** Whether a request says that it is one of gRPC. */
+export function isGrpcRequest(headers: IncomingHttpHeaders): boolean {
+  const type = headers['content-type'];
+  if (type?.startsWith(CONTENT_TYPE) !== true) return false;
+  const next = type[CONTENT_TYPE.length];
+  return next === undefined || next === '+' || next === ';';
+}
+
+/** Messages follow; the stream emits `wantTrailers` after its end. */
+export function beginAnswer(stream: ServerHttp2Stream): void {
+  stream.respond(answerHeaders, answerOptions);
+}
+
+export function trailersOf({ code, details }: StatusObject): OutgoingHttpHeaders {
+  if (code === StatusCode.ok) return okTrailers;
+  return { 'grpc-status': String(code), 'grpc-message': messageHeader(details) };
+}
+
+/** Answers with nothing but a status. */
+export function refuse(stream: ServerHttp2Stream, refusal: Refusal): void {
+  const { httpStatus = 200, code, details = '' } = refusal;
+  const grpc =
+    code === undefined ? {} : { 'content-type': CONTENT_TYPE, ...trailersOf({ code, details }) };
+  stream.respond({ ':status': httpStatus, ...grpc }, refusalOptions);
+}
+
+/** Refuses a call that cannot begin: nobody serves it, or it is no call. */
+export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void {
+  // A failed stream is closed as well, which says it all.
+  stream.on('error', () => undefined);
+  stream.resume();
+  refuse(stream, refusal);
+}
+
+/** A client that goes on sending after its answer is told that nobody listens. */
+export function closeAfterwards(stream: ServerHttp2Stream, clock: Clock): void {
+  if (!stream.readableEnded) stream.once('finish', () => closeUnread(stream, clock));
+}
+
+/** The same, once the answer is on its way. */
+export function closeUnread(stream: ServerHttp2Stream, clock: Clock): void {
+  // One turn for the client's own end, which is usually on its way.
+  clock.defer(() => {
+    if (!stream.readableEnded && !stream.destroyed) stream.close(NO_ERROR);
+  });
+}

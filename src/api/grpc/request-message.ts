@@ -1,0 +1,121 @@
+/** Messages as gRPC frames them, in both directions: a flag, the length, the bytes. */
+import { gunzip, inflate } from 'node:zlib';
+import { StatusCode } from '../../base/errors.ts';
+import { PREFIX_BYTES } from './partial-message.ts';
+import type { StatusObject } from './status.ts';
+
+const PLAIN = 0;
+const COMPRESSED = 1;
+
+const decompressors = { gzip: gunzip, deflate: inflate } as const;
+
+/** Of the message that begins at `start`, without its prefix, which must be there. */
+export function messageBytesAt(bytes: Buffer, start: number): number {
+  return bytes.readUInt32BE(start + 1);
+}
+
+export function tooLarge(messageBytes: number, maxMessageBytes: number): StatusObject {
+  const details = `grpc: received message larger than max (${messageBytes} vs. ${maxMessageBytes})`;
+  return { code: StatusCode.resourceExhausted, details };
+}
+
+/** What a client is told that ends its side in the middle of a message. */
+export const unexpectedEnd: StatusObject = {
+  code: StatusCode.internal,
+  details: 'unexpected EOF',
+};
+
+/**
+ * The message whose frame reaches from `start` to `end`: a copy, because the frame is part of all
+ * that was read from the connection at once.
+ */
+export function messageAt(bytes: Buffer, start: number, end: number): Buffer {
+  const message = Buffer.allocUnsafe(end - start - PREFIX_BYTES);
+  bytes.copy(message, 0, start + PREFIX_BYTES, end);
+  return message;
+}
+
+export function isPlain(flag: number | undefined): boolean {
+  return flag === PLAIN;
+}
+
+/**
+ * Decompresses a message.
+ * @param flag of its prefix
+ * @param encoding the header `grpc-encoding` of the call
+ * @param done called with the message, or why the call is refused; maybe at once
+ */
+export function decompress(
+  bytes: Uint8Array,
+  flag: number | undefined,
+  encoding: string | string[] | undefined,
+  maxMessageBytes: number,
+  done: (refusal: StatusObject | undefined, message: Buffer) => void,
+): void {
+  const refuse = (code: StatusCode, details: string): void =>
+    done({ code, details }, Buffer.alloc(0));
+  if (flag !== COMPRESSED) {
+    refuse(StatusCode.internal, `grpc: received unexpected payload format ${flag}`);
+  } else if (encoding === undefined || encoding === 'identity') {
+    const text = 'grpc: compressed flag set with identity or empty encoding';
+    refuse(StatusCode.internal, text);
+  } else if (encoding !== 'gzip' && encoding !== 'deflate') {
+    const name = JSON.stringify(encoding);
+    const text = `grpc: Decompressor is not installed for grpc-encoding ${name}`;
+    refuse(StatusCode.unimplemented, text);
+  } else {
+    decompressors[encoding](bytes, { maxOutputLength: maxMessageBytes }, (error, message) => {
+      if (error === null) done(undefined, message);
+      else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+        const text = `grpc: received message after decompression larger than max ${maxMessageBytes}`;
+        refuse(StatusCode.resourceExhausted, text);
+      } else {
+        const text = `grpc: failed to decompress the received message: ${error.message}`;
+        refuse(StatusCode.internal, text);
+      }
+    });
+  }
+}
+
+/** A longer message is not copied behind its prefix, but sent after it. */
+const MAX_COPIED_BYTES = 64 * 1024;
+
+/** What is to be written to send these messages, in as few pieces as pays. */
+export function framed(messages: readonly Uint8Array[]): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  for (let from = 0; from < messages.length;) {
+    let bytes = 0;
+    let to = from;
+    let long: Uint8Array | undefined;
+    while (to < messages.length && long === undefined) {
+      const message = messages[to++] as Uint8Array;
+      bytes += PREFIX_BYTES;
+      if (message.length <= MAX_COPIED_BYTES) bytes += message.length;
+      else long = message;
+    }
+    pieces.push(joined(messages, from, to, bytes));
+    if (long !== undefined) pieces.push(long);
+    from = to;
+  }
+  return pieces;
+}
+
+function joined(
+  messages: readonly Uint8Array[],
+  from: number,
+  to: number,
+  bytes: number,
+): Uint8Array {
+  const piece = Buffer.allocUnsafe(bytes);
+  let position = 0;
+  for (let i = from; i < to; i++) {
+    const message = messages[i] as Uint8Array;
+    piece[position] = PLAIN;
+    piece.writeUInt32BE(message.length, position + 1);
+    position += PREFIX_BYTES;
+    if (message.length > MAX_COPIED_BYTES) break;
+    piece.set(message, position);
+    position += message.length;
+  }
+  return piece;
+}

@@ -1,0 +1,282 @@
+/**
+ * Calls with streams, on their HTTP/2 streams like those with one message each way. What is
+ * answered in one go, such as an event to each of a hundred watchers, is sent in one piece.
+ */
+import { EventEmitter } from 'node:events';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { StatusCode } from '../../base/errors.ts';
+import type { CallMetadata } from './call-context.ts';
+import type { SessionMemory } from './connection-memory.ts';
+import { deadlineExceeded, deadlineOf } from './deadline.ts';
+import {
+  beginAnswer,
+  closeAfterwards,
+  closeUnread,
+  okTrailers,
+  refuse,
+  trailersOf,
+} from './http2-answer.ts';
+import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
+import {
+  decompress,
+  framed,
+  isPlain,
+  messageAt,
+  messageBytesAt,
+  tooLarge,
+  unexpectedEnd,
+} from './request-message.ts';
+import type { Written } from './response-writer.ts';
+import type { StatusObject } from './status.ts';
+import type { StreamCall, StreamMethod } from './stream-method.ts';
+
+const noMessage: StatusObject = {
+  code: StatusCode.unimplemented,
+  details: 'received no message for a call with one',
+};
+const secondMessage: StatusObject = {
+  code: StatusCode.unimplemented,
+  details: 'received a second message for a call with one',
+};
+
+class Http2Metadata implements CallMetadata {
+  readonly #headers: IncomingHttpHeaders;
+
+  constructor(headers: IncomingHttpHeaders) {
+    this.#headers = headers;
+  }
+
+  get(name: string): readonly string[] {
+    const value = this.#headers[name.toLowerCase()];
+    if (value === undefined) return [];
+    return typeof value === 'string' ? [value] : value;
+  }
+}
+
+export class StreamingCall extends EventEmitter implements StreamCall {
+  readonly metadata: CallMetadata;
+  readonly #stream: ServerHttp2Stream;
+  readonly #encoding: string | string[] | undefined;
+  readonly #method: StreamMethod;
+  readonly #memory: SessionMemory;
+  readonly #clock: Clock;
+  readonly #timer: Timer | undefined;
+  /** What has come and was not passed on: an incomplete message, or what a pause left. */
+  readonly #partial: PartialMessage;
+  /** The request of a call with one, decoded. */
+  #request: { readonly value: unknown } | undefined;
+  #isPaused = false;
+  #isDecompressing = false;
+  /** The client has ended its side. */
+  #isReceived = false;
+  /** A status was sent, or nobody is there to take one. */
+  #isOver = false;
+  #cancelled = false;
+  /** Answers of this turn, and whom to tell when they are sent. */
+  #unsent: Uint8Array[] = [];
+  #written: Written[] = [];
+  #trailers = okTrailers;
+
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    method: StreamMethod,
+    memory: SessionMemory,
+    clock: Clock,
+  ) {
+    super();
+    this.metadata = new Http2Metadata(headers);
+    this.#stream = stream;
+    this.#encoding = headers['grpc-encoding'];
+    this.#method = method;
+    this.#memory = memory;
+    this.#clock = clock;
+    this.#partial = new PartialMessage(memory.requests);
+    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    stream.on('end', () => this.#halfClosed());
+    stream.on('close', () => this.#closed());
+    // A failed stream is closed as well, which says it all.
+    stream.on('error', () => undefined);
+    const timeout = headers['grpc-timeout'];
+    if (timeout !== undefined) {
+      this.#timer = deadlineOf(timeout, clock, {
+        malformed: (status) => this.#refuse(status),
+        expired: () => this.#refuse(deadlineExceeded),
+      });
+    }
+    if (method.requestStream) method.serve(this, memory.answers);
+  }
+
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    if (!this.#isDecompressing) this.#stream.resume();
+    // Not at once: whoever resumes is in the middle of taking a message.
+    this.#clock.defer(() => this.#goOn());
+  }
+
+  write(message: Uint8Array, written: Written): void {
+    if (this.#isOver) return;
+    this.#unsent.push(message);
+    this.#written.push(written);
+    if (this.#unsent.length === 1) this.#clock.defer(() => this.#flush());
+  }
+
+  finish(status: StatusObject | undefined): void {
+    if (!this.#over()) return;
+    const stream = this.#stream;
+    this.#flush();
+    if (stream.destroyed || stream.closed) return;
+    if (stream.headersSent) {
+      if (status !== undefined) this.#trailers = trailersOf(status);
+      stream.end();
+    } else {
+      refuse(stream, status ?? { code: StatusCode.ok });
+      closeAfterwards(stream, this.#clock);
+    }
+    // What the client goes on to say is read and forgotten.
+    stream.resume();
+  }
+
+  #flush(): void {
+    const stream = this.#stream;
+    const messages = this.#unsent;
+    if (messages.length === 0 || stream.destroyed || stream.closed) return;
+    const written = this.#written;
+    this.#unsent = [];
+    this.#written = [];
+    if (!stream.headersSent) {
+      beginAnswer(stream);
+      stream.on('wantTrailers', () => {
+        stream.sendTrailers(this.#trailers);
+        closeUnread(stream, this.#clock);
+      });
+    }
+    const pieces = framed(messages);
+    const last = pieces.pop();
+    for (const piece of pieces) stream.write(piece);
+    stream.write(last, (error) => {
+      for (const each of written) each(error);
+    });
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#isOver) return;
+    if (this.#partial.length === 0) {
+      const end = this.#pass(chunk);
+      if (end < chunk.length) this.#keep(chunk.subarray(end));
+    } else if (this.#keep(chunk)) this.#passKept();
+  }
+
+  #keep(piece: Buffer): boolean {
+    if (this.#partial.append(piece)) return true;
+    this.#refuse(tooManyIncomplete);
+    return false;
+  }
+
+  #passKept(): void {
+    this.#partial.drop(this.#pass(this.#partial.bytes));
+  }
+
+  /** Passes on whole messages until the handler has enough. Returns how many bytes are done with. */
+  #pass(bytes: Buffer): number {
+    const { maxMessageBytes } = this.#method;
+    let start = 0;
+    while (!this.#isOver && !this.#isPaused && !this.#isDecompressing) {
+      if (bytes.length < start + PREFIX_BYTES) break;
+      const messageBytes = messageBytesAt(bytes, start);
+      const end = start + PREFIX_BYTES + messageBytes;
+      if (messageBytes > maxMessageBytes) {
+        this.#refuse(tooLarge(messageBytes, maxMessageBytes));
+      } else if (bytes.length < end) {
+        break;
+      } else {
+        this.#take(messageAt(bytes, start, end), bytes[start]);
+        start = end;
+      }
+    }
+    return this.#isOver ? bytes.length : start;
+  }
+
+  #take(message: Buffer, flag: number | undefined): void {
+    if (isPlain(flag)) {
+      this.#message(message);
+      return;
+    }
+    this.#isDecompressing = true;
+    this.#stream.pause();
+    decompress(message, flag, this.#encoding, this.#method.maxMessageBytes, (refusal, plain) => {
+      this.#isDecompressing = false;
+      if (!this.#isPaused) this.#stream.resume();
+      if (refusal !== undefined) this.#refuse(refusal);
+      else if (!this.#isOver) this.#message(plain);
+      this.#goOn();
+    });
+  }
+
+  #message(message: Buffer): void {
+    const value = this.#method.decode(message);
+    if (this.#method.requestStream) this.emit('data', value);
+    else if (this.#request === undefined) this.#request = { value };
+    else this.#refuse(secondMessage);
+  }
+
+  #halfClosed(): void {
+    this.#isReceived = true;
+    // Node ends a stream that was reset as if the client had ended it; the reset follows.
+    this.#clock.defer(() => this.#goOn());
+  }
+
+  /** Takes up where a pause or a compressed message has stopped it. */
+  #goOn(): void {
+    if (this.#partial.length > 0) this.#passKept();
+    if (this.#isReceived) this.#received();
+  }
+
+  /** The client has said all; passes that on once the handler has everything. */
+  #received(): void {
+    if (this.#isOver || this.#isPaused || this.#isDecompressing) return;
+    this.#isReceived = false;
+    if (this.#partial.length > 0) this.#refuse(unexpectedEnd);
+    else if (this.#method.requestStream) this.emit('end');
+    else if (this.#request === undefined) this.#refuse(noMessage);
+    else this.#method.serve(this, this.#memory.answers, this.#request.value);
+  }
+
+  /** Ends the call for a reason of its own, which the handler takes for the client's end. */
+  #refuse(status: StatusObject): void {
+    if (this.#isOver) return;
+    this.finish(status);
+    this.#cancel();
+  }
+
+  /** Whether the call was still open. */
+  #over(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    this.#timer?.cancel();
+    this.#partial.clear();
+    return true;
+  }
+
+  #closed(): void {
+    this.#over();
+    this.#cancel();
+  }
+
+  #cancel(): void {
+    if (this.#cancelled) return;
+    this.#cancelled = true;
+    this.emit('cancelled');
+  }
+}
