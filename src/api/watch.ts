@@ -22,7 +22,7 @@ import {
   type WatchStreamOptions,
 } from '../mvcc/watch-stream.ts';
 import type { CallContext } from './handler.ts';
-import { header, type HeaderSource } from './header.ts';
+import type { HeaderSource } from './header.ts';
 
 /** The shortest that can be configured, as in etcd. */
 const minProgressIntervalMs = 100;
@@ -72,7 +72,10 @@ export class WatchService {
     try {
       session.read(requests);
       for (;;) {
-        for (let next = session.take(); next !== undefined; next = session.take()) yield* next;
+        for (let next = session.take(); next !== undefined; next = session.take()) {
+          // Not `yield*`, which would make promises of its own for each.
+          for (const response of next) yield response;
+        }
         await session.readable();
       }
     } finally {
@@ -274,18 +277,22 @@ function answer(
   revision: number,
   fields: Partial<WatchResponse>,
 ): WatchResponse {
+  const { watchId = 0, created = false, canceled = false, compactRevision = 0 } = fields;
+  const { cancelReason = '', fragment = false, events = noEvents } = fields;
+  const { clusterId, memberId, term: raftTerm } = source;
   return {
-    header: { ...header(source), revision },
-    watchId: 0,
-    created: false,
-    canceled: false,
-    compactRevision: 0,
-    cancelReason: '',
-    fragment: false,
-    events: [],
-    ...fields,
+    header: { clusterId, memberId, revision, raftTerm },
+    watchId,
+    created,
+    canceled,
+    compactRevision,
+    cancelReason,
+    fragment,
+    events,
   };
 }
+
+const noEvents: readonly Event[] = [];
 
 /** Groups events so that each group stays below `limit` bytes, or is one event. */
 function cut(events: readonly Event[], limit: number): Event[][] {
