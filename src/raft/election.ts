@@ -1,6 +1,7 @@
 /** Standing for election and voting (Raft 5.2, 5.4.1; pre-vote: dissertation 9.6). */
+import { tellCommitted } from './committed.ts';
 import type { Core } from './core.ts';
-import type { CommittedMessage, VoteMessage } from './message.ts';
+import type { VoteMessage } from './message.ts';
 import { EntryKind, noMember, type MemberId } from './types.ts';
 
 /** `transfer`: the leader asked for it, so other members vote in spite of its lease. */
@@ -86,7 +87,10 @@ export function handleVote(core: Core, message: VoteMessage): void {
     granted,
   });
   answerVote(core, message, granted);
-  if (!granted) tellCommitted(core, message);
+  // A member that was removed may hold entries that others lost before they were durable, so it
+  // refuses those that do not know yet of its removal, and cannot lead itself: they would stand
+  // still for ever.
+  if (!granted) tellCommitted(core, message.from, Math.min(core.log.committed, message.index));
   if (granted && !pre) {
     core.electionElapsed = 0;
     core.vote = message.from;
@@ -102,29 +106,6 @@ export function answerVote(core: Core, message: VoteMessage, granted: boolean): 
     term: granted ? message.term : core.term,
     reject: !granted,
   });
-}
-
-/**
- * A member that was removed may hold entries that others lost before they were durable, so it
- * refuses those that do not know yet of its removal, and cannot lead itself: they would stand still
- * for ever. What is committed stays so, whoever tells of it.
- */
-function tellCommitted(core: Core, { from, index: last }: VoteMessage): void {
-  const index = Math.min(core.log.committed, last);
-  const logTerm = core.log.term(index);
-  if (index === 0 || typeof logTerm !== 'number') return;
-  core.send({ type: 'committed', from: core.id, to: from, term: core.term, index, logTerm });
-}
-
-/**
- * Two logs that share an entry share all before it (Raft 5.3), so the own one is committed too.
- * Only from members of no newer term: a leader of an older term than that in which an entry was
- * committed may lack it, and must find nobody in its term who knows that it is.
- */
-export function learnCommitted(core: Core, { index, logTerm }: CommittedMessage): void {
-  // A leader counts for itself.
-  if (core.role === 'leader') return;
-  if (core.log.matches({ index, term: logTerm })) core.log.commitTo(index);
 }
 
 /** Followers and candidates: campaign when nobody has led for long enough. */

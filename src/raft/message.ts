@@ -55,9 +55,10 @@ export interface VoteResponseMessage extends Envelope {
 }
 
 /**
- * Whoever refuses a vote tells the candidate how much of the candidate's log is committed, as far
- * as it knows: up to the entry of `index` and `logTerm`. The candidate may not know, and wait for
- * the vote of a member that these entries remove.
+ * Up to the entry of `index` and `logTerm`, the receiver's log is committed if it holds that entry.
+ * Told by a leader to a follower that holds everything, in place of an append that would have to be
+ * answered, and by whoever refuses a vote to the candidate: that may not know, and wait for the
+ * vote of a member that these entries remove.
  */
 export interface CommittedMessage extends Envelope {
   readonly type: 'committed';

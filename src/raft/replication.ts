@@ -1,5 +1,6 @@
 /** Moving the log from the leader to its followers (Raft 5.3). */
 import { fail } from './check.ts';
+import { tellCommitted } from './committed.ts';
 import type { Core } from './core.ts';
 import { entriesSizeBytes } from './log/entry-size.ts';
 import { acknowledge } from './acknowledge.ts';
@@ -121,6 +122,12 @@ export function settleAppends(core: Core): void {
     const probed = core.transfereeProbeDue && member === core.transferee;
     const evenEmpty = probed || progress.canBumpCommit(committed);
     if (!evenEmpty && progress.next > lastIndex) continue;
+    if (!probed && progress.hasAll(lastIndex)) {
+      // There is nothing to find out, so no answer is needed.
+      tellCommitted(core, member, committed);
+      progress.sentCommit = committed;
+      continue;
+    }
     if (!sendAppend(core, member, progress, evenEmpty)) continue;
     while (progress.next <= lastIndex && sendAppend(core, member, progress, false)) {
       // Until the window is full or everything is on its way.

@@ -2,7 +2,8 @@
 import { acknowledge } from './acknowledge.ts';
 import { stepCandidate } from './candidate.ts';
 import type { Core } from './core.ts';
-import { answerVote, handleVote, learnCommitted, tickElection } from './election.ts';
+import { learnCommitted } from './committed.ts';
+import { answerVote, handleVote, tickElection } from './election.ts';
 import { stepFollower } from './follower.ts';
 import { stepLeader, tickLeader } from './leader.ts';
 import type { Message } from './message.ts';

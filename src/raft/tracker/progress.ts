@@ -104,6 +104,11 @@ export class Progress {
     return commit > this.sentCommit && this.sentCommit < this.next - 1;
   }
 
+  /** Whether the follower is known to hold the leader's whole log, which ends at `lastIndex`. */
+  hasAll(lastIndex: number): boolean {
+    return this.state === 'replicate' && this.match === lastIndex;
+  }
+
   /** Takes an acknowledgement up to `index`; false if it says nothing new. */
   maybeUpdate(index: number): boolean {
     if (index <= this.match) return false;

@@ -178,7 +178,7 @@ const elections: readonly PlantedBug[] = [
     caughtBy: 'state-machine-safety or crashed',
     edits: [
       {
-        file: 'src/raft/election.ts',
+        file: 'src/raft/committed.ts',
         find: 'if (core.log.matches({ index, term: logTerm })) core.log.commitTo(index);',
         replace: 'if (index <= core.log.lastIndex) core.log.commitTo(index);',
       },

@@ -1,4 +1,4 @@
-/** The message `committed`: whoever refuses a vote tells what it knows to be decided. */
+/** The message `committed`: leaders tell it, and whoever refuses a vote. */
 import assert from 'node:assert/strict';
 import { describe, expect, test } from 'vitest';
 import {
@@ -256,5 +256,54 @@ describe('who is told what is committed', () => {
     cluster.tick(1n, 2 * electionTicks);
     cluster.settle();
     assert.equal(cluster.node(1n).status().role, 'leader');
+  });
+});
+
+describe('a leader', () => {
+  test('tells those who hold everything what is committed, and gets no answer', () => {
+    const cluster = clusterOf(three);
+    cluster.elect(1n);
+    cluster.propose(1n, 'a');
+    cluster.handleReady(1n);
+    cluster.deliver({ to: 2n });
+    cluster.handleReady(2n);
+    cluster.deliver({ from: 2n });
+    cluster.handleReady(1n);
+    const index = committedAt(cluster, 1n);
+    expect(cluster.take({ to: 2n })).toMatchObject([{ type: 'committed', index }]);
+    cluster.node(2n).step({ type: 'committed', from: 1n, to: 2n, term: 1, index, logTerm: 1 });
+    cluster.handleReady(2n);
+    assert.equal(committedAt(cluster, 2n), index);
+    assert.deepEqual(cluster.take({ from: 2n }), []);
+  });
+
+  test('sends an append to who may lack something, which has to answer', () => {
+    const cluster = clusterOf(three);
+    cluster.elect(1n);
+    cluster.propose(1n, 'a');
+    cluster.handleReady(1n);
+    cluster.take({ to: 3n });
+    cluster.deliver({ to: 2n });
+    cluster.handleReady(2n);
+    cluster.deliver({ from: 2n });
+    cluster.handleReady(1n);
+    expect(cluster.take({ to: 3n })).toMatchObject([{ type: 'append', entries: [] }]);
+  });
+
+  test('tells by its heartbeats what got lost', () => {
+    const cluster = clusterOf(three);
+    cluster.elect(1n);
+    cluster.propose(1n, 'a');
+    cluster.handleReady(1n);
+    cluster.deliver();
+    cluster.handleReady(2n);
+    cluster.handleReady(3n);
+    cluster.deliver({ to: 1n });
+    cluster.handleReady(1n);
+    assert.equal(cluster.take({ type: 'committed' }).length, 2);
+    cluster.tick(1n);
+    cluster.settle();
+    assert.equal(committedAt(cluster, 2n), committedAt(cluster, 1n));
+    assert.equal(committedAt(cluster, 3n), committedAt(cluster, 1n));
   });
 });
