@@ -70,8 +70,9 @@ function handleOlderTerm(core: Core, message: Message): void {
     // One that abstains has no campaigns by which its term would become known otherwise.
     if (!checkQuorum && !preVote && !core.abstains()) return;
     acknowledge(core, message.from, 0);
-  } else if (message.type === 'preVote') {
-    // Silence could leave a pre-candidate of an older term stuck for ever.
+  } else if (message.type === 'preVote' || (message.type === 'vote' && !core.inLease())) {
+    // Silence could leave a candidate of an older term behind for ever: it has no other way to hear
+    // of the newer one from a member that does not know it yet (Raft figure 2, RequestVote, 1).
     answerVote(core, message, false);
   } else if (message.type === 'committed') {
     // Who refuses a pre-vote may be of an older term; what is committed stays so in later ones.

@@ -13,10 +13,10 @@ export interface PerfVerdict {
 /** Twice the minute that it takes. */
 const timeLimitMs = 120_000;
 
-/** @param output with the progress bar, which rewrites its line */
+/** @param output with the progress bar, which rewrites its line and may stand before a verdict */
 export function parseCheckPerf(output: string): PerfVerdict {
   const lines = output.split(/[\r\n]+/).map((line) => line.trim());
-  const verdicts = lines.filter((line) => /^(PASS|FAIL)/.test(line));
+  const verdicts = lines.flatMap((line) => /(?:PASS|FAIL)(?::.*)?$/.exec(line)?.[0] ?? []);
   const throughput = verdicts.map((line) => /throughput.*?([\d.]+) writes\/s/i.exec(line));
   const rate = throughput.find((found) => found !== null)?.[1];
   const last = verdicts.at(-1);

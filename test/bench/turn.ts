@@ -37,6 +37,12 @@ export interface TurnOptions {
   readonly hasH2load: boolean;
 }
 
+/**
+ * Calls in flight that warm up a system: with few of them, compilers would not have done with it
+ * when the measurement begins, while members of a user have been up for days.
+ */
+const warmUpInFlight = 100;
+
 /** @throws Error if a call failed or an answer is wrong */
 export async function runTurn(
   name: SystemName,
@@ -129,6 +135,10 @@ class Measurement {
       connections,
       streams: inFlight / connections,
     };
+    if (inFlight < warmUpInFlight) {
+      const amount = { seconds: warmUpSeconds };
+      await h2load({ ...load, connections: 10, streams: warmUpInFlight / 10, amount });
+    }
     // Half of a rate that is known badly would be half of nothing.
     const amount = { seconds: atHalf ? Math.max(warmUpSeconds, seconds) : warmUpSeconds };
     const { callsPerSecond: most } = await h2load({ ...load, amount });

@@ -54,12 +54,13 @@ describe('Raft 5.1: terms', () => {
   });
   const oldEntries = { index: 1, logTerm: 1, entries: [entryOf(2, 0)], commit: 2 };
 
-  test.each(roles)('5.1: a %s grants no vote of an older term', (role) => {
+  test.each(roles)('figure 2: a %s refuses a vote of an older term, and tells its own', (role) => {
     const cluster = clusterWithRole(role);
     const request = { index: 99, logTerm: 99, transfer: false };
     cluster.node(1n).step({ type: 'vote', from: 2n, to: 1n, term: 0, ...request });
     cluster.settle([1n]);
-    expect(cluster.take({ type: 'voteResponse' })).toEqual([]);
+    const { term } = cluster.node(1n).status();
+    expect(cluster.take({ type: 'voteResponse' })).toMatchObject([{ term, reject: true }]);
   });
 
   test('5.1: the term survives a restart and never falls', () => {

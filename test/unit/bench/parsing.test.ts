@@ -61,6 +61,12 @@ describe('etcdctl check perf', () => {
     });
   });
 
+  test('passes on the line of the progress bar, too', () => {
+    const said = '59 / 60   98.33%PASS: Throughput is 151 writes/s';
+    const verdict = parseCheckPerf(`${said}\nPASS\n`);
+    expect(verdict).toMatchObject({ passed: true, lines: ['PASS: Throughput is 151 writes/s'] });
+  });
+
   test('fails with them', () => {
     const said = 'FAIL: Throughput too low: 87 writes/s\nPASS: Stddev is 0.009185s';
     const verdict = parseCheckPerf(`${bar}${said}\nFAIL\n`);

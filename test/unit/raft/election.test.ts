@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
 import type { Message } from '../../../src/raft/index.ts';
+import { clusterOf } from '../../support/raft-cluster.ts';
 import { RaftNetwork } from '../../support/raft-network.ts';
 
 const three = [1n, 2n, 3n];
@@ -164,6 +165,28 @@ describe('elections', () => {
     });
     assert.equal(node.core.term, 1);
     assert.equal(node.hasReady(), false);
+  });
+
+  test('a candidate of an older term hears of the newer one from who does not know it', () => {
+    const cluster = clusterOf([1n, 2n]);
+    cluster.member(2n).startWith({ term: 5, vote: 0n, commit: 2 }, []);
+    cluster.node(1n).campaign();
+    cluster.settle();
+    assert.deepEqual(
+      [cluster.node(1n).status().term, cluster.node(1n).status().role],
+      [5, 'follower'],
+    );
+    cluster.elect(1n);
+  });
+
+  test('but not from who hears from a leader', () => {
+    const cluster = clusterOf([1n, 2n, 3n], { checkQuorum: true });
+    cluster.elect(2n);
+    const { term } = cluster.node(2n).status();
+    const vote = { type: 'vote', from: 1n, to: 3n, index: 9, logTerm: 9, transfer: false } as const;
+    cluster.node(3n).step({ ...vote, term: term - 1 });
+    cluster.handleReady(3n);
+    assert.deepEqual(cluster.take({ from: 3n }), []);
   });
 
   test('a leader without a quorum steps down', () => {
