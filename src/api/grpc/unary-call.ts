@@ -51,23 +51,27 @@ const secondMessage: StatusObject = {
   details: 'received a second message for a unary call',
 };
 
-/** Under this key a stream carries its call, so that listeners need not be made for each. */
+/**
+ * Under this key a stream carries its call, so that listeners need not be made for each; until it
+ * is closed, because V8's young collections keep all streams of Node that are gone.
+ */
 const callOf = Symbol('call');
 
 interface Stream extends ServerHttp2Stream {
-  [callOf]: UnaryCall;
+  [callOf]: UnaryCall | undefined;
 }
 
 function onData(this: Stream, chunk: Buffer): void {
-  this[callOf].receive(chunk);
+  this[callOf]?.receive(chunk);
 }
 
 function onEnd(this: Stream): void {
-  this[callOf].halfClosed();
+  this[callOf]?.halfClosed();
 }
 
 function onClose(this: Stream): void {
-  this[callOf].closed();
+  this[callOf]?.closed();
+  this[callOf] = undefined;
 }
 
 function onWantTrailers(this: Stream): void {
