@@ -3,7 +3,7 @@ import { StatusCode, StatusError } from '../../base/errors.ts';
 import { WireError } from '../../base/wire.ts';
 import type { Logger } from '../../base/logger.ts';
 
-/** A status in the shape that grpc-js takes. */
+/** A status: OK, or why a call failed. */
 export interface StatusObject {
   readonly code: StatusCode;
   readonly details: string;
@@ -30,11 +30,6 @@ export const codeNames: readonly string[] = [
   'Unauthenticated',
 ];
 
-/** grpc-js percent-encodes the text and throws on half a surrogate pair. */
-function wellFormed(text: string): string {
-  return Buffer.from(text, 'utf8').toString('utf8');
-}
-
 const asItIs = /^[ -$&-~]*$/;
 
 /**
@@ -52,7 +47,7 @@ export function messageHeader(text: string): string {
 /** Refusals pass through; anything else is a fault of ours: logged in full, told in brief. */
 export function statusOf(error: unknown, path: string, logger: Logger): StatusObject {
   if (error instanceof StatusError) {
-    return { code: error.code, details: wellFormed(error.message) };
+    return { code: error.code, details: error.message };
   }
   logger.error({ path, error }, 'handler failed');
   return { code: StatusCode.internal, details: 'etcdserver: internal error' };
@@ -64,7 +59,7 @@ export function malformedStatus(error: unknown, stream: boolean): StatusObject {
   const words = stream
     ? 'grpc: failed to unmarshal the received message'
     : 'grpc: error unmarshalling request';
-  return { code: StatusCode.internal, details: wellFormed(`${words}: ${reason}`) };
+  return { code: StatusCode.internal, details: `${words}: ${reason}` };
 }
 
 /** What grpc-go says of a path that nobody serves. */
