@@ -12,8 +12,8 @@ export function tellCommitted(core: Core, to: MemberId, index: number): void {
 
 /**
  * Two logs that share an entry share all before it (Raft 5.3), so the own one is committed too.
- * Only from members of no newer term: a leader of an older term than that in which an entry was
- * committed may lack it, and must find nobody in its term who knows that it is.
+ * `step` has taken a newer term first: the leader of an older one may lack what was committed after
+ * it, and must find nobody in its term who knows of that. It is no sign of life of a leader.
  */
 export function learnCommitted(core: Core, { index, logTerm }: CommittedMessage): void {
   // A leader counts for itself.

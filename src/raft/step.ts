@@ -49,8 +49,11 @@ function enterNewerTerm(core: Core, message: Message): boolean {
       return true;
     case 'preVoteResponse':
       // A grant names the term asked about; only a refusal names the term of its sender.
-      if (message.reject) core.becomeFollower(message.term, noMember);
+      if (message.reject) return enterTermOfRefusal(core, message);
       return true;
+    case 'voteResponse':
+    case 'committed':
+      return enterTermOfRefusal(core, message);
     case 'append':
     case 'heartbeat':
     case 'snapshot':
@@ -60,6 +63,13 @@ function enterNewerTerm(core: Core, message: Message): boolean {
       core.becomeFollower(message.term, noMember);
       return true;
   }
+}
+
+/** Late answers to an own campaign must not end what a lease of the leader's reads rests on. */
+function enterTermOfRefusal(core: Core, message: Message): boolean {
+  if (core.config.leaseReads && core.inLease()) return false;
+  core.becomeFollower(message.term, noMember);
+  return true;
 }
 
 function handleOlderTerm(core: Core, message: Message): void {
@@ -73,6 +83,7 @@ function handleOlderTerm(core: Core, message: Message): void {
   } else if (message.type === 'preVote' || (message.type === 'vote' && !core.inLease())) {
     // Silence could leave a candidate of an older term behind for ever: it has no other way to hear
     // of the newer one from a member that does not know it yet (Raft figure 2, RequestVote, 1).
+    // Where there is a leader, that one takes it back in.
     answerVote(core, message, false);
   } else if (message.type === 'committed') {
     // Who refuses a pre-vote may be of an older term; what is committed stays so in later ones.

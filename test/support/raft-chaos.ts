@@ -50,7 +50,7 @@ export interface ChaosOutcome {
   readonly recoveries: number;
   /** 1 if the run ended without a majority of members that have their logs. */
   readonly starvations: number;
-  /** 1 if the run ended in the standstill that README.md describes under "Caveats". */
+  /** 1 if the run ended in a standstill, because who was removed was stopped too early. */
   readonly standstills: number;
 }
 
@@ -401,12 +401,13 @@ export class RaftChaos {
     });
   }
 
-  /** Only removed members know that their removal is committed, and their logs are longer. */
+  /** Only removed members that were stopped know that their removal is committed. */
   #lostItsRemovedLeader(): boolean {
-    const cores = [...this.network.hosts.values()].map((host) => host.node.core);
-    const remaining = cores.filter((core) => core.tracker.isVoter(core.id));
-    const known = Math.max(0, ...remaining.map((core) => core.log.committed));
-    return cores.some((core) => !core.tracker.isVoter(core.id) && core.log.committed > known);
+    const hosts = [...this.network.hosts.values()];
+    const isRemaining = ({ node: { core } }: RaftHost): boolean => core.tracker.isVoter(core.id);
+    const committed = ({ node }: RaftHost): number => node.core.log.committed;
+    const known = Math.max(0, ...hosts.filter(isRemaining).map(committed));
+    return hosts.some((host) => !host.alive && !isRemaining(host) && committed(host) > known);
   }
 
   /** An explicit joint configuration is left by its host alone. */

@@ -169,6 +169,21 @@ describe('reads from a lease', () => {
     assert.equal(leader.node.ready().readStates.length, 1);
   });
 
+  test.each(['voteResponse', 'preVoteResponse'] as const)(
+    'last as long as the lease, in spite of a late %s of a newer term',
+    (type) => {
+      const network = new RaftNetwork(three, { options });
+      network.tick(40);
+      const leader = network.leader();
+      assert.ok(leader);
+      const [to = 0n, from = 0n] = three.filter((id) => id !== leader.id);
+      const { node } = network.host(to);
+      const { term } = node.core;
+      node.step({ type, from, to, term: term + 1, reject: true });
+      assert.deepEqual([node.core.term, node.core.leader], [term, leader.id]);
+    },
+  );
+
   test('wait for a round once the lease has run out', () => {
     const network = new RaftNetwork(three, { options });
     network.tick(40);
