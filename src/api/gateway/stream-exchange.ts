@@ -37,6 +37,7 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
   #isReceived = false;
   #isOver = false;
   #cancelled = false;
+  #isClosed = false;
 
   /** @throws StatusError if the headers are malformed */
   constructor(options: ExchangeOptions, method: StreamMethod) {
@@ -80,7 +81,7 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     memory.answers.add(extraBytes);
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/json' });
     response.write(line, (error) => {
-      if (!this.#cancelled) {
+      if (!this.#isClosed) {
         this.#extraBytes -= extraBytes;
         memory.answers.release(extraBytes);
       }
@@ -103,8 +104,10 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
   /** Ends the call for a reason of the gateway's, which the handler takes for the client's end. */
   refuse(status: StatusObject): void {
     if (this.#isOver) return;
-    if (this.#isServed) this.finish(status);
-    else this.#refuseUnserved(status);
+    if (this.#isServed) {
+      this.finish(status);
+      this.emit('refused', status);
+    } else this.#refuseUnserved(status);
     this.#cancel();
   }
 
@@ -177,13 +180,15 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
   #closed(): void {
     this.#over();
     this.#cancel();
+    this.#isClosed = true;
+    this.#options.memory.answers.release(this.#extraBytes);
+    this.#extraBytes = 0;
+    this.emit('closed');
   }
 
   #cancel(): void {
     if (this.#cancelled) return;
     this.#cancelled = true;
-    this.#options.memory.answers.release(this.#extraBytes);
-    this.#extraBytes = 0;
     this.emit('cancelled');
   }
 }

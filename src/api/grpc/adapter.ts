@@ -22,7 +22,7 @@ import { isGrpcRequest, refuseStream } from './http2-answer.ts';
 import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
-import type { StreamMethod } from './stream-method.ts';
+import type { StreamCall, StreamMethod } from './stream-method.ts';
 import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
 import { StreamingCall } from './streaming-call.ts';
 import { UnaryCall, type UnaryMethod } from './unary-call.ts';
@@ -356,7 +356,7 @@ export class GrpcAdapter {
       metrics.messagesReceived.increment();
       const context = new GrpcCallContext(call, memory);
       const writer = new ResponseWriter(call, this.#metrics.sentBytes, context.memory);
-      call.once('cancelled', () => writer.abandon());
+      this.#follow(call, writer, context, metrics);
       if (request instanceof Malformed) {
         this.#finish(writer, context, metrics, malformedStatus(request.error, false));
         return;
@@ -382,19 +382,33 @@ export class GrpcAdapter {
           if (!writer.isClosed()) metrics.receiveFailures?.increment();
           requests.abandon();
           this.#finish(writer, context, metrics, malformedStatus(request.error, true));
+          context.cut();
         } else {
           requests.push(request);
         }
       });
       // The end of a cancelled call is first reported as the client's own end.
       call.on('end', () => this.#clock.defer(() => requests.end()));
-      call.once('cancelled', () => {
-        writer.abandon();
-        requests.abandon();
-      });
+      this.#follow(call, writer, context, metrics);
+      call.once('cancelled', () => requests.abandon());
       this.#endWithServer(method, writer, context, metrics, requests);
       void this.#pump(method, () => handler(requests, context), writer, context, metrics);
     };
+  }
+
+  /** Ends what serves a call when the call ends. */
+  #follow(
+    call: StreamCall,
+    writer: ResponseWriter,
+    context: GrpcCallContext,
+    metrics: MethodMetrics,
+  ): void {
+    call.once('refused', (status) => {
+      this.#finish(writer, context, metrics, status);
+      context.cut();
+    });
+    call.once('cancelled', () => writer.close());
+    call.once('closed', () => writer.abandon());
   }
 
   /** A client whose watch ends goes on with it at another member, the sooner the better. */

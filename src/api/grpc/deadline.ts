@@ -23,7 +23,7 @@ export const MAX_TIMER_MS = 2 ** 31 - 1;
  * Milliseconds until the deadline, Infinity if it is too far to matter, undefined if the header is
  * malformed. Rounded up, so that many calls share a few of Node's timer lists.
  */
-export function timeoutMsOf(header: string): number | undefined {
+function timeoutMsOf(header: string): number | undefined {
   const match = /^(\d{1,8})([HMSmun])$/.exec(header);
   if (match === null) return undefined;
   const ms = Number(match[1]) * (unitMs[match[2] ?? ''] ?? NaN);

@@ -68,3 +68,11 @@ export function closeUnread(stream: ServerHttp2Stream, clock: Clock): void {
     if (!stream.readableEnded && !stream.destroyed) stream.close(NO_ERROR);
   });
 }
+
+/**
+ * The client has reset the stream. Without an error, Node would wait until all is read and all is
+ * sent, and one that does not read would be waited for until its connection ends.
+ */
+export function destroySoon(stream: ServerHttp2Stream, clock: Clock): void {
+  clock.defer(() => stream.destroy());
+}

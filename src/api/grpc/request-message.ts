@@ -1,7 +1,8 @@
 /** Messages as gRPC frames them, in both directions: a flag, the length, the bytes. */
 import { gunzip, inflate } from 'node:zlib';
 import { StatusCode } from '../../base/errors.ts';
-import { PREFIX_BYTES } from './partial-message.ts';
+import type { ConnectionMemory } from './connection-memory.ts';
+import { PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import type { StatusObject } from './status.ts';
 
 const PLAIN = 0;
@@ -39,17 +40,26 @@ export function isPlain(flag: number | undefined): boolean {
   return flag === PLAIN;
 }
 
+export interface Compressed {
+  readonly bytes: Uint8Array;
+  /** Of its prefix. */
+  readonly flag: number | undefined;
+  /** The header `grpc-encoding` of the call. */
+  readonly encoding: string | string[] | undefined;
+  readonly maxMessageBytes: number;
+  /** Holds it, and what decompressing it takes, until that is done. */
+  readonly memory: ConnectionMemory;
+}
+
+/** What zlib takes for one message, about. */
+const zlibBytes = 32 * 1024;
+
 /**
  * Decompresses a message.
- * @param flag of its prefix
- * @param encoding the header `grpc-encoding` of the call
  * @param done called with the message, or why the call is refused; maybe at once
  */
 export function decompress(
-  bytes: Uint8Array,
-  flag: number | undefined,
-  encoding: string | string[] | undefined,
-  maxMessageBytes: number,
+  { bytes, flag, encoding, maxMessageBytes, memory }: Compressed,
   done: (refusal: StatusObject | undefined, message: Buffer) => void,
 ): void {
   const refuse = (code: StatusCode, details: string): void =>
@@ -63,8 +73,11 @@ export function decompress(
     const name = JSON.stringify(encoding);
     const text = `grpc: Decompressor is not installed for grpc-encoding ${name}`;
     refuse(StatusCode.unimplemented, text);
+  } else if (!memory.take(bytes.length + zlibBytes)) {
+    done(tooManyIncomplete, Buffer.alloc(0));
   } else {
     decompressors[encoding](bytes, { maxOutputLength: maxMessageBytes }, (error, message) => {
+      memory.release(bytes.length + zlibBytes);
       if (error === null) done(undefined, message);
       else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
         const text = `grpc: received message after decompression larger than max ${maxMessageBytes}`;

@@ -4,7 +4,7 @@ import type { AnswerMemory } from '../handler.ts';
 import type { StatusObject } from './status.ts';
 
 /** Bytes of one stream that may wait to be sent; a larger message waits alone. */
-export const MAX_UNSENT_BYTES = 1024 * 1024;
+const MAX_UNSENT_BYTES = 1024 * 1024;
 /** Small ones weigh more than their bytes. */
 const MAX_UNSENT_MESSAGES = 1024;
 
@@ -99,16 +99,19 @@ export class ResponseWriter {
     this.#wake();
   }
 
-  /** The client is gone: nothing more can be sent. */
-  abandon(): void {
+  /** The call is over: nothing more is to be sent. What is queued may be on its way. */
+  close(): void {
     this.#closed = true;
     this.#returnReserved();
-    if (!this.#abandoned) {
-      // What was queued goes with the stream, and is not reported as sent.
-      this.#release(this.#unsentBytes, this.#unsentMessages);
-      this.#abandoned = true;
-    }
     this.#wake();
+  }
+
+  /** The stream is gone, and what was queued with it, which is not reported as sent. */
+  abandon(): void {
+    this.close();
+    if (this.#abandoned) return;
+    this.#release(this.#unsentBytes, this.#unsentMessages);
+    this.#abandoned = true;
   }
 
   get #full(): boolean {

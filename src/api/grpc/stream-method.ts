@@ -2,11 +2,16 @@
 import type { CancellableCall } from './call-context.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 import type { WritableCall } from './response-writer.ts';
+import type { StatusObject } from './status.ts';
 
 /** A call as its method sees it. */
 export interface StreamCall extends CancellableCall, WritableCall {
   on(event: 'data', listener: (request: unknown) => void): unknown;
   on(event: 'end', listener: () => void): unknown;
+  /** It was ended for a reason of its own, with this status; `cancelled` follows. */
+  once(event: 'refused', listener: (status: StatusObject) => void): unknown;
+  /** Nobody listens any more; nothing of what was written is left. */
+  once(event: 'cancelled' | 'closed', listener: () => void): unknown;
   pause(): unknown;
   resume(): unknown;
 }

@@ -13,6 +13,7 @@ import {
   beginAnswer,
   closeAfterwards,
   closeUnread,
+  destroySoon,
   okTrailers,
   refuse,
   trailersOf,
@@ -64,8 +65,8 @@ export class StreamingCall extends EventEmitter implements StreamCall {
   readonly #timer: Timer | undefined;
   /** What has come and was not passed on: an incomplete message, or what a pause left. */
   readonly #partial: PartialMessage;
-  /** The request of a call with one, decoded. */
-  #request: { readonly value: unknown } | undefined;
+  /** The request of a call with one, decoded, until the client has ended its side. */
+  #request: { readonly value: unknown; readonly bytes: number } | undefined;
   #isPaused = false;
   #isDecompressing = false;
   /** The client has ended its side. */
@@ -95,6 +96,7 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#partial = new PartialMessage(memory.requests);
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
     stream.on('end', () => this.#halfClosed());
+    stream.on('aborted', () => destroySoon(stream, clock));
     stream.on('close', () => this.#closed());
     // A failed stream is closed as well, which says it all.
     stream.on('error', () => undefined);
@@ -215,7 +217,10 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     }
     this.#isDecompressing = true;
     this.#stream.pause();
-    decompress(message, flag, this.#encoding, this.#method.maxMessageBytes, (refusal, plain) => {
+    const { maxMessageBytes } = this.#method;
+    const memory = this.#memory.requests;
+    const compressed = { bytes: message, flag, encoding: this.#encoding, maxMessageBytes, memory };
+    decompress(compressed, (refusal, plain) => {
       this.#isDecompressing = false;
       if (!this.#isPaused) this.#stream.resume();
       if (refusal !== undefined) this.#refuse(refusal);
@@ -225,10 +230,10 @@ export class StreamingCall extends EventEmitter implements StreamCall {
   }
 
   #message(message: Buffer): void {
-    const value = this.#method.decode(message);
-    if (this.#method.requestStream) this.emit('data', value);
-    else if (this.#request === undefined) this.#request = { value };
-    else this.#refuse(secondMessage);
+    if (this.#method.requestStream) this.emit('data', this.#method.decode(message));
+    else if (this.#request !== undefined) this.#refuse(secondMessage);
+    else if (!this.#memory.requests.take(message.length)) this.#refuse(tooManyIncomplete);
+    else this.#request = { value: this.#method.decode(message), bytes: message.length };
   }
 
   #halfClosed(): void {
@@ -249,14 +254,25 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#isReceived = false;
     if (this.#partial.length > 0) this.#refuse(unexpectedEnd);
     else if (this.#method.requestStream) this.emit('end');
-    else if (this.#request === undefined) this.#refuse(noMessage);
-    else this.#method.serve(this, this.#memory.answers, this.#request.value);
+    else {
+      const value = this.#takeRequest();
+      if (value === undefined) this.#refuse(noMessage);
+      else this.#method.serve(this, this.#memory.answers, value);
+    }
+  }
+
+  #takeRequest(): unknown {
+    const request = this.#request;
+    this.#request = undefined;
+    if (request !== undefined) this.#memory.requests.release(request.bytes);
+    return request?.value;
   }
 
   /** Ends the call for a reason of its own, which the handler takes for the client's end. */
   #refuse(status: StatusObject): void {
     if (this.#isOver) return;
     this.finish(status);
+    this.emit('refused', status);
     this.#cancel();
   }
 
@@ -266,12 +282,17 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#isOver = true;
     this.#timer?.cancel();
     this.#partial.clear();
+    this.#takeRequest();
     return true;
   }
 
   #closed(): void {
     this.#over();
     this.#cancel();
+    // The stream is kept for some time, and this with it.
+    this.#unsent = [];
+    this.#written = [];
+    this.emit('closed');
   }
 
   #cancel(): void {

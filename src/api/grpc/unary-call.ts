@@ -10,7 +10,7 @@ import type { CallContext } from '../handler.ts';
 import { CallMemory } from './call-memory.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
-import { beginAnswer, closeAfterwards, okTrailers, refuse } from './http2-answer.ts';
+import { beginAnswer, closeAfterwards, destroySoon, okTrailers, refuse } from './http2-answer.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import {
   decompress,
@@ -69,6 +69,10 @@ function onEnd(this: Stream): void {
   this[callOf]?.halfClosed();
 }
 
+function onAborted(this: Stream): void {
+  this[callOf]?.aborted();
+}
+
 function onClose(this: Stream): void {
   this[callOf]?.closed();
   this[callOf] = undefined;
@@ -105,6 +109,7 @@ export class UnaryCall implements UnaryContext {
     method.started();
     stream.on('data', onData);
     stream.on('end', onEnd);
+    stream.on('aborted', onAborted);
     stream.on('close', onClose);
     stream.on('error', onError);
     const timeout = headers['grpc-timeout'];
@@ -157,6 +162,10 @@ export class UnaryCall implements UnaryContext {
     });
   }
 
+  aborted(): void {
+    destroySoon(this.#stream, this.#method.clock);
+  }
+
   /** The stream is gone; without an answer, that is a cancellation. */
   closed(): void {
     this.#memory?.close();
@@ -199,7 +208,8 @@ export class UnaryCall implements UnaryContext {
   #decompress(bytes: Buffer, flag: number | undefined): void {
     const encoding = this.#headers['grpc-encoding'];
     const { maxMessageBytes } = this.#method;
-    decompress(bytes, flag, encoding, maxMessageBytes, (refusal, message) => {
+    const memory = this.#sessionMemory.requests;
+    decompress({ bytes, flag, encoding, maxMessageBytes, memory }, (refusal, message) => {
       if (refusal === undefined) this.#handle(message);
       else this.#refuse(refusal);
     });

@@ -1,4 +1,6 @@
 /** Messages of calls with streams, framed by hand. */
+import { once } from 'node:events';
+import { connect, type ClientHttp2Stream } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
@@ -11,7 +13,7 @@ import {
 } from '../../../src/gen/rpc.ts';
 import { Watch } from '../../../src/gen/services.ts';
 import type { ServiceHandlers } from '../../../src/api/grpc/service.ts';
-import { deferred, rawCall, serve, type RawAnswer } from '../../support/api-calls.ts';
+import { cleanups, deferred, rawCall, serve, type RawAnswer } from '../../support/api-calls.ts';
 import type { ApiPort } from '../../support/api-port.ts';
 
 const watchPath = '/etcdserverpb.Watch/Watch';
@@ -187,4 +189,112 @@ test('what a stream has not sent when it is reset is no memory any more', async 
   await expect.poll(() => port.adapter.unsentBytes).toBe(0);
   await delay(20);
   expect(port.adapter.unsentBytes).toBe(0);
+});
+
+/** A handler that answers once and waits for the end of its call; `ended` resolves when it ends. */
+async function serveUntilAborted(): Promise<{ port: ApiPort; ended: Promise<void> }> {
+  const ended = deferred();
+  const { port } = await serve(
+    {},
+    {},
+    {
+      async *watch(_requests, { signal }) {
+        try {
+          yield WatchResponse.create();
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        } finally {
+          ended.resolve();
+        }
+      },
+    },
+  );
+  return { port, ended: ended.promise };
+}
+
+/** A handler that answers for ever, much at a time. */
+const flood: ServiceHandlers<typeof Watch> = {
+  async *watch(_requests, { signal }) {
+    const cancelReason = 'x'.repeat(100_000);
+    while (!signal.aborted) yield await Promise.resolve(WatchResponse.create({ cancelReason }));
+  },
+};
+
+/** Calls of a client, by default one that takes no answers. */
+function openCalls(
+  port: ApiPort,
+  count: number,
+  headers: Record<string, string> = {},
+  initialWindowSize = 0,
+): ClientHttp2Stream[] {
+  const session = connect(port.url, { settings: { initialWindowSize } });
+  cleanups.push(() => session.destroy());
+  return Array.from({ length: count }, () => {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': watchPath,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      ...headers,
+    });
+    stream.on('error', () => undefined);
+    return stream;
+  });
+}
+
+describe('a handler hears of the end of its call', () => {
+  test('that is refused for a malformed message', async () => {
+    const { port, ended } = await serveUntilAborted();
+    const [stream] = openCalls(port, 1, {}, 65_535);
+    await once(stream as ClientHttp2Stream, 'data');
+    stream?.write(framed(Buffer.from([0x0a, 0x7f])));
+    await ended;
+  });
+
+  test('that is refused for its size, and the refusal is counted', async () => {
+    const { port, ended } = await serveUntilAborted();
+    const [stream] = openCalls(port, 1, {}, 65_535);
+    await once(stream as ClientHttp2Stream, 'data');
+    stream?.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]));
+    await ended;
+    const labels = 'grpc_type="bidi_stream",grpc_service="etcdserverpb.Watch",grpc_method="Watch"';
+    const series = `grpc_server_handled_total{${labels},grpc_code="ResourceExhausted"}`;
+    expect(await port.metric(series)).toBe(1);
+  });
+
+  test('that its client resets without an error, and takes and sends nothing', async () => {
+    let open = 0;
+    const { port } = await serve(
+      {},
+      {},
+      {
+        async *watch(requests, context) {
+          open++;
+          try {
+            yield* flood.watch?.(requests, context) ?? [];
+          } finally {
+            open--;
+          }
+        },
+      },
+    );
+    const streams = openCalls(port, 5);
+    const request = Buffer.concat(Array.from({ length: 40 }, (_, i) => framed(cancelOf(i + 1))));
+    for (const stream of streams) stream.write(request);
+    await expect.poll(() => port.adapter.unsentBytes).toBeGreaterThan(5_000_000);
+    for (const stream of streams) {
+      stream.write(request);
+      stream.close(0);
+    }
+    await expect.poll(() => [open, port.adapter.unsentBytes]).toEqual([0, 0]);
+  });
+});
+
+test('what waits to be sent is counted after a deadline, too, until the stream is gone', async () => {
+  const { port } = await serve({}, {}, flood);
+  const [stream] = openCalls(port, 1, { 'grpc-timeout': '60m' });
+  await expect.poll(() => port.adapter.unsentBytes).toBeGreaterThan(1_000_000);
+  await delay(150);
+  expect(port.adapter.unsentBytes).toBeGreaterThan(1_000_000);
+  stream?.close(8);
+  await expect.poll(() => port.adapter.unsentBytes).toBe(0);
 });
