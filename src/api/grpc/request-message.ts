@@ -80,8 +80,8 @@ export function decompress(
       memory.release(bytes.length + zlibBytes);
       if (error === null) done(undefined, message);
       else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-        const text = `grpc: received message after decompression larger than max ${maxMessageBytes}`;
-        refuse(StatusCode.resourceExhausted, text);
+        const text = 'grpc: received message after decompression larger than max';
+        refuse(StatusCode.resourceExhausted, `${text} ${maxMessageBytes}`);
       } else {
         const text = `grpc: failed to decompress the received message: ${error.message}`;
         refuse(StatusCode.internal, text);

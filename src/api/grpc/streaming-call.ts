@@ -190,7 +190,7 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#partial.drop(this.#pass(this.#partial.bytes));
   }
 
-  /** Passes on whole messages until the handler has enough. Returns how many bytes are done with. */
+  /** Passes on whole messages until the handler has enough. Returns where the rest begins. */
   #pass(bytes: Buffer): number {
     const { maxMessageBytes } = this.#method;
     let start = 0;
