@@ -29,10 +29,10 @@ interface Outcome {
 /** Leaves out the leases' part of keys below lk/, the lock of the cases, as text and in base64. */
 function withoutLeases(text: string): string {
   return text
-    .replace(/^((?:lk)?\/)[0-9a-f]{14,16}$/gm, '$1<id>')
-    .replace(/"lk\/[0-9a-f]{14,16}"/g, '"lk/<id>"')
-    .replace(/"bGsv[\w+/]{18,22}=*"/g, '"bGsv<id>"')
-    .replace(/("lease":|"Lease" : )[1-9]\d{14,}/g, '$1<id>');
+    .replace(/^((?:lk)?\/)[0-9a-f]{10,16}$/gm, '$1<id>')
+    .replace(/"lk\/[0-9a-f]{10,16}"/g, '"lk/<id>"')
+    .replace(/"bGsv[\w+/]{13,22}=*"/g, '"bGsv<id>"')
+    .replace(/("lease":|"Lease" : )[1-9]\d{11,}/g, '$1<id>');
 }
 
 /** Ids at the beginning of a message in protobuf that begins with a header. */
@@ -55,7 +55,7 @@ function normalize(text: string, endpoint: string): string {
     .replace(/("took":"|took = |"Took" : )[\d.]+Â?[mµ]?s/g, '$1<time>')
     .replace(/[\d.]+Â?[mµ]s(?= \|)/g, '<time>')
     .replace(/(?<=\. took )[\d.]+Â?[mµ]?s$/gm, '<time>')
-    .replace(/\b[0-9a-f]{14,16}, /g, '<id>, ')
+    .replace(/\b[0-9a-f]{10,16}, /g, '<id>, ')
     .replace(/\blease [0-9a-f]{16} granted with TTL\(\d+s\)$/gm, 'lease <id> granted')
     .replace(/remaining\(\d+s\)/g, 'remaining(<n>s)')
     .replace(/("ttl":|"TTL" : )\d+/g, '$1<n>')

@@ -135,7 +135,7 @@ const elections: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/raft/step.ts',
-        find: 'if (message.reject) core.becomeFollower(message.term, noMember);',
+        find: 'if (message.reject) return enterTermOfRefusal(core, message);',
         replace: '',
       },
       {
