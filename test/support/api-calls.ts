@@ -56,6 +56,15 @@ export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T)
 
 export const emptyKv: KeyValue = KeyValue.create();
 
+/** A message as gRPC frames it. @param length what its prefix says */
+export function framed(message: Uint8Array, flag = 0, length = message.length): Buffer {
+  const frame = Buffer.alloc(5 + message.length);
+  frame[0] = flag;
+  frame.writeUInt32BE(length, 1);
+  frame.set(message, 5);
+  return frame;
+}
+
 export interface RawAnswer {
   readonly httpStatus: number | undefined;
   readonly status: string | undefined;

@@ -1,6 +1,5 @@
 /** What a request's headers say of the call (grpc-gateway: runtime/context.go). */
 import type { IncomingMessage } from 'node:http';
-import type { CallMetadata } from '../grpc/call-context.ts';
 import { MAX_TIMER_MS, unitMs } from '../grpc/deadline.ts';
 
 /** HTTP headers that begin so are the call's metadata. */
@@ -10,17 +9,18 @@ const metadataPrefix = 'grpc-metadata-';
 const isText = (value: string): boolean => /^[ -~]*$/.test(value);
 
 /** The metadata that a call over gRPC would have. */
-export class HeaderMetadata implements CallMetadata {
+export class HeaderMetadata {
   readonly #headers: NodeJS.Dict<string[]>;
 
   constructor({ headersDistinct }: IncomingMessage) {
     this.#headers = headersDistinct;
   }
 
-  get(name: string): readonly string[] {
+  /** The first value of that name. */
+  first(name: string): string | undefined {
     const key = name.toLowerCase();
     const plain = key === 'authorization' ? (this.#headers[key] ?? []) : [];
-    return [...plain, ...(this.#headers[metadataPrefix + key] ?? [])].filter(isText);
+    return [...plain, ...(this.#headers[metadataPrefix + key] ?? [])].find(isText);
   }
 }
 

@@ -24,7 +24,7 @@ import { jsonOf } from './wire-to-json.ts';
 const keepAliveMs = 30_000;
 
 export class StreamExchange extends EventEmitter implements StreamCall, Exchange {
-  readonly metadata: HeaderMetadata;
+  readonly #metadata: HeaderMetadata;
   readonly #options: ExchangeOptions;
   readonly #method: StreamMethod;
   readonly #body: JsonBody;
@@ -45,7 +45,7 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     const { request, response, memory, clock, types } = options;
     this.#options = options;
     this.#method = method;
-    this.metadata = new HeaderMetadata(request);
+    this.#metadata = new HeaderMetadata(request);
     const { maxMessageBytes } = method;
     this.#body = new JsonBody({ memory: memory.requests, type: types.request, maxMessageBytes });
     this.#deadline = new Deadline(request, clock, () => this.refuse(deadlineExceeded));
@@ -57,6 +57,10 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
 
   get cancelled(): boolean {
     return this.#cancelled;
+  }
+
+  metadata(name: string): string | undefined {
+    return this.#metadata.first(name);
   }
 
   pause(): void {

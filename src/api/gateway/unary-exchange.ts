@@ -53,7 +53,7 @@ export class UnaryExchange implements UnaryContext, Exchange {
   }
 
   metadata(name: string): string | undefined {
-    return this.#metadata.get(name)[0];
+    return this.#metadata.first(name);
   }
 
   refuse(status: StatusObject): void {

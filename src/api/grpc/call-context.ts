@@ -3,13 +3,9 @@ import type { CallContext } from '../handler.ts';
 import { CallMemory } from './call-memory.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 
-/** The part of a call's metadata that is needed here. */
-export interface CallMetadata {
-  get(name: string): readonly string[];
-}
-
 export interface CancellableCall {
-  readonly metadata: CallMetadata;
+  /** The first value of that name. */
+  metadata(name: string): string | undefined;
   readonly cancelled: boolean;
   once(event: 'cancelled', listener: () => void): unknown;
 }
@@ -58,7 +54,7 @@ export class GrpcCallContext implements CallContext {
   }
 
   metadata(name: string): string | undefined {
-    return this.#call.metadata.get(name)[0];
+    return this.#call.metadata(name);
   }
 
   /**

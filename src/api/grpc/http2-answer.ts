@@ -1,4 +1,4 @@
-/** What gRPC's answers look like on an HTTP/2 stream (gRPC's PROTOCOL-HTTP2.md). */
+/** What gRPC's requests and answers look like on an HTTP/2 stream (gRPC's PROTOCOL-HTTP2.md). */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
@@ -30,6 +30,12 @@ export function isGrpcRequest(headers: IncomingHttpHeaders): boolean {
   return next === undefined || next === '+' || next === ';';
 }
 
+/** The first value of a header, of any case. */
+export function firstValue(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name.toLowerCase()];
+  return typeof value === 'object' ? value[0] : value;
+}
+
 /** Messages follow; the stream emits `wantTrailers` after its end. */
 export function beginAnswer(stream: ServerHttp2Stream): void {
   stream.respond(answerHeaders, answerOptions);
@@ -48,10 +54,12 @@ export function refuse(stream: ServerHttp2Stream, refusal: Refusal): void {
   stream.respond({ ':status': httpStatus, ...grpc }, refusalOptions);
 }
 
+/** Listens to a stream's errors: one that failed is closed as well, which says it all. */
+export function ignoreFailure(): void {}
+
 /** Refuses a call that cannot begin: nobody serves it, or it is no call. */
 export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void {
-  // A failed stream is closed as well, which says it all.
-  stream.on('error', () => undefined);
+  stream.on('error', ignoreFailure);
   stream.resume();
   refuse(stream, refusal);
 }

@@ -6,7 +6,6 @@ import { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
-import type { CallMetadata } from './call-context.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
 import {
@@ -14,6 +13,8 @@ import {
   closeAfterwards,
   closeUnread,
   destroySoon,
+  firstValue,
+  ignoreFailure,
   okTrailers,
   refuse,
   trailersOf,
@@ -41,24 +42,9 @@ const secondMessage: StatusObject = {
   details: 'received a second message for a call with one',
 };
 
-class Http2Metadata implements CallMetadata {
-  readonly #headers: IncomingHttpHeaders;
-
-  constructor(headers: IncomingHttpHeaders) {
-    this.#headers = headers;
-  }
-
-  get(name: string): readonly string[] {
-    const value = this.#headers[name.toLowerCase()];
-    if (value === undefined) return [];
-    return typeof value === 'string' ? [value] : value;
-  }
-}
-
 export class StreamingCall extends EventEmitter implements StreamCall {
-  readonly metadata: CallMetadata;
   readonly #stream: ServerHttp2Stream;
-  readonly #encoding: string | string[] | undefined;
+  readonly #headers: IncomingHttpHeaders;
   readonly #method: StreamMethod;
   readonly #memory: SessionMemory;
   readonly #clock: Clock;
@@ -87,9 +73,8 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     clock: Clock,
   ) {
     super();
-    this.metadata = new Http2Metadata(headers);
     this.#stream = stream;
-    this.#encoding = headers['grpc-encoding'];
+    this.#headers = headers;
     this.#method = method;
     this.#memory = memory;
     this.#clock = clock;
@@ -98,8 +83,7 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     stream.on('end', () => this.#halfClosed());
     stream.on('aborted', () => destroySoon(stream, clock));
     stream.on('close', () => this.#closed());
-    // A failed stream is closed as well, which says it all.
-    stream.on('error', () => undefined);
+    stream.on('error', ignoreFailure);
     const timeout = headers['grpc-timeout'];
     if (timeout !== undefined) {
       this.#timer = deadlineOf(timeout, clock, {
@@ -112,6 +96,10 @@ export class StreamingCall extends EventEmitter implements StreamCall {
 
   get cancelled(): boolean {
     return this.#cancelled;
+  }
+
+  metadata(name: string): string | undefined {
+    return firstValue(this.#headers, name);
   }
 
   pause(): void {
@@ -219,7 +207,8 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#stream.pause();
     const { maxMessageBytes } = this.#method;
     const memory = this.#memory.requests;
-    const compressed = { bytes: message, flag, encoding: this.#encoding, maxMessageBytes, memory };
+    const encoding = this.#headers['grpc-encoding'];
+    const compressed = { bytes: message, flag, encoding, maxMessageBytes, memory };
     decompress(compressed, (refusal, plain) => {
       this.#isDecompressing = false;
       if (!this.#isPaused) this.#stream.resume();

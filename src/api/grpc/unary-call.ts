@@ -10,7 +10,15 @@ import type { CallContext } from '../handler.ts';
 import { CallMemory } from './call-memory.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
-import { beginAnswer, closeAfterwards, destroySoon, okTrailers, refuse } from './http2-answer.ts';
+import {
+  beginAnswer,
+  closeAfterwards,
+  destroySoon,
+  firstValue,
+  ignoreFailure,
+  okTrailers,
+  refuse,
+} from './http2-answer.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import {
   decompress,
@@ -82,9 +90,6 @@ function onWantTrailers(this: Stream): void {
   this.sendTrailers(okTrailers);
 }
 
-/** A failed stream is closed as well, which says it all. */
-function onError(): void {}
-
 export class UnaryCall implements UnaryContext {
   readonly #stream: Stream;
   readonly #headers: IncomingHttpHeaders;
@@ -94,7 +99,6 @@ export class UnaryCall implements UnaryContext {
   /** What has come of a message that comes in pieces. */
   #partial: PartialMessage | undefined;
   #taken = false;
-  #halfClosed = false;
   #ended = false;
   #cancelled = false;
   #controller: AbortController | undefined;
@@ -111,7 +115,7 @@ export class UnaryCall implements UnaryContext {
     stream.on('end', onEnd);
     stream.on('aborted', onAborted);
     stream.on('close', onClose);
-    stream.on('error', onError);
+    stream.on('error', ignoreFailure);
     const timeout = headers['grpc-timeout'];
     if (timeout !== undefined) this.#startTimer(timeout);
   }
@@ -130,8 +134,7 @@ export class UnaryCall implements UnaryContext {
   }
 
   metadata(name: string): string | undefined {
-    const value = this.#headers[name.toLowerCase()];
-    return typeof value === 'object' ? value[0] : value;
+    return firstValue(this.#headers, name);
   }
 
   /** Takes bytes of the request. */
@@ -154,7 +157,6 @@ export class UnaryCall implements UnaryContext {
   }
 
   halfClosed(): void {
-    this.#halfClosed = true;
     if (this.#taken || this.#ended) return;
     // Node ends a stream that was reset as if the client had ended it; the reset follows.
     this.#method.clock.defer(() => {
@@ -248,7 +250,7 @@ export class UnaryCall implements UnaryContext {
       stream.write(first);
       stream.end(rest);
     }
-    this.#closeAfterwards();
+    closeAfterwards(this.#stream, this.#method.clock);
   }
 
   #fail(error: unknown): void {
@@ -264,11 +266,7 @@ export class UnaryCall implements UnaryContext {
     if (!this.#end(status.code, 0)) return;
     this.#memory?.close();
     refuse(this.#stream, status);
-    this.#closeAfterwards();
-  }
-
-  #closeAfterwards(): void {
-    if (!this.#halfClosed) closeAfterwards(this.#stream, this.#method.clock);
+    closeAfterwards(this.#stream, this.#method.clock);
   }
 
   /** Whether the call was still open. */

@@ -2,17 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { StatusCode } from '../../../src/base/errors.ts';
 import { PutRequest, type RangeStreamResponse, WatchResponse } from '../../../src/gen/rpc.ts';
 import { KV } from '../../../src/gen/services.ts';
-import { okPut, putRequest, rawCall, serve } from '../../support/api-calls.ts';
+import { framed, okPut, putRequest, rawCall, serve } from '../../support/api-calls.ts';
 
 const put = '/etcdserverpb.KV/Put';
 
-function framed(message: Uint8Array, flag = 0, length = message.length): Buffer {
-  const frame = Buffer.alloc(5 + message.length);
-  frame[0] = flag;
-  frame.writeUInt32BE(length, 1);
-  frame.set(message, 5);
-  return frame;
-}
 const frame = framed(PutRequest.encode(putRequest));
 
 async function* noParts(): AsyncGenerator<RangeStreamResponse> {

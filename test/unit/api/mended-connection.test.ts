@@ -8,6 +8,7 @@ import { preface } from '../../../src/api/http/http2-opening.ts';
 import { FrameMender } from '../../../src/api/http/mended-connection.ts';
 import { PutRequest, PutResponse } from '../../../src/gen/rpc.ts';
 import { KV } from '../../../src/gen/services.ts';
+import { framed } from '../../support/api-calls.ts';
 import { ApiPort, type ApiPortOptions } from '../../support/api-port.ts';
 
 const cleanups: (() => Promise<void> | void)[] = [];
@@ -85,10 +86,7 @@ const pair = { key: Buffer.from('k'), createRevision: 1, modRevision: 1, version
 
 /** A put as gRPC frames it. */
 function putMessage(value: Uint8Array): Buffer {
-  const message = PutRequest.encode(PutRequest.create({ key: Buffer.from('k'), value }));
-  const head = Buffer.alloc(5);
-  head.writeUInt32BE(message.length, 1);
-  return Buffer.concat([head, message]);
+  return framed(PutRequest.encode(PutRequest.create({ key: Buffer.from('k'), value })));
 }
 
 /** Puts a value; resolves to the bytes of the answer. */

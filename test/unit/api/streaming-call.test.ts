@@ -13,7 +13,14 @@ import {
 } from '../../../src/gen/rpc.ts';
 import { Watch } from '../../../src/gen/services.ts';
 import type { ServiceHandlers } from '../../../src/api/grpc/service.ts';
-import { cleanups, deferred, rawCall, serve, type RawAnswer } from '../../support/api-calls.ts';
+import {
+  cleanups,
+  deferred,
+  framed,
+  rawCall,
+  serve,
+  type RawAnswer,
+} from '../../support/api-calls.ts';
 import type { ApiPort } from '../../support/api-port.ts';
 
 const watchPath = '/etcdserverpb.Watch/Watch';
@@ -29,12 +36,6 @@ const echo: ServiceHandlers<typeof Watch> = {
     }
   },
 };
-
-function framed(message: Uint8Array, flag = 0): Buffer {
-  const prefix = Buffer.from([flag, 0, 0, 0, 0]);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
-}
 
 function cancelOf(watchId: number): Uint8Array {
   return WatchRequest.encode({ requestUnion: { case: 'cancelRequest', value: { watchId } } });

@@ -10,6 +10,7 @@ import {
   cleanups,
   deferred,
   emptyKv,
+  framed,
   okPut,
   putRequest,
   rawCall,
@@ -159,11 +160,7 @@ describe('calls with one message', () => {
       put: (request) =>
         Promise.resolve(PutResponse.create({ prevKv: { ...emptyKv, key: request.key } })),
     });
-    const message = gzipSync(PutRequest.encode(putRequest));
-    const frame = Buffer.alloc(5 + message.length);
-    frame.writeUInt8(1, 0);
-    frame.writeUInt32BE(message.length, 1);
-    message.copy(frame, 5);
+    const frame = framed(gzipSync(PutRequest.encode(putRequest)), 1);
     const answer = await rawCall(port, '/etcdserverpb.KV/Put', frame, { 'grpc-encoding': 'gzip' });
     expect(answer.status).toBe('0');
     expect(PutResponse.decode(answer.body.subarray(5)).prevKv?.key).toEqual(Buffer.from('k'));
@@ -171,10 +168,7 @@ describe('calls with one message', () => {
 
   test('may come in pieces of any size', async () => {
     const { port } = await serve({ put: okPut });
-    const message = PutRequest.encode(putRequest);
-    const frame = Buffer.alloc(5 + message.length);
-    frame.writeUInt32BE(message.length, 1);
-    frame.set(message, 5);
+    const frame = framed(PutRequest.encode(putRequest));
     const pieces = [...frame].map((byte) => Buffer.from([byte]));
     const answer = await rawCall(port, '/etcdserverpb.KV/Put', pieces, {});
     expect(answer).toMatchObject({ status: '0' });

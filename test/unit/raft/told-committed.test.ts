@@ -259,16 +259,23 @@ describe('who is told what is committed', () => {
   });
 });
 
+/** Member 1 leads and has committed an entry with member 2; nothing has reached member 3. */
+function withCommitOfTwo(): RaftCluster {
+  const cluster = clusterOf(three);
+  cluster.elect(1n);
+  cluster.propose(1n, 'a');
+  cluster.handleReady(1n);
+  cluster.take({ to: 3n });
+  cluster.deliver({ to: 2n });
+  cluster.handleReady(2n);
+  cluster.deliver({ from: 2n });
+  cluster.handleReady(1n);
+  return cluster;
+}
+
 describe('a leader', () => {
   test('tells those who hold everything what is committed, and gets no answer', () => {
-    const cluster = clusterOf(three);
-    cluster.elect(1n);
-    cluster.propose(1n, 'a');
-    cluster.handleReady(1n);
-    cluster.deliver({ to: 2n });
-    cluster.handleReady(2n);
-    cluster.deliver({ from: 2n });
-    cluster.handleReady(1n);
+    const cluster = withCommitOfTwo();
     const index = committedAt(cluster, 1n);
     expect(cluster.take({ to: 2n })).toMatchObject([{ type: 'committed', index }]);
     cluster.node(2n).step({ type: 'committed', from: 1n, to: 2n, term: 1, index, logTerm: 1 });
@@ -278,15 +285,7 @@ describe('a leader', () => {
   });
 
   test('sends an append to who may lack something, which has to answer', () => {
-    const cluster = clusterOf(three);
-    cluster.elect(1n);
-    cluster.propose(1n, 'a');
-    cluster.handleReady(1n);
-    cluster.take({ to: 3n });
-    cluster.deliver({ to: 2n });
-    cluster.handleReady(2n);
-    cluster.deliver({ from: 2n });
-    cluster.handleReady(1n);
+    const cluster = withCommitOfTwo();
     expect(cluster.take({ to: 3n })).toMatchObject([{ type: 'append', entries: [] }]);
   });
 
