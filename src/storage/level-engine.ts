@@ -8,7 +8,7 @@ import { operationBytes } from './engine.ts';
 import type { WriteObserver } from './disk-metrics.ts';
 import type { Completion, Engine, EngineEntry, EngineView, KeyRange, Operation } from './engine.ts';
 import { asError, codeOf, CorruptionError } from './errors.ts';
-import { LogName } from './log-name.ts';
+import { LevelLog } from './level-log.ts';
 
 type Database = ClassicLevel<Buffer, Buffer>;
 type Snapshot = ReturnType<Database['snapshot']>;
@@ -70,7 +70,7 @@ export class LevelEngine implements Engine {
   readonly #database: Database;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #logName: LogName;
+  readonly #log: LevelLog;
   readonly #syncs: boolean;
   readonly #observe: WriteObserver | undefined;
   readonly #waiting: Waiting[] = [];
@@ -88,7 +88,7 @@ export class LevelEngine implements Engine {
     this.#database = database;
     this.#clock = options.clock;
     this.#logger = options.logger;
-    this.#logName = new LogName(location);
+    this.#log = new LevelLog(location);
     this.#syncs = options.syncs ?? true;
     this.#observe = options.observe;
   }
@@ -237,7 +237,7 @@ export class LevelEngine implements Engine {
         this.#complete(group, error);
       };
       batch.write({ sync }).then(
-        () => this.#logName.written(written),
+        () => this.#log.written(written),
         (thrown: unknown) => written(unwrapped(thrown)),
       );
     };
@@ -265,6 +265,7 @@ export class LevelEngine implements Engine {
     const done = this.#closing;
     if (done === undefined || this.#closed) return;
     this.#closed = true;
+    this.#log.close();
     this.#database.close().then(
       () => done(undefined),
       (thrown: unknown) => done(unwrapped(thrown)),

@@ -1,25 +1,32 @@
 /**
- * Reads LevelDB's log format (its write-ahead logs and MANIFESTs) without LevelDB, which drops what
- * it cannot read and goes on. The format: blocks of 32 KiB; in them fragments with a header of
- * masked CRC-32C over type and data, length, type; no header in the last 6 bytes of a block.
+ * Reads LevelDB's write-ahead logs and MANIFESTs without LevelDB, which drops what it cannot read
+ * and goes on. A log may have been made longer ahead of what is written (see level-log.ts): then
+ * zeros follow its last record.
  */
 import { crc32c, unmaskCrc } from '../base/crc32c.ts';
 import { CorruptionError } from './errors.ts';
+import {
+  blockEndAfter,
+  fragmentType,
+  headerBytes,
+  lengthOf,
+  nextStart,
+  typeOf,
+} from './log-format.ts';
 
-const blockBytes = 32 * 1024;
-const headerBytes = 7;
 /** The unit in which a disk writes or does not write. */
 const sectorBytes = 512;
-const fragmentType = { full: 1, first: 2, middle: 3, last: 4 } as const;
+/** Zeros are looked for in pieces of this size. */
+const zeros = Buffer.alloc(4096);
 
-/** How a log ends: with a whole record, or in one whose write never completed. */
+/** What a log holds, and whether it ends in a record whose write never completed. */
 export interface ScannedLog {
   /** Whole records; parts of `bytes` where a record is in one piece. */
   readonly records: readonly Uint8Array[];
   /** Where each of them begins. */
   readonly starts: readonly number[];
   readonly torn: boolean;
-  /** Where the whole records end: what is torn begins here, or behind the padding of a block. */
+  /** Where the whole records end: what is torn, or zeros, or the end of the file. */
   readonly endsAt: number;
 }
 
@@ -32,56 +39,86 @@ interface Fragment {
 
 /** The fragment at `at`, if its checksum is right. */
 function fragmentAt(bytes: Buffer, at: number): Fragment | undefined {
-  const blockEnd = Math.min(bytes.length, at - (at % blockBytes) + blockBytes);
-  if (at + headerBytes > blockEnd) return undefined;
-  const type = bytes[at + 6] ?? 0;
-  const end = at + headerBytes + bytes.readUInt16LE(at + 4);
-  if (type < fragmentType.full || type > fragmentType.last || end > blockEnd) return undefined;
-  const stored = unmaskCrc(bytes.readUInt32LE(at));
-  if (crc32c(bytes.subarray(at + 6, end)) !== stored) return undefined;
+  const limit = Math.min(bytes.length, blockEndAfter(at));
+  if (at + headerBytes > limit) return undefined;
+  const type = typeOf(bytes, at);
+  const end = at + headerBytes + lengthOf(bytes, at);
+  if (!isKnown(type) || end > limit) return undefined;
+  if (crc32c(bytes.subarray(at + 6, end)) !== storedCrc(bytes, at)) return undefined;
   return { type, data: bytes.subarray(at + headerBytes, end), end };
 }
 
-/** Where the next fragment begins, given that one ended at `at`: skips the padding of a block. */
-function nextStart(at: number): number {
-  const left = blockBytes - (at % blockBytes);
-  return left < headerBytes ? at + left : at;
+function isKnown(type: number): boolean {
+  return type >= fragmentType.full && type <= fragmentType.last;
 }
 
-function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte === 0);
+function storedCrc(bytes: Buffer, at: number): number {
+  return unmaskCrc(bytes.readUInt32LE(at));
 }
 
-/** Whether a record begins somewhere from `from` on: then what is before it was complete once. */
-function recordBeginsAfter(bytes: Buffer, from: number): boolean {
-  for (let at = from; at + headerBytes <= bytes.length; at++) {
-    const type = bytes[at + 6];
+function isZero(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += zeros.length) {
+    const part = bytes.subarray(at, at + zeros.length);
+    if (!part.equals(zeros.subarray(0, part.length))) return false;
+  }
+  return true;
+}
+
+/** Where the zeros at the end begin; a record may have some of them. */
+function zerosBegin(bytes: Buffer): number {
+  let end = bytes.length;
+  while (end > 0 && isZero(bytes.subarray(Math.max(0, end - zeros.length), end))) {
+    end = Math.max(0, end - zeros.length);
+  }
+  while (end > 0 && bytes[end - 1] === 0) end -= 1;
+  return end;
+}
+
+/** Whether a record begins between `from` and `to`: then what is before it was complete once. */
+function recordBeginsWithin(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at + headerBytes <= to; at++) {
+    const type = typeOf(bytes, at);
     if (type !== fragmentType.full && type !== fragmentType.first) continue;
     // An empty record cannot be told from chance; LevelDB writes none here.
-    if (bytes.readUInt16LE(at + 4) > 0 && fragmentAt(bytes, at) !== undefined) return true;
+    if (lengthOf(bytes, at) > 0 && fragmentAt(bytes, at) !== undefined) return true;
   }
   return false;
 }
 
 /**
- * Whether the unreadable end from `at` on can be a write that the power cut short. Everything
- * before was synced, so only this one record can be incomplete: the file ends within it, or sectors
- * of it are still zero because they were never written. A record that is all there and yet fails
- * its checksum was damaged later, and may have been acknowledged.
+ * Whether the unreadable fragment at `at`, with which no record but the last can have to do, can be
+ * a write that the power cut short. Everything before was synced: the file ends within it, or
+ * sectors of it are still zero because they were never written. What is all there and yet fails its
+ * checksum was damaged later, and may have been acknowledged.
  */
 function looksTorn(bytes: Buffer, at: number): boolean {
-  const blockEnd = Math.min(bytes.length, at - (at % blockBytes) + blockBytes);
-  if (at + headerBytes > bytes.length) return true;
-  const claimedEnd = at + headerBytes + bytes.readUInt16LE(at + 4);
-  if (claimedEnd > blockEnd && blockEnd === bytes.length) {
-    // Whole but for its length: the data up to the end of the file has the right checksum.
-    const stored = unmaskCrc(bytes.readUInt32LE(at));
-    return crc32c(bytes.subarray(at + 6)) !== stored;
+  const dataAt = at + headerBytes;
+  if (dataAt > bytes.length || hasUnwritten(bytes, at, dataAt)) return true;
+  // A header is written as a whole, or with zeros: this one is, so what it says must be right.
+  const end = dataAt + lengthOf(bytes, at);
+  if (!isKnown(typeOf(bytes, at)) || end > blockEndAfter(at)) return false;
+  if (isWholeButForLength(bytes, at)) return false;
+  return end > bytes.length || hasUnwritten(bytes, at, end);
+}
+
+/** Whether a sector in which something between `from` and `to` lies is zero from `from` on. */
+function hasUnwritten(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to;) {
+    const next = at - (at % sectorBytes) + sectorBytes;
+    if (isZero(bytes.subarray(at, next))) return true;
+    at = next;
   }
-  for (let sector = at; sector < bytes.length;) {
-    const next = Math.min(bytes.length, sector - (sector % sectorBytes) + sectorBytes);
-    if (isZero(bytes.subarray(sector, next))) return true;
-    sector = next;
+  return false;
+}
+
+/** Whether the checksum of the fragment at `at` is right if it ends somewhere else. */
+function isWholeButForLength(bytes: Buffer, at: number): boolean {
+  const stored = storedCrc(bytes, at);
+  const limit = Math.min(bytes.length, blockEndAfter(at));
+  let crc = crc32c(bytes.subarray(at + 6, at + headerBytes));
+  for (let end = at + headerBytes; end < limit; end++) {
+    crc = crc32c(bytes.subarray(end, end + 1), crc);
+    if (crc === stored) return true;
   }
   return false;
 }
@@ -109,10 +146,11 @@ export function* logSteps(bytes: Buffer, name: string): Generator<number, Scanne
   const damaged = (offset: number, how: string): never => {
     throw new CorruptionError(`${name} is damaged at offset ${offset}: ${how}`);
   };
-  while ((at = nextStart(at)) < bytes.length) {
+  const zerosAt = zerosBegin(bytes);
+  while ((at = nextStart(at)) < zerosAt) {
     const fragment = fragmentAt(bytes, at);
     if (fragment === undefined) {
-      if (recordBeginsAfter(bytes, at + 1)) {
+      if (recordBeginsWithin(bytes, at + 1, zerosAt)) {
         damaged(at, 'a record fails its checksum, and valid ones follow');
       }
       if (!looksTorn(bytes, at)) damaged(at, 'the last record is complete but fails its checksum');
@@ -131,6 +169,6 @@ export function* logSteps(bytes: Buffer, name: string): Generator<number, Scanne
     yield fragment.end - at;
     at = fragment.end;
   }
-  // The file may end between the pieces of a record.
+  // The file, or what was written of it, may end between the pieces of a record.
   return { records, starts, torn: parts.length > 0, endsAt };
 }

@@ -46,8 +46,10 @@ export interface ManifestFile {
 
 export function readManifest(path: string): ManifestFile {
   const bytes = readRetrying(path, () => readFileSync(path));
-  const { records, starts, torn, endsAt } = scanLog(bytes, path);
+  const { records, starts, endsAt } = scanLog(bytes, path);
   if (records.length === 0) throw new CorruptionError(`${path} is empty`);
+  // Nobody makes a MANIFEST longer ahead: zeros behind its edits are the begin of another one.
+  const torn = endsAt < bytes.length;
   return { edits: records.map((record) => Buffer.from(record)), starts, torn, endsAt };
 }
 

@@ -16,6 +16,7 @@ import {
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { buffer } from '../base/bytes.ts';
 import { codeOf, CorruptionError } from './errors.ts';
 import { scanLog } from './log-scanner.ts';
 import { type Manifest, type ManifestTable, manifestAfter, readManifest } from './manifest.ts';
@@ -23,6 +24,8 @@ import { readRetrying } from './read-retry.ts';
 import { checkTable, type ReadAt } from './table-scanner.ts';
 
 const windowBytes = 1024 * 1024;
+/** Of a batch: a number of 8 bytes, and one of 4. */
+const batchHeaderBytes = 12;
 
 /** What makes a directory readable for LevelDB again, without loss. */
 export type Mend =
@@ -273,6 +276,7 @@ function checkLogs(location: string, names: readonly string[], manifest: Manifes
     throw new CorruptionError(`${join(location, name)} is missing`);
   }
   let torn: string | undefined;
+  const batches = new BatchSequence();
   for (const number of numbers) {
     const name = names.find(
       (each) => each.endsWith('.log') && Number.parseInt(each, 10) === number,
@@ -283,7 +287,28 @@ function checkLogs(location: string, names: readonly string[], manifest: Manifes
     if (torn !== undefined && scanned.records.length > 0) {
       throw new CorruptionError(`${torn} is damaged at its end: writes after it are in ${path}`);
     }
+    scanned.records.forEach((record, i) => batches.check(record, path, scanned.starts[i] ?? 0));
     if (scanned.torn) torn = path;
   }
   return torn !== undefined;
+}
+
+/**
+ * Each record of a log is a batch, which begins with the number of its first operation and how many
+ * there are (db/write_batch.cc). Numbers go on from log to log: what is missing at the end of one,
+ * where its zeros begin, shows in the next one.
+ */
+class BatchSequence {
+  #next: bigint | undefined;
+
+  check(batch: Uint8Array, path: string, offset: number): void {
+    const header = buffer(batch);
+    const where = `${path} is damaged at offset ${offset}`;
+    if (header.length < batchHeaderBytes) throw new CorruptionError(`${where}: no batch`);
+    const first = header.readBigUInt64LE(0);
+    if (this.#next !== undefined && first !== this.#next) {
+      throw new CorruptionError(`${where}: operation ${this.#next} is expected, not ${first}`);
+    }
+    this.#next = first + BigInt(header.readUInt32LE(8));
+  }
 }

@@ -23,7 +23,10 @@ import { tableSteps } from './table-scanner.ts';
 const sliceBytes = 64 * 1024;
 /** Between two slices. With the slices' size it bounds the rate: 12.5 MiB a second. */
 const sliceRestMs = 5;
-/** LevelDB may have been at work on what looked damaged: it is read once more after this. */
+/**
+ * LevelDB may have been at work on what looked damaged, or was writing what was read: it is read
+ * once more after this, and damaged if it looks the same.
+ */
 const confirmAfterMs = 1_000;
 
 export interface ScrubOptions {
@@ -97,7 +100,7 @@ export class Scrub {
       }
       const share = totalBytes === 0 ? 1 / files.length : (sizes[at] ?? 0) / totalBytes;
       const startedMs = this.#options.clock.monotonicMs();
-      this.#check(file, false, () => {
+      this.#check(file, undefined, () => {
         const tookMs = this.#options.clock.monotonicMs() - startedMs;
         this.#after(Math.max(sliceRestMs, share * intervalMs - tookMs), () => next(at + 1));
       });
@@ -131,15 +134,16 @@ export class Scrub {
     }
   }
 
-  #check(file: ScrubbedFile, isSecondTime: boolean, done: () => void): void {
+  /** @param suspected the damage that was found in it before */
+  #check(file: ScrubbedFile, suspected: string | undefined, done: () => void): void {
     const settle = (error: Error | undefined): void => {
       if (this.#stopped) return;
       if (!(error instanceof CorruptionError)) {
         if (error !== undefined) this.#failed(error, file.path);
         done();
-      } else if (!isSecondTime) {
+      } else if (error.message !== suspected) {
         this.#after(confirmAfterMs, () => {
-          if (this.#isLive(file)) this.#check(file, true, done);
+          if (this.#isLive(file)) this.#check(file, error.message, done);
           else done();
         });
       } else {

@@ -149,18 +149,20 @@ function swap(a: string, b: string): void {
 /** At most this much is zeroed: a block of a disk. */
 const blockBytes = 4096;
 
+/** Positions are those in what was written: a log has zeros behind it. */
 function damaged(bytes: Buffer, kind: PlacedKind, position: Position): Buffer {
-  const last = bytes.length - 1;
+  const size = bytes.findLastIndex((byte) => byte !== 0) + 1;
+  const last = size - 1;
   const at = { start: 0, middle: last >> 1, end: last }[position];
   if (kind === 'truncation') {
-    const cut = { start: 1, middle: bytes.length >> 1, end: bytes.length - 1 }[position];
+    const cut = { start: 1, middle: size >> 1, end: size - 1 }[position];
     return bytes.subarray(0, cut);
   }
   if (kind === 'bit flip') {
     bytes[at] = (bytes[at] ?? 0) ^ 0x10;
     return bytes;
   }
-  const length = Math.min(blockBytes, Math.ceil(bytes.length / 4));
-  const from = Math.max(0, Math.min(at - (length >> 1), bytes.length - length));
+  const length = Math.min(blockBytes, Math.ceil(size / 4));
+  const from = Math.max(0, Math.min(at - (length >> 1), size - length));
   return bytes.fill(0, position === 'start' ? 0 : from, from + length);
 }

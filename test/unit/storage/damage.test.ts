@@ -21,6 +21,7 @@ import { RaftLog } from '../../../src/storage/raft-log.ts';
 import { checkDatabase } from '../../../src/storage/scanner.ts';
 import { scanLog } from '../../../src/storage/log-scanner.ts';
 import { openLevel, temporaryDirectory } from '../../support/engines.ts';
+import { encodeLog } from '../../support/level-log.ts';
 
 let temporary: ReturnType<typeof temporaryDirectory>;
 /** The undamaged database, the copy that is damaged, and the one that LevelDB opens. */
@@ -90,8 +91,11 @@ function files(pattern: RegExp): string[] {
     .sort();
 }
 
-function logSizeBytes(): number {
-  return statSync(join(pristine, files(/\.log$/).at(-1) ?? '')).size;
+/** The newest log: where its last record begins, and where it ends; zeros follow. */
+function lastRecord(): { readonly start: number; readonly end: number } {
+  const name = files(/\.log$/).at(-1) ?? '';
+  const { starts, endsAt } = scanLog(readFileSync(join(pristine, name)), name);
+  return { start: starts.at(-1) ?? 0, end: endsAt };
 }
 
 /** Opens the damaged copy as a member would: 'refused', or what the log holds. */
@@ -139,7 +143,7 @@ function offsets(sizeBytes: number, edgeBytes: number, strideBytes: number): num
 describe('damage to files', () => {
   test('the database has all kinds of files', async () => {
     expect(files(/\.ldb$/).length).toBeGreaterThan(0);
-    expect(logSizeBytes()).toBeGreaterThan(33_000);
+    expect(lastRecord().end).toBeGreaterThan(33_000);
     expect(await damaged('LOG', () => {})).toBe(history.at(-1));
   });
 
@@ -151,8 +155,9 @@ describe('damage to files', () => {
   ])('no flipped byte passes: %s', async (_kind, pattern, edgeBytes, strideBytes) => {
     const name = files(pattern).at(-1) ?? '';
     const bytes = readFileSync(join(pristine, name));
+    const usedBytes = name.endsWith('.log') ? lastRecord().end : bytes.length;
     let refused = 0;
-    for (const at of offsets(bytes.length, edgeBytes, strideBytes)) {
+    for (const at of offsets(usedBytes, edgeBytes, strideBytes)) {
       const outcome = await damaged(name, (path) => {
         const flipped = Buffer.from(bytes);
         flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
@@ -166,9 +171,8 @@ describe('damage to files', () => {
 
   test('a log that was cut off gives an earlier state', async () => {
     const name = files(/\.log$/).at(-1) ?? '';
-    const sizeBytes = logSizeBytes();
     let earlier = history.length - 1;
-    for (const at of offsets(sizeBytes, 16, 2003).toReversed()) {
+    for (const at of offsets(lastRecord().end, 16, 2003).toReversed()) {
       const outcome = await damaged(name, (path) => truncateSync(path, at));
       const position = history.indexOf(outcome);
       expect([at, position >= 0 && position <= earlier]).toEqual([at, true]);
@@ -179,9 +183,8 @@ describe('damage to files', () => {
 
   test('a log whose last sectors were never written gives an earlier state', async () => {
     const name = files(/\.log$/).at(-1) ?? '';
-    const sizeBytes = logSizeBytes();
-    const lastRecord = lastRecordStart(readFileSync(join(pristine, name)));
-    for (let at = Math.ceil(lastRecord / 512) * 512; at < sizeBytes; at += 512) {
+    const { start, end } = lastRecord();
+    for (let at = Math.ceil(start / 512) * 512; at < end; at += 512) {
       const outcome = await damaged(name, (path) => {
         const bytes = readFileSync(path);
         bytes.fill(0, at, Math.min(at + 512, bytes.length));
@@ -189,11 +192,11 @@ describe('damage to files', () => {
       });
       expect(outcome).toBe(history.at(-2));
     }
-    // The whole record and more zeros behind it, as after a crash that kept only the file's size.
+    // The whole record, as after a crash that kept only the file's size.
     const outcome = await damaged(name, (path) => {
       const bytes = readFileSync(path);
-      bytes.fill(0, lastRecord);
-      writeFileSync(path, Buffer.concat([bytes, Buffer.alloc(70_000)]));
+      bytes.fill(0, start);
+      writeFileSync(path, bytes);
     });
     expect(outcome).toBe(history.at(-2));
   });
@@ -234,6 +237,29 @@ describe('damage to files', () => {
     },
   );
 
+  test('the end of a log that has become zeros is refused if there is a newer one', async () => {
+    const name = files(/\.log$/).at(-1) ?? '';
+    const newer = join(copy, `${String(Number.parseInt(name, 10) + 1).padStart(6, '0')}.log`);
+    const { records } = scanLog(readFileSync(join(pristine, name)), name);
+    const last = records.at(-1) as Uint8Array;
+    try {
+      writeFileSync(newer, encodeLog([last]).bytes);
+      const moved = await damaged(name, (path) => {
+        const bytes = readFileSync(path);
+        writeFileSync(path, bytes.fill(0, lastRecord().start));
+      });
+      expect(moved).toBe(history.at(-1));
+      const lost = await damaged(name, (path) => {
+        const bytes = readFileSync(path);
+        const before = scanLog(bytes, name).starts.at(-2);
+        writeFileSync(path, bytes.fill(0, before));
+      });
+      expect(lost).toBe('refused');
+    } finally {
+      unlinkSync(newer);
+    }
+  });
+
   test('the check reads only', async () => {
     const listing = (): unknown[] =>
       readdirSync(copy).map((name) => [name, statSync(join(copy, name)).mtimeMs]);
@@ -242,17 +268,3 @@ describe('damage to files', () => {
     expect(listing()).toEqual(before);
   });
 });
-
-/** Where the last record of a log begins, by cutting until one record fewer is found. */
-function lastRecordStart(bytes: Buffer): number {
-  const count = scanLog(bytes, 'log').records.length;
-  let low = 0;
-  let high = bytes.length;
-  while (low < high) {
-    const middle = (low + high + 1) >>> 1;
-    const { records, torn } = scanLog(bytes.subarray(0, middle), 'log');
-    if (records.length < count - 1 || (records.length === count - 1 && !torn)) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}

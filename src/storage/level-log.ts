@@ -1,0 +1,139 @@
+/**
+ * LevelDB's write-ahead log, as far as LevelDB leaves it to others. It begins a new one when its
+ * write buffer is full, and syncs what it writes there, but not the directory: POSIX does not
+ * promise that the file still has a name after a power cut. So the name is made durable before a
+ * write counts as done.
+ *
+ * And it lets the file grow with each write, so that each sync has to write the new size too, in
+ * the file system's journal. So the file is made longer ahead of what is written, which costs no
+ * space; whoever reads it finds zeros behind the last record (db/log_reader.cc skips them too).
+ */
+import {
+  close,
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { Completion } from './engine.ts';
+import { asError } from './errors.ts';
+import { fragmentType, headerBytes, lengthOf, nextStart, typeOf } from './log-format.ts';
+import { syncDirectory } from './sync-directory.ts';
+
+/** How much longer than what is written a log is made: thousands of small writes. */
+const aheadBytes = 1024 * 1024;
+/** Read at once: a record of a small write, and the header of none behind it. */
+const windowBytes = 4096;
+
+interface OpenLog {
+  readonly file: number;
+  /** Where its records end. */
+  endsAt: number;
+  /** The file's size; undefined if it cannot be made longer. */
+  sizeBytes: number | undefined;
+}
+
+export class LevelLog {
+  readonly #location: string;
+  readonly #window = Buffer.alloc(windowBytes);
+  /** The newest log, whose name is durable; undefined before the first write. */
+  #log: OpenLog | undefined;
+
+  constructor(location: string) {
+    this.#location = location;
+  }
+
+  /**
+   * To be called after every single write, before the next one begins. What was written lies
+   * behind the records of the known log, or in a newer one: to look for it costs far less than to
+   * list or to sync the directory. `done` may be called at once.
+   */
+  written(done: Completion): void {
+    let newest: OpenLog | undefined;
+    try {
+      if (this.#log !== undefined && this.#follow(this.#log)) {
+        this.#makeLonger(this.#log);
+        done(undefined);
+        return;
+      }
+      newest = this.#openNewest();
+    } catch (thrown) {
+      done(asError(thrown));
+      return;
+    }
+    this.close();
+    this.#log = newest;
+    syncDirectory(this.#location, (error) => {
+      if (error !== undefined) this.close();
+      done(error);
+    });
+  }
+
+  close(): void {
+    // It was only read, and its deletion, if LevelDB needs it no more, may take a while.
+    if (this.#log !== undefined) close(this.#log.file, () => {});
+    this.#log = undefined;
+  }
+
+  #openNewest(): OpenLog | undefined {
+    const path = newestLog(this.#location);
+    if (path === undefined) return undefined;
+    const file = openSync(path, 'r+');
+    try {
+      const log: OpenLog = { file, endsAt: 0, sizeBytes: fstatSync(file).size };
+      this.#follow(log);
+      this.#makeLonger(log);
+      return log;
+    } catch (thrown) {
+      closeSync(file);
+      throw thrown;
+    }
+  }
+
+  /** Moves the end of a log behind the records that are there; whether there were new ones. */
+  #follow(log: OpenLog): boolean {
+    const before = log.endsAt;
+    let windowAt = 0;
+    let windowEnd = 0;
+    for (;;) {
+      const at = nextStart(log.endsAt);
+      if (at + headerBytes > windowEnd) {
+        windowAt = at;
+        windowEnd = at + readSync(log.file, this.#window, 0, windowBytes, at);
+        if (at + headerBytes > windowEnd) break;
+      }
+      const header = at - windowAt;
+      if (typeOf(this.#window, header) === fragmentType.none) break;
+      log.endsAt = at + headerBytes + lengthOf(this.#window, header);
+    }
+    return log.endsAt > before;
+  }
+
+  /** No write is under way, so that nothing that LevelDB writes meanwhile is cut off. */
+  #makeLonger(log: OpenLog): void {
+    if (log.sizeBytes === undefined || log.sizeBytes - log.endsAt > aheadBytes / 2) return;
+    try {
+      const sizeBytes = Math.max(fstatSync(log.file).size, log.endsAt + aheadBytes);
+      ftruncateSync(log.file, sizeBytes);
+      log.sizeBytes = sizeBytes;
+    } catch {
+      // Where a file system has no sparse files, or a limit for them, the log grows by itself.
+      log.sizeBytes = undefined;
+    }
+  }
+}
+
+function newestLog(location: string): string | undefined {
+  let newest = -1;
+  let path: string | undefined;
+  for (const name of readdirSync(location)) {
+    const number = /^(\d+)\.log$/.exec(name)?.[1];
+    if (number === undefined || Number(number) <= newest) continue;
+    newest = Number(number);
+    path = join(location, name);
+  }
+  return path;
+}
