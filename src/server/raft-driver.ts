@@ -13,6 +13,7 @@ import type { Logger } from '../base/logger.ts';
 import {
   type ConfChange,
   type Entry,
+  EntryKind,
   type HardState,
   type MemberId,
   type Message,
@@ -22,26 +23,17 @@ import {
   type ProposalRefusal,
   type RawNode,
   type ReadState,
+  type Ready,
   type SnapshotMetadata,
   type SoftState,
 } from '../raft/index.ts';
+import { CommitNotices } from './commit-notices.ts';
 import { type LogWrite, merge } from './log-write.ts';
 import { isOfCommands, PassedProposals } from './passed-proposals.ts';
+import { type Proposal, WaitingProposals } from './waiting-proposals.ts';
 
-/**
- * Proposals that wait for a leader. With the sizes below: what a client may have in flight here.
- */
-const waitingProposalsLimit = 20_000;
-const waitingProposalsLimitBytes = 64 * 1024 * 1024;
-/** What is handed to Raft, and by a follower to its leader, at a time. */
-const proposalChunkLimitBytes = 1024 * 1024;
 /** How long entries are applied before other input gets its turn. */
 const applySliceMs = 10;
-
-export interface Proposal {
-  readonly id: bigint;
-  readonly data: Uint8Array;
-}
 
 /**
  * Where the driver's outputs go. Called from within a turn; none may call back into the driver's
@@ -112,10 +104,10 @@ export class RaftDriver {
   #tickTimer: Timer | undefined;
 
   /** Not yet handed to Raft. */
-  #proposals: Proposal[] = [];
-  #proposalBytes = 0;
+  readonly #proposals: WaitingProposals;
   /** Of other members. */
   readonly #passed: PassedProposals;
+  readonly #commitNotices: CommitNotices;
 
   /** Taken from Raft, in order; at most the first is being written. */
   #persists: Persist[] = [];
@@ -134,7 +126,9 @@ export class RaftDriver {
     this.#tickMs = options.tickMs;
     this.#host = options.host;
     this.#observeTickDelay = options.observeTickDelay;
+    this.#proposals = new WaitingProposals((id) => options.host.awaited(id));
     this.#passed = new PassedProposals(options.clock);
+    this.#commitNotices = new CommitNotices(options.clock, (held) => options.host.send(held));
     const status = this.#node.status();
     this.#id = status.id;
     this.#committed = status.committed;
@@ -161,6 +155,7 @@ export class RaftDriver {
   stop(): void {
     this.#stopped = true;
     this.#tickTimer?.cancel();
+    this.#commitNotices.stop();
   }
 
   get stopped(): boolean {
@@ -191,12 +186,7 @@ export class RaftDriver {
    * Returns false, and does nothing, if too many wait.
    */
   propose(proposal: Proposal): boolean {
-    const bytes = this.#proposalBytes + proposal.data.length;
-    if (this.#proposals.length >= waitingProposalsLimit || bytes > waitingProposalsLimitBytes) {
-      return false;
-    }
-    this.#proposals.push(proposal);
-    this.#proposalBytes = bytes;
+    if (!this.#proposals.add(proposal)) return false;
     this.#askTurn();
     return true;
   }
@@ -220,7 +210,7 @@ export class RaftDriver {
   }
 
   get waitingProposals(): number {
-    return this.#proposals.length;
+    return this.#proposals.count;
   }
 
   receive(messages: readonly Message[]): void {
@@ -235,7 +225,10 @@ export class RaftDriver {
   #step(message: Message): void {
     if (message.type !== 'propose') {
       this.#node.step(message);
-    } else if (isOfCommands(message)) {
+      return;
+    }
+    this.#commitNotices.proposedBy(message.from);
+    if (isOfCommands(message)) {
       const isNext = this.#passed.isEmpty;
       if (!isNext || !this.#mayPropose() || !this.#pass(message)) this.#passed.hold(message);
     } else {
@@ -313,8 +306,12 @@ export class RaftDriver {
     this.#host.turn();
     this.#proposePassed();
     this.#proposeWaiting();
-    while (this.#node.hasReady()) this.#takeReady();
-    this.#write();
+    let hasSent = false;
+    while (this.#node.hasReady()) hasSent = this.#takeReady() || hasSent;
+    // To make a batch takes as long as a message does to a follower, whose write takes longer than
+    // the own one: what was sent leaves first.
+    if (hasSent) this.#clock.defer(() => this.#write());
+    else this.#write();
     this.#applySlice();
   }
 
@@ -327,40 +324,16 @@ export class RaftDriver {
   }
 
   #proposeWaiting(): void {
-    if (this.#proposals.length === 0) return;
+    if (this.#proposals.count === 0) return;
     const { leader } = this.#softState;
     // A message to a leader that cannot be reached would be lost, and with it the outcome of the
     // request: it may not be sent twice.
     if (leader === noMember || (!this.isLeader && !this.#host.connected(leader))) return;
-    const proposals = this.#proposals;
-    let next = 0;
-    while (next < proposals.length) {
-      const { datas, end } = this.#proposalChunk(proposals, next);
-      if (datas.length > 0 && this.#node.propose(datas) !== undefined) break;
-      next = end;
-    }
-    this.#proposals = next === 0 ? proposals : proposals.slice(next);
-    this.#proposalBytes = this.#proposals.reduce((sum, { data }) => sum + data.length, 0);
+    this.#proposals.handOver((datas) => this.#node.propose(datas) === undefined);
   }
 
-  #proposalChunk(
-    proposals: readonly Proposal[],
-    start: number,
-  ): { datas: Uint8Array[]; end: number } {
-    const datas: Uint8Array[] = [];
-    let bytes = 0;
-    let end = start;
-    for (; end < proposals.length; end++) {
-      const { id, data } = proposals[end] as Proposal;
-      if (!this.#host.awaited(id)) continue;
-      if (datas.length > 0 && bytes + data.length > proposalChunkLimitBytes) break;
-      bytes += data.length;
-      datas.push(data);
-    }
-    return { datas, end };
-  }
-
-  #takeReady(): void {
+  /** Whether messages were sent. */
+  #takeReady(): boolean {
     const ready = this.#node.ready();
     if (ready.softState !== undefined) {
       const previous = this.#softState;
@@ -368,7 +341,7 @@ export class RaftDriver {
       this.#askTurn();
       this.#host.leaderChanged(ready.softState, previous);
     }
-    if (ready.messages.length > 0) this.#host.send(ready.messages);
+    const hasSent = this.#send(ready);
     if (ready.persist !== undefined) {
       this.#persists.push(ready.persist);
       if (ready.persist.hardState !== undefined) this.#observe(ready.persist.hardState);
@@ -377,6 +350,16 @@ export class RaftDriver {
     if (ready.readStates.length > 0) this.#host.readStates(ready.readStates);
     if (ready.droppedReads.length > 0) this.#host.droppedReads(ready.droppedReads);
     this.#host.stepped();
+    return hasSent;
+  }
+
+  #send({ messages, committedEntries }: Ready): boolean {
+    if (messages.length === 0) return false;
+    // Who is removed by a change hears no more once it is applied.
+    const hurries = committedEntries.some(({ kind }) => kind !== EntryKind.normal);
+    const now = this.isLeader ? this.#commitNotices.outgoing(messages, hurries) : messages;
+    if (now.length > 0) this.#host.send(now);
+    return now.length > 0;
   }
 
   #observe(hardState: HardState): void {
@@ -389,7 +372,7 @@ export class RaftDriver {
    * it.
    */
   #write(): void {
-    if (this.#writing || this.#persists.length === 0) return;
+    if (this.#writing || this.#stopped || this.#persists.length === 0) return;
     // A moved commit index is a hint that is found again after a restart: it waits for the next
     // write.
     if (!this.#persists.some((persist) => persist.mustSync)) {
@@ -485,7 +468,7 @@ export class RaftDriver {
 
   #applyEntry(entry: Entry): void {
     this.#applied = entry.index;
-    if (entry.kind === 0) this.#host.apply(entry);
+    if (entry.kind === EntryKind.normal) this.#host.apply(entry);
     else this.#host.applyConfChange(entry);
   }
 

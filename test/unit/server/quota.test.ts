@@ -164,6 +164,7 @@ describe('a full state', () => {
     const cluster = await started(5);
     await fill(cluster);
     await ask(cluster, { case: 'deleteRange', value: rangeOfAll() });
+    await expectEqualStates(cluster);
     const old = cluster.leader;
     old?.crash();
     await cluster.until(() => cluster.leader !== undefined && cluster.leader !== old);

@@ -323,3 +323,62 @@ test('what others pass on to a leader that cannot hand over is its own to append
   clock.advance(200);
   expect(written()).toEqual([7]);
 });
+
+/** Member 2 says that it holds everything up to `index`. */
+function acknowledged(fixture: Fixture, index: number): void {
+  const answer = { type: 'appendResponse', from: 2n, to: 1n, term: 1, index } as const;
+  fixture.driver.receive([{ ...answer, reject: false, rejectHint: 0, logTerm: 0 }]);
+  fixture.clock.runDue();
+}
+
+test('what a leader sends leaves before its own write is made', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, sent, writes } = fixture;
+  leading(fixture);
+  driver.propose(proposal(7n));
+  // What was asked for before the turn runs after it, and before all that the turn asks for.
+  const after: unknown[] = [];
+  clock.defer(() =>
+    after.push(
+      sent.map(({ type }) => type),
+      writes.length,
+    ),
+  );
+  clock.runDue();
+  expect(after).toEqual([['append'], 0]);
+  expect(writes).toHaveLength(1);
+});
+
+test('a follower hears of a commit with the next entries, or a little later by itself', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, sent, written } = fixture;
+  leading(fixture);
+  clock.advance(1);
+  const told = (): unknown[] =>
+    sent
+      .splice(0)
+      .filter(({ to }) => to === 2n)
+      .map((message) => [message.type, 'commit' in message ? message.commit : undefined]);
+  told();
+  for (const [index, id] of [
+    [2, 7n],
+    [3, 8n],
+  ] as const) {
+    driver.propose(proposal(id));
+    clock.runDue();
+    expect(told()).toEqual([['append', index - 1]]);
+    written();
+    acknowledged(fixture, index);
+    expect(driver.committedIndex).toBe(index);
+    expect(told()).toEqual([]);
+  }
+  clock.advance(1);
+  expect(told()).toEqual([['committed', undefined]]);
+  // Its own client may wait for that.
+  driver.receive([{ ...passedOn(9), from: 2n }]);
+  clock.runDue();
+  told();
+  written();
+  acknowledged(fixture, 4);
+  expect(told()).toEqual([['committed', undefined]]);
+});
