@@ -2,18 +2,18 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
+import { okTrailers } from './ok-trailers.ts';
 import { messageHeader, type StatusObject } from './status.ts';
 
 const CONTENT_TYPE = 'application/grpc';
 const NO_ERROR = 0;
+/** What streams call bytes. */
+const bufferEncoding = 'buffer' as BufferEncoding;
 
 const answerHeaders = { ':status': 200, 'content-type': CONTENT_TYPE };
 /** Without a date, as from grpc-go. */
 const answerOptions = { waitForTrailers: true, sendDate: false };
 const refusalOptions = { endStream: true, sendDate: false };
-
-/** Trailers of a call that went well. */
-export const okTrailers: OutgoingHttpHeaders = { 'grpc-status': '0' };
 
 /** What a call is answered with that gets nothing but a status; without a code, of HTTP only. */
 export interface Refusal {
@@ -62,6 +62,19 @@ export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void 
   stream.on('error', ignoreFailure);
   stream.resume();
   refuse(stream, refusal);
+}
+
+/**
+ * Sends the last bytes of an answer and its end in one piece; `written` is called, unless the
+ * stream closes before, when they are on their way. With `stream.end(bytes)` Node would know of the
+ * end only when the bytes are gone, as trailers follow, and the client would wait for it.
+ */
+export function endWith(stream: ServerHttp2Stream, bytes: Uint8Array, written: () => void): void {
+  // What streams do when they are written to, without what is written counting as under way.
+  stream._write(bytes, bufferEncoding, (error) => {
+    if (!error) written();
+  });
+  stream.end();
 }
 
 /** A client that goes on sending after its answer is told that nobody listens. */

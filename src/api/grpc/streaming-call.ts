@@ -15,10 +15,10 @@ import {
   destroySoon,
   firstValue,
   ignoreFailure,
-  okTrailers,
   refuse,
   trailersOf,
 } from './http2-answer.ts';
+import { okTrailers } from './ok-trailers.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import {
   decompress,

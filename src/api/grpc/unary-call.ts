@@ -13,12 +13,14 @@ import { deadlineExceeded, deadlineOf } from './deadline.ts';
 import {
   beginAnswer,
   closeAfterwards,
+  closeUnread,
   destroySoon,
+  endWith,
   firstValue,
   ignoreFailure,
-  okTrailers,
   refuse,
 } from './http2-answer.ts';
+import { OkTrailers } from './ok-trailers.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import {
   decompress,
@@ -86,8 +88,10 @@ function onClose(this: Stream): void {
   this[callOf] = undefined;
 }
 
+const okTrailers = new OkTrailers();
+
 function onWantTrailers(this: Stream): void {
-  this.sendTrailers(okTrailers);
+  okTrailers.send(this);
 }
 
 export class UnaryCall implements UnaryContext {
@@ -244,13 +248,17 @@ export class UnaryCall implements UnaryContext {
     const stream = this.#stream;
     beginAnswer(stream);
     stream.on('wantTrailers', onWantTrailers);
-    const [first, rest] = framed([bytes]);
-    if (rest === undefined) stream.end(first);
-    else {
+    const { clock } = this.#method;
+    const [first, rest] = framed([bytes]) as [Uint8Array, Uint8Array?];
+    if (rest === undefined) {
+      endWith(stream, first, () => {
+        if (!stream.readableEnded) closeUnread(stream, clock);
+      });
+    } else {
       stream.write(first);
       stream.end(rest);
+      closeAfterwards(stream, clock);
     }
-    closeAfterwards(this.#stream, this.#method.clock);
   }
 
   #fail(error: unknown): void {
