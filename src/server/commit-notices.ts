@@ -2,8 +2,10 @@
  * A leader tells followers of each commit. It is no hurry for most: the next entries tell it too,
  * and where clients send one write after the other they follow at once. So a notice waits for
  * them a little, and two messages, and what they cost their receivers, are saved for each write.
+ * Watchers and serializable reads at a follower may see a write that much later.
  *
  * It does not wait for those who do: a follower whose client waits for the commit, or for a read.
+ * Nor when a change of membership is about to be applied: who is removed hears no more after that.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { MemberId, Message } from '../raft/index.ts';
@@ -12,6 +14,8 @@ import type { MemberId, Message } from '../raft/index.ts';
 const holdMs = 1;
 /** How long a follower that has passed something on is taken for one whose clients write. */
 const proposerMs = 1_000;
+/** Longer entries take longer than a notice may wait. */
+const smallBytes = 64 * 1024;
 
 type CommittedMessage = Extract<Message, { readonly type: 'committed' }>;
 
@@ -23,6 +27,7 @@ export class CommitNotices {
   /** When members last passed on a proposal. */
   readonly #proposers = new Map<MemberId, number>();
   #timer: Timer | undefined;
+  #stopped = false;
 
   /** @param send called only with what was held for its full time */
   constructor(clock: Clock, send: (messages: readonly Message[]) => void) {
@@ -31,6 +36,7 @@ export class CommitNotices {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
     this.#held.clear();
   }
@@ -50,19 +56,26 @@ export class CommitNotices {
     }
     const now: Message[] = [];
     for (const message of messages) {
-      const { to } = message;
-      const held = this.#held.get(to);
-      if (message.type === 'committed') {
-        this.#held.set(to, message);
-        if (hurries || this.#proposes(to)) this.#release(to, now);
-        continue;
+      if (message.type === 'committed') this.#hold(message, now);
+      else {
+        if (needs(message)) this.#release(message.to, now);
+        else if (tells(message, this.#held.get(message.to))) this.#held.delete(message.to);
+        now.push(message);
       }
-      if (held !== undefined && tells(message, held)) this.#held.delete(to);
-      now.push(message);
     }
-    for (const message of messages) if (needs(message)) this.#release(message.to, now);
+    for (const to of [...this.#held.keys()]) {
+      const waits = messages.some((message) => message.to === to && needs(message));
+      if (hurries || waits || this.#proposes(to)) this.#release(to, now);
+    }
     this.#arm();
     return now;
+  }
+
+  #hold(message: CommittedMessage, now: Message[]): void {
+    const held = this.#held.get(message.to);
+    // What is less was said to somebody who asked for a vote.
+    if (held !== undefined && held.index > message.index) now.push(message);
+    else this.#held.set(message.to, message);
   }
 
   #release(member: MemberId, into: Message[]): void {
@@ -80,7 +93,7 @@ export class CommitNotices {
   }
 
   #arm(): void {
-    if (this.#held.size === 0) {
+    if (this.#held.size === 0 || this.#stopped) {
       this.#timer?.cancel();
       this.#timer = undefined;
       return;
@@ -94,10 +107,14 @@ export class CommitNotices {
   }
 }
 
-/** Whether a message tells its receiver at least as much as a notice. */
-function tells(message: Message, notice: CommittedMessage): boolean {
-  const hasCommit = message.type === 'append' || message.type === 'heartbeat';
-  return hasCommit && message.term === notice.term && message.commit >= notice.index;
+/** Whether a message soon tells its receiver at least as much as a notice. */
+function tells(message: Message, notice: CommittedMessage | undefined): boolean {
+  if (notice === undefined || message.term !== notice.term) return false;
+  if (message.type === 'heartbeat') return message.commit >= notice.index;
+  if (message.type !== 'append' || message.commit < notice.index) return false;
+  let bytes = 0;
+  for (const { data } of message.entries) bytes += data.length;
+  return bytes <= smallBytes;
 }
 
 /** Whether the receiver of a message waits for what is committed: to read, or to lead. */

@@ -308,9 +308,10 @@ export class RaftDriver {
     this.#proposeWaiting();
     let hasSent = false;
     while (this.#node.hasReady()) hasSent = this.#takeReady() || hasSent;
-    // To make a batch takes as long as a message does to a follower, whose write takes longer than
-    // the own one: what was sent leaves first.
-    if (hasSent) this.#clock.defer(() => this.#write());
+    // A follower's acknowledgement takes a message and a write, so the leader's write is not what a
+    // commit waits for: what was sent leaves first. Not if there is something to apply meanwhile.
+    const isIdle = this.#nextToApply >= this.#toApply.length;
+    if (hasSent && isIdle && this.isLeader) this.#clock.defer(() => this.#write());
     else this.#write();
     this.#applySlice();
   }
@@ -354,9 +355,8 @@ export class RaftDriver {
   }
 
   #send({ messages, committedEntries }: Ready): boolean {
-    if (messages.length === 0) return false;
-    // Who is removed by a change hears no more once it is applied.
     const hurries = committedEntries.some(({ kind }) => kind !== EntryKind.normal);
+    if (messages.length === 0 && !hurries) return false;
     const now = this.isLeader ? this.#commitNotices.outgoing(messages, hurries) : messages;
     if (now.length > 0) this.#host.send(now);
     return now.length > 0;

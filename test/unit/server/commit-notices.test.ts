@@ -97,7 +97,8 @@ test.each([
 ])('a follower that %s is told at once', (_what, message) => {
   const name = `${message.type} ${'index' in message ? message.index : ''} to 2`;
   send([committed(2n, 5), committed(3n, 5)]);
-  expect(send([message])).toEqual([name, 'committed 5 to 2']);
+  // Before what it is needed for.
+  expect(send([message])).toEqual(['committed 5 to 2', name]);
   clock.advance(1);
   expect(told(late)).toEqual(['committed 5 to 3']);
   // In whatever order the core has them.
@@ -110,13 +111,32 @@ test('none waits when one must not', () => {
     'committed 6 to 2',
     'committed 6 to 3',
   ]);
+  send([committed(2n, 7), committed(3n, 7)]);
+  expect(send([], true)).toEqual(['committed 7 to 2', 'committed 7 to 3']);
   clock.advance(1);
   expect(late).toEqual([]);
+});
+
+test('entries that take long are not waited for', () => {
+  send([committed(2n, 5)]);
+  const data = new Uint8Array(40_000);
+  const entries = [10, 11].map((index) => ({ index, term: 3, kind: 0 as const, data }));
+  expect(send([{ ...append(2n, 5), entries } as Message])).toHaveLength(1);
+  clock.advance(1);
+  expect(told(late)).toEqual(['committed 5 to 2']);
+});
+
+test('a notice of less, to a candidate, does not wait, and takes the place of none', () => {
+  send([committed(2n, 5)]);
+  expect(send([committed(2n, 3)])).toEqual(['committed 3 to 2']);
+  clock.advance(1);
+  expect(told(late)).toEqual(['committed 5 to 2']);
 });
 
 test('after a stop nothing is sent', () => {
   send([committed(2n, 5)]);
   notices.stop();
-  clock.advance(1);
-  expect(late).toEqual([]);
+  expect(clock.pending).toBe(0);
+  send([committed(2n, 6)]);
+  expect(clock.pending).toBe(0);
 });

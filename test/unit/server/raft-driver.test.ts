@@ -2,6 +2,8 @@
 import { expect, test } from 'vitest';
 import { silentLogger } from '../../../src/base/logger.ts';
 import {
+  ConfChangeTransition,
+  ConfChangeType,
   type Entry,
   MemoryStorage,
   type Message,
@@ -381,4 +383,32 @@ test('a follower hears of a commit with the next entries, or a little later by i
   written();
   acknowledged(fixture, 4);
   expect(told()).toEqual([['committed', undefined]]);
+});
+
+test('whoever is removed hears that it is committed before that is applied', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, sent, written } = fixture;
+  leading(fixture);
+  clock.advance(1);
+  sent.length = 0;
+  const changes = [{ type: ConfChangeType.remove, member: 3n }];
+  const transition = ConfChangeTransition.auto;
+  const context = new Uint8Array(0);
+  expect(driver.proposeConfChange({ transition, changes, context })).toBeUndefined();
+  driver.wake();
+  clock.runDue();
+  sent.length = 0;
+  // Both followers have it before it is durable here.
+  for (const from of [2n, 3n]) {
+    const answer = { type: 'appendResponse', from, to: 1n, term: 1, index: 2 } as const;
+    driver.receive([{ ...answer, reject: false, rejectHint: 0, logTerm: 0 }]);
+  }
+  clock.runDue();
+  expect(driver.committedIndex).toBe(2);
+  expect(sent).toEqual([]);
+  written();
+  expect(sent.map(({ type, to }) => [type, to])).toEqual([
+    ['committed', 2n],
+    ['committed', 3n],
+  ]);
 });
