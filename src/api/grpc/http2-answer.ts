@@ -65,15 +65,14 @@ export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void 
 }
 
 /**
- * Sends the last bytes of an answer and its end in one piece; `written` is called, unless the
- * stream closes before, when they are on their way. With `stream.end(bytes)` Node would know of the
- * end only when the bytes are gone, as trailers follow, and the client would wait for it.
+ * Sends the bytes of an answer and its end in one piece: for Node the stream has finished before
+ * they leave. With `stream.end(bytes)` it would know of the end only when they are gone, as trailers
+ * follow, and the client would wait for it.
  */
-export function endWith(stream: ServerHttp2Stream, bytes: Uint8Array, written: () => void): void {
-  // What streams do when they are written to, without what is written counting as under way.
-  stream._write(bytes, bufferEncoding, (error) => {
-    if (!error) written();
-  });
+export function endWith(stream: ServerHttp2Stream, bytes: Uint8Array): void {
+  // What a stream does when it is written to, without what is written counting as under way. An
+  // error destroys the stream by itself.
+  stream._write(bytes, bufferEncoding, ignoreFailure);
   stream.end();
 }
 

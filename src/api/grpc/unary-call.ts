@@ -20,7 +20,7 @@ import {
   ignoreFailure,
   refuse,
 } from './http2-answer.ts';
-import { OkTrailers } from './ok-trailers.ts';
+import { OkTrailersSender } from './ok-trailers.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import {
   decompress,
@@ -62,6 +62,13 @@ const secondMessage: StatusObject = {
 };
 
 /**
+ * An answer that goes in one piece is gone for Node, and so for what counts memory, when its
+ * connection has it. Beyond so much of a connection the others go in pieces, and count until the
+ * client has taken them.
+ */
+const MOST_UNCOUNTED_BYTES = 256 * 1024;
+
+/**
  * Under this key a stream carries its call, so that listeners need not be made for each; until it
  * is closed, because V8's young collections keep all streams of Node that are gone.
  */
@@ -88,10 +95,11 @@ function onClose(this: Stream): void {
   this[callOf] = undefined;
 }
 
-const okTrailers = new OkTrailers();
+const okTrailers = new OkTrailersSender();
 
 function onWantTrailers(this: Stream): void {
   okTrailers.send(this);
+  this[callOf]?.answered();
 }
 
 export class UnaryCall implements UnaryContext {
@@ -172,6 +180,11 @@ export class UnaryCall implements UnaryContext {
     destroySoon(this.#stream, this.#method.clock);
   }
 
+  /** All of the answer is with HTTP/2. */
+  answered(): void {
+    if (!this.#stream.readableEnded) closeUnread(this.#stream, this.#method.clock);
+  }
+
   /** The stream is gone; without an answer, that is a cancellation. */
   closed(): void {
     this.#memory?.close();
@@ -248,16 +261,12 @@ export class UnaryCall implements UnaryContext {
     const stream = this.#stream;
     beginAnswer(stream);
     stream.on('wantTrailers', onWantTrailers);
-    const { clock } = this.#method;
     const [first, rest] = framed([bytes]) as [Uint8Array, Uint8Array?];
-    if (rest === undefined) {
-      endWith(stream, first, () => {
-        if (!stream.readableEnded) closeUnread(stream, clock);
-      });
+    if (rest === undefined && this.#sessionMemory.answers.heldBytes <= MOST_UNCOUNTED_BYTES) {
+      endWith(stream, first);
     } else {
       stream.write(first);
       stream.end(rest);
-      closeAfterwards(stream, clock);
     }
   }
 
