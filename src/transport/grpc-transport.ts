@@ -1,39 +1,25 @@
-/** Frame streams over gRPC: the only file of the folder that knows grpc-js. */
+/** Frame streams over gRPC: served by grpc-js, dialled straight on HTTP/2. */
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
-  Client,
   Server,
-  ServerCredentials,
-  credentials,
   status,
-  type ChannelCredentials,
-  type ChannelOptions,
-  type ClientDuplexStream,
   type ConnectionInjector,
   type sendUnaryData,
   type ServerDuplexStream,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
 import { assert } from '../base/assert.ts';
-import { buffer, emptyBytes } from '../base/bytes.ts';
+import { buffer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { PeerTransport } from './peer-transport.ts';
 import type { PeerTransportOptions } from './peer-transport.ts';
 import type { Channel } from './frames.ts';
+import { DialledStream } from './dialled-stream.ts';
 import { http2ServersOf, takeStreams } from './grpc-js-streams.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
+import { type PeerTls, serverCredentials } from './peer-tls.ts';
 import type { Carrier, FrameStream, FrameStreamEvents } from './stream.ts';
-
-/** Certificates of the peer ports, as PEM. */
-export interface PeerTls {
-  readonly certificate: Uint8Array;
-  readonly key: Uint8Array;
-  /** Who signed the other members' certificates; the system's authorities if absent. */
-  readonly authority?: Uint8Array;
-  /** Refuse peers without a certificate signed by `authority`. */
-  readonly requireCertificate: boolean;
-}
 
 export interface GrpcTransportOptions extends PeerTransportOptions {
   /** Where to listen for peers, e.g. `http://127.0.0.1:2380`; port 0 chooses one. */
@@ -83,7 +69,7 @@ const servedFrameLimitBytes = 64 * 1024;
 const frameHeadBytes = 64;
 
 /**
- * HTTP/2 pings free connections to machines that are gone; streams notice on their own, and sooner.
+ * Pings free connections of strangers that are gone; members notice on their streams, and sooner.
  */
 const keepaliveMs = 10_000;
 const keepaliveTimeoutMs = 5_000;
@@ -215,7 +201,7 @@ class GrpcCarrier implements Carrier {
   }
 
   #injector(address: URL): ConnectionInjector {
-    const injector = this.#server.createConnectionInjector(this.#serverCredentials(address));
+    const injector = this.#server.createConnectionInjector(serverCredentials(address, this.#tls));
     const http2Server = http2ServersOf(this.#server).at(-1);
     assert(http2Server !== undefined, 'an injector has a server');
     takeStreams(http2Server, (stream, headers, grpcJs) => grpcJs(stream, headers));
@@ -239,42 +225,16 @@ class GrpcCarrier implements Carrier {
     } catch (error) {
       return this.#unusable(events, (error as Error).message);
     }
-    const client = new Client(
-      target(address),
-      this.#clientCredentials(address),
-      this.#dialOptions(channel),
-    );
-    const call = client.makeBidiStreamRequest<Uint8Array, Buffer>(path, identity, (b) => b);
-    call.on('data', (bytes: Buffer) => {
-      this.#deliver(events, bytes);
-    });
-    // The status tells more; an error without a listener would end the process.
-    call.on('error', () => {});
-    call.on('status', ({ code, details }) => {
-      client.close();
-      events.closed(closeReason(code, details));
-    });
-    const close = (): void => {
-      call.cancel();
-      client.close();
+    const options = {
+      address,
+      path,
+      tls: this.#tls,
+      windowBytes: windowBytes[channel],
+      sessionMemoryMib,
+      frameLimitBytes: this.#limits.frameBytes + frameHeadBytes,
+      clock: this.#clock,
     };
-    return dialledStream(call, close, (answered) => this.#probe(client, answered));
-  }
-
-  /** Any call that costs little will do: it goes over the connection of the client's stream. */
-  #probe(client: Client, answered: () => void): void {
-    const options = { deadline: this.#clock.wallMs() + this.#limits.silenceMs };
-    const bytes = (message: Uint8Array): Buffer => buffer(message);
-    client.makeUnaryRequest(
-      describePath,
-      bytes,
-      (b: Buffer) => b,
-      emptyBytes,
-      options,
-      (error) => {
-        if (error === null) answered();
-      },
-    );
+    return new DialledStream(options, events);
   }
 
   stop(done: () => void): void {
@@ -340,64 +300,6 @@ class GrpcCarrier implements Carrier {
     });
     return { write() {}, pause() {}, resume() {}, close() {} };
   }
-
-  #dialOptions(channel: Channel): ChannelOptions {
-    return {
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.enable_http_proxy': 0,
-      'grpc.enable_retries': 0,
-      'grpc.enable_channelz': 0,
-      'grpc.service_config_disable_resolution': 1,
-      'grpc.max_receive_message_length': this.#limits.frameBytes + frameHeadBytes,
-      'grpc.max_send_message_length': servedFrameLimitBytes,
-      'grpc.keepalive_time_ms': keepaliveMs,
-      'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
-      'grpc-node.flow_control_window': windowBytes[channel],
-      'grpc-node.max_session_memory': sessionMemoryMib,
-    };
-  }
-
-  #clientCredentials(address: URL): ChannelCredentials {
-    if (address.protocol === 'http:') return credentials.createInsecure();
-    const tls = this.#tls;
-    if (tls === undefined) return credentials.createSsl();
-    const authority = tls.authority === undefined ? null : buffer(tls.authority);
-    return credentials.createSsl(authority, buffer(tls.key), buffer(tls.certificate));
-  }
-
-  #serverCredentials(address: URL): ServerCredentials {
-    if (address.protocol === 'http:') return ServerCredentials.createInsecure();
-    const tls = this.#tls;
-    if (tls === undefined) throw new Error(`${address.href} needs a certificate and a key`);
-    const authority = tls.authority === undefined ? null : buffer(tls.authority);
-    const pair = { private_key: buffer(tls.key), cert_chain: buffer(tls.certificate) };
-    return ServerCredentials.createSsl(authority, [pair], tls.requireCertificate);
-  }
-}
-
-function dialledStream(
-  call: ClientDuplexStream<Uint8Array, Buffer>,
-  close: () => void,
-  probe: (answered: () => void) => void,
-): FrameStream {
-  let open = true;
-  return {
-    write(frame, done) {
-      if (!open) return;
-      call.write(frame, (error: Error | null | undefined) => {
-        if (!error && open) done();
-      });
-    },
-    pause: () => call.pause(),
-    resume: () => call.resume(),
-    probe(answered) {
-      if (open) probe(answered);
-    },
-    close() {
-      open = false;
-      close();
-    },
-  };
 }
 
 export function peerUrl(url: string): URL {
@@ -421,13 +323,6 @@ function portOf(address: URL): string {
 /** The other end of a connection as grpc-js names it in `getPeer`. */
 function connectionName(socket: Socket): string {
   return `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
-}
-
-/** grpc-js wraps the cause of a failed dial in words of its own. */
-function closeReason(code: status, details: string): string {
-  if (code === status.OK) return 'peer ended the stream';
-  const cause = /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1];
-  return cause ?? (details === '' ? status[code] : details);
 }
 
 function bindReason(error: Error): string {

@@ -30,12 +30,6 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-/**
- * Sockets that may be left for longer: after some faults of a client Node neither reads nor closes
- * its connection until a probe goes unanswered. Far fewer than there were clients.
- */
-const strayMost = 15;
-
 /** Sockets that a process has open. */
 async function sockets({ pid }: MemberProcess): Promise<number> {
   const directory = `/proc/${pid}/fd`;
@@ -104,11 +98,10 @@ describe('unruly clients', () => {
       for (const [i, earlier] of before.entries()) {
         const member = members[i] as MemberProcess;
         const until = Date.now() + settleMs;
-        const most = earlier.sockets + strayMost;
-        while ((await sockets(member)) > most && Date.now() < until) await delay(100);
+        while ((await sockets(member)) > earlier.sockets && Date.now() < until) await delay(100);
         const now = await footprint(member);
         if (isVerbose) console.log(member.name, earlier, now);
-        expect(now.sockets, member.name).toBeLessThanOrEqual(most);
+        expect(now.sockets, member.name).toBeLessThanOrEqual(earlier.sockets);
         expect(now.residentBytes, member.name).toBeLessThan(earlier.residentBytes + growthBytes);
       }
     },

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SeededRandom } from '../../../src/base/random.ts';
 import type { MemberId } from '../../../src/raft/index.ts';
-import { GrpcTransport, type PeerTls } from '../../../src/transport/grpc-transport.ts';
+import { GrpcTransport } from '../../../src/transport/grpc-transport.ts';
+import type { PeerTls } from '../../../src/transport/peer-tls.ts';
 import { quickLimits } from './grpc-network.ts';
 import { RecordingLogger, TestMember, heartbeat, realClock, until } from './members.ts';
 

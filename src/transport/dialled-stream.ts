@@ -1,0 +1,201 @@
+/**
+ * The dialling end of a stream between members: a gRPC call with messages both ways, made straight
+ * on Node's HTTP/2. All messages of a peer arrive on one, and grpc-js's client would take each
+ * through a dozen layers; it also goes on to connect when the call is over that it should connect
+ * for, and keeps that connection. A stream has a connection of its own, which ends with it.
+ */
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+} from 'node:http2';
+import type { Clock } from '../base/clock.ts';
+import { certificatesOf, type PeerTls } from './peer-tls.ts';
+import type { FrameStream, FrameStreamEvents } from './stream.ts';
+
+export interface DialOptions {
+  readonly address: URL;
+  readonly path: string;
+  readonly tls: PeerTls | undefined;
+  /** What may be under way before the sender waits. */
+  readonly windowBytes: number;
+  /** What node:http2 may hold for the connection, in MiB. */
+  readonly sessionMemoryMib: number;
+  /** Longer frames end the stream. */
+  readonly frameLimitBytes: number;
+  readonly clock: Clock;
+}
+
+/** Before each message: whether it is compressed (1 byte), and its length (4 bytes). */
+const prefixBytes = 5;
+
+export class DialledStream implements FrameStream {
+  readonly #options: DialOptions;
+  readonly #events: FrameStreamEvents;
+  readonly #session: ClientHttp2Session;
+  readonly #stream: ClientHttp2Stream;
+  #open = true;
+  /** What ends the stream, as far as it is known. */
+  #reason: string | undefined;
+  #paused = false;
+  #delivering = false;
+  /** What has come and makes no whole frame yet, or waits for {@link resume}. */
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
+  /** So many of these bytes it takes to go on. */
+  #neededBytes = prefixBytes;
+
+  constructor(options: DialOptions, events: FrameStreamEvents) {
+    this.#options = options;
+    this.#events = events;
+    const { address, path, tls, windowBytes, sessionMemoryMib } = options;
+    const session = connect(address, {
+      ...(tls === undefined ? {} : certificatesOf(tls)),
+      maxSessionMemory: sessionMemoryMib,
+      settings: { enablePush: false, initialWindowSize: windowBytes },
+    });
+    this.#session = session;
+    session.once('connect', () => {
+      if (this.#open) session.setLocalWindowSize(windowBytes);
+    });
+    session.on('error', (error: Error) => this.#ended(messageOf(error)));
+    session.once('close', () => this.#ended('connection ended'));
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    this.#stream = stream;
+    stream.on('response', (headers) => {
+      const httpStatus = headers[':status'];
+      if (httpStatus !== 200) this.#reason = `HTTP status ${httpStatus}`;
+      else this.#noteStatus(headers);
+    });
+    stream.on('trailers', (trailers) => this.#noteStatus(trailers as IncomingHttpHeaders));
+    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    stream.on('error', (error: Error) => (this.#reason ??= messageOf(error)));
+    // The other end has sent all that it will.
+    stream.once('end', () => this.#ended('peer ended the stream'));
+    stream.once('close', () => this.#ended('stream closed'));
+  }
+
+  write(frame: Uint8Array, done: () => void): void {
+    if (!this.#open) return;
+    const message = Buffer.allocUnsafe(prefixBytes + frame.length);
+    message[0] = 0;
+    message.writeUInt32BE(frame.length, 1);
+    message.set(frame, prefixBytes);
+    this.#stream.write(message, (error) => {
+      if (!error && this.#open) done();
+    });
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#stream.resume();
+    if (!this.#delivering && this.#pieceBytes >= this.#neededBytes) {
+      this.#options.clock.defer(() => this.#deliver());
+    }
+  }
+
+  probe(answered: () => void): void {
+    if (!this.#open || this.#session.connecting || this.#session.destroyed) return;
+    this.#session.ping((error) => {
+      if (error === null && this.#open) answered();
+    });
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#pieces = [];
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+    this.#session.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    if (!this.#open) return;
+    this.#pieces.push(chunk);
+    this.#pieceBytes += chunk.length;
+    if (!this.#paused && this.#pieceBytes >= this.#neededBytes) this.#deliver();
+  }
+
+  /** Hands over the whole frames that are there. */
+  #deliver(): void {
+    const [first] = this.#pieces;
+    const isWhole = first?.length === this.#pieceBytes;
+    const bytes = isWhole ? first : Buffer.concat(this.#pieces);
+    let at = 0;
+    this.#delivering = true;
+    for (let end = this.#deliverAt(bytes, at); end !== undefined;) {
+      at = end;
+      end = this.#deliverAt(bytes, at);
+    }
+    this.#delivering = false;
+    this.#keep(bytes.subarray(at));
+  }
+
+  /** Where the frame at `at` ends, which was handed over; undefined if it has to wait. */
+  #deliverAt(bytes: Buffer, at: number): number | undefined {
+    this.#neededBytes = prefixBytes;
+    const start = at + prefixBytes;
+    if (!this.#open || this.#paused || start > bytes.length) return undefined;
+    const length = bytes.readUInt32BE(at + 1);
+    if (bytes[at] !== 0 || length > this.#options.frameLimitBytes) {
+      this.#ended(bytes[at] === 0 ? `a frame of ${length} bytes` : 'a compressed frame');
+      return undefined;
+    }
+    this.#neededBytes = prefixBytes + length;
+    const end = start + length;
+    if (end > bytes.length) return undefined;
+    // A copy: what is kept of a frame must not keep all that was read with it.
+    this.#events.frame(Buffer.from(bytes.subarray(start, end)));
+    return end;
+  }
+
+  #keep(rest: Buffer): void {
+    this.#pieces = this.#open && rest.length > 0 ? [rest] : [];
+    this.#pieceBytes = rest.length;
+  }
+
+  #noteStatus(headers: IncomingHttpHeaders): void {
+    const status = headers['grpc-status']?.toString();
+    if (status === undefined) return;
+    const details = headers['grpc-message']?.toString() ?? '';
+    if (status === '0') this.#reason = 'peer ended the stream';
+    else this.#reason = details === '' ? `gRPC status ${status}` : plain(details);
+  }
+
+  /** Told once, and not from within a call. */
+  #ended(reason: string): void {
+    if (!this.#open) return;
+    this.close();
+    const told = this.#reason ?? reason;
+    this.#options.clock.defer(() => this.#events.closed(told));
+  }
+}
+
+/** Of what an error of HTTP/2 comes from, and of the first of those that a name's addresses have. */
+function messageOf(error: Error): string {
+  if (error.cause instanceof Error) return messageOf(error.cause);
+  const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
+  return first instanceof Error ? first.message : error.message;
+}
+
+/** Without the escapes of gRPC's status messages. */
+function plain(details: string): string {
+  try {
+    return decodeURIComponent(details);
+  } catch {
+    return details;
+  }
+}
