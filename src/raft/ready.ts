@@ -55,10 +55,10 @@ export interface ReadState {
 /**
  * Work for the host, taken with `RawNode.ready()`; each piece is handed out once.
  *
- * The host sends `messages` at once (`committed` may wait, see README.md), makes `persist` durable (Readies in order, several may be
- * merged into one write), then sends its messages and calls `RawNode.persisted(ack)`; it applies
- * `committedEntries` in order and calls `RawNode.applied(index)`. A new Ready may be taken while
- * earlier writes are still under way.
+ * The host sends `messages` at once (`committed` may wait, see README.md), makes `persist` durable
+ * (Readies in order, several may be merged into one write), then sends its messages and calls
+ * `RawNode.persisted(ack)`; it applies `committedEntries` in order and calls
+ * `RawNode.applied(index)`. A new Ready may be taken while earlier writes are still under way.
  */
 export interface Ready {
   /** Present if it changed. */

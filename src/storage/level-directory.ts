@@ -52,6 +52,8 @@ const directoryMode = 0o700;
 const fileMode = 0o600;
 
 const mebibyte = 1024 * 1024;
+/** The unit of `stat`, whatever the file system has. */
+const blockBytes = 512;
 /** The log is written once, read rarely, and deleted from its beginning. */
 const logBuffers = { writeBufferBytes: 16 * mebibyte, cacheBytes: 8 * mebibyte };
 /** Fewer, larger tables: less to merge, and further from LevelDB's limits on level 0. */
@@ -233,8 +235,9 @@ export class LevelDirectoryStore implements DirectoryStore {
     const location = join(this.#path, name);
     let bytes = 0;
     for (const file of readdirSync(location)) {
-      // LevelDB may delete a file between the listing and this.
-      bytes += statSync(join(location, file), { throwIfNoEntry: false })?.size ?? 0;
+      // LevelDB may delete a file between the listing and this; logs have holes at their end.
+      const blocks = statSync(join(location, file), { throwIfNoEntry: false })?.blocks ?? 0;
+      bytes += blocks * blockBytes;
     }
     return bytes;
   }

@@ -4,28 +4,29 @@
  * promise that the file still has a name after a power cut. So the name is made durable before a
  * write counts as done.
  *
- * And it lets the file grow with each write, so that each sync has to write the new size too, in
- * the file system's journal. So the file is made longer ahead of what is written, which costs no
+ * And LevelDB lets the file grow with each write, so that each sync has to write the new size too,
+ * in the file system's journal. So the file is made longer ahead of what is written, which costs no
  * space; whoever reads it finds zeros behind the last record (db/log_reader.cc skips them too).
  */
 import {
-  close,
+  close as closeFile,
   closeSync,
+  fstat,
   fstatSync,
-  ftruncateSync,
+  ftruncate,
   openSync,
   readdirSync,
   readSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Completion } from './engine.ts';
-import { asError } from './errors.ts';
+import { asError, codeOf } from './errors.ts';
 import { fragmentType, headerBytes, lengthOf, nextStart, typeOf } from './log-format.ts';
 import { syncDirectory } from './sync-directory.ts';
 
 /** How much longer than what is written a log is made: thousands of small writes. */
 const aheadBytes = 1024 * 1024;
-/** Read at once: a record of a small write, and the header of none behind it. */
+/** Read at once: a small record, and room to see that no header follows. */
 const windowBytes = 4096;
 
 interface OpenLog {
@@ -39,7 +40,7 @@ interface OpenLog {
 export class LevelLog {
   readonly #location: string;
   readonly #window = Buffer.alloc(windowBytes);
-  /** The newest log, whose name is durable; undefined before the first write. */
+  /** The newest log, whose name is durable or about to be; undefined before the first write. */
   #log: OpenLog | undefined;
 
   constructor(location: string) {
@@ -52,44 +53,56 @@ export class LevelLog {
    * list or to sync the directory. `done` may be called at once.
    */
   written(done: Completion): void {
-    let newest: OpenLog | undefined;
+    let log: OpenLog | undefined;
+    let isKnown: boolean;
     try {
-      if (this.#log !== undefined && this.#follow(this.#log)) {
-        this.#makeLonger(this.#log);
-        done(undefined);
-        return;
-      }
-      newest = this.#openNewest();
+      log = this.#log;
+      isKnown = log !== undefined && this.#follow(log);
+      if (!isKnown) log = this.#openNewest();
     } catch (thrown) {
       done(asError(thrown));
       return;
     }
+    if (isKnown) {
+      makeLonger(log, done);
+      return;
+    }
     this.close();
-    this.#log = newest;
-    syncDirectory(this.#location, (error) => {
-      if (error !== undefined) this.close();
-      done(error);
+    this.#log = log;
+    makeLonger(log, () => {
+      syncDirectory(this.#location, (error) => {
+        if (error !== undefined) this.close();
+        done(error);
+      });
     });
   }
 
   close(): void {
-    // It was only read, and its deletion, if LevelDB needs it no more, may take a while.
-    if (this.#log !== undefined) close(this.#log.file, () => {});
+    // Nothing was written through it, and to delete the file, if LevelDB has done so, takes time.
+    if (this.#log !== undefined) closeFile(this.#log.file, () => {});
     this.#log = undefined;
   }
 
   #openNewest(): OpenLog | undefined {
-    const path = newestLog(this.#location);
-    if (path === undefined) return undefined;
-    const file = openSync(path, 'r+');
-    try {
-      const log: OpenLog = { file, endsAt: 0, sizeBytes: fstatSync(file).size };
-      this.#follow(log);
-      this.#makeLonger(log);
-      return log;
-    } catch (thrown) {
-      closeSync(file);
-      throw thrown;
+    for (;;) {
+      const path = newestLog(this.#location);
+      if (path === undefined) return undefined;
+      let file: number;
+      try {
+        file = openSync(path, 'r+');
+      } catch (thrown) {
+        // LevelDB has begun a newer one and removed this one meanwhile.
+        if (codeOf(thrown) === 'ENOENT') continue;
+        throw thrown;
+      }
+      try {
+        const log: OpenLog = { file, endsAt: 0, sizeBytes: fstatSync(file).size };
+        this.#follow(log);
+        return log;
+      } catch (thrown) {
+        closeSync(file);
+        throw thrown;
+      }
     }
   }
 
@@ -111,19 +124,31 @@ export class LevelLog {
     }
     return log.endsAt > before;
   }
+}
 
-  /** No write is under way, so that nothing that LevelDB writes meanwhile is cut off. */
-  #makeLonger(log: OpenLog): void {
-    if (log.sizeBytes === undefined || log.sizeBytes - log.endsAt > aheadBytes / 2) return;
-    try {
-      const sizeBytes = Math.max(fstatSync(log.file).size, log.endsAt + aheadBytes);
-      ftruncateSync(log.file, sizeBytes);
-      log.sizeBytes = sizeBytes;
-    } catch {
-      // Where a file system has no sparse files, or a limit for them, the log grows by itself.
-      log.sizeBytes = undefined;
-    }
+/**
+ * Makes a log longer if little is left of what is ahead. It may be called at once; LevelDB begins
+ * no write before, so nothing that it writes is cut off.
+ */
+function makeLonger(log: OpenLog | undefined, done: Completion): void {
+  if (log?.sizeBytes === undefined || log.sizeBytes - log.endsAt > aheadBytes / 2) {
+    done(undefined);
+    return;
   }
+  const { file, endsAt } = log;
+  fstat(file, (statError, stats) => {
+    // Where a file system has no sparse files, or a limit for them, the log grows by itself.
+    log.sizeBytes = undefined;
+    if (statError !== null) {
+      done(undefined);
+      return;
+    }
+    const sizeBytes = Math.max(stats.size, endsAt + aheadBytes);
+    ftruncate(file, sizeBytes, (error) => {
+      if (error === null) log.sizeBytes = sizeBytes;
+      done(undefined);
+    });
+  });
 }
 
 function newestLog(location: string): string | undefined {

@@ -16,6 +16,11 @@ import {
 
 /** The unit in which a disk writes or does not write. */
 const sectorBytes = 512;
+/**
+ * LevelDB hands a fragment to the system in pieces of its C library's buffer, a multiple of this;
+ * whatever ends the process may come between two of them.
+ */
+const pieceBytes = 1024;
 /** Zeros are looked for in pieces of this size. */
 const zeros = Buffer.alloc(4096);
 
@@ -26,7 +31,7 @@ export interface ScannedLog {
   /** Where each of them begins. */
   readonly starts: readonly number[];
   readonly torn: boolean;
-  /** Where the whole records end: what is torn, or zeros, or the end of the file. */
+  /** Where the whole records end: what is torn begins here, or zeros, or the file ends. */
   readonly endsAt: number;
 }
 
@@ -85,20 +90,30 @@ function recordBeginsWithin(bytes: Buffer, from: number, to: number): boolean {
   return false;
 }
 
+/** Where a log ends, which a fragment that cannot be read was to make longer. */
+interface LogEnd {
+  /** Of the fragment before; then there may be the padding of a block. */
+  readonly from: number;
+  /** From here on there are zeros only. */
+  readonly zerosAt: number;
+}
+
 /**
  * Whether the unreadable fragment at `at`, with which no record but the last can have to do, can be
- * a write that the power cut short. Everything before was synced: the file ends within it, or
- * sectors of it are still zero because they were never written. What is all there and yet fails its
- * checksum was damaged later, and may have been acknowledged.
+ * a write that a power cut or the end of the process cut short. Everything before was synced: the
+ * file ends within it, or its last pieces were not written, or sectors of it never became durable,
+ * and are still zero. What is all there and yet fails its checksum was damaged later, and may have
+ * been acknowledged.
  */
-function looksTorn(bytes: Buffer, at: number): boolean {
+function looksTorn(bytes: Buffer, at: number, { from, zerosAt }: LogEnd): boolean {
   const dataAt = at + headerBytes;
   if (dataAt > bytes.length || hasUnwritten(bytes, at, dataAt)) return true;
   // A header is written as a whole, or with zeros: this one is, so what it says must be right.
   const end = dataAt + lengthOf(bytes, at);
   if (!isKnown(typeOf(bytes, at)) || end > blockEndAfter(at)) return false;
   if (isWholeButForLength(bytes, at)) return false;
-  return end > bytes.length || hasUnwritten(bytes, at, end);
+  const lastPieceEnd = from + Math.ceil((zerosAt - from) / pieceBytes) * pieceBytes;
+  return end > bytes.length || lastPieceEnd < end || hasUnwritten(bytes, at, end);
 }
 
 /** Whether a sector in which something between `from` and `to` lies is zero from `from` on. */
@@ -142,18 +157,20 @@ export function* logSteps(bytes: Buffer, name: string): Generator<number, Scanne
   let endsAt = 0;
   let parts: Buffer[] = [];
   let recordStart = 0;
-  let at = 0;
+  let from = 0;
   const damaged = (offset: number, how: string): never => {
     throw new CorruptionError(`${name} is damaged at offset ${offset}: ${how}`);
   };
   const zerosAt = zerosBegin(bytes);
-  while ((at = nextStart(at)) < zerosAt) {
+  for (let at = nextStart(from); at < zerosAt; at = nextStart(from)) {
     const fragment = fragmentAt(bytes, at);
     if (fragment === undefined) {
       if (recordBeginsWithin(bytes, at + 1, zerosAt)) {
         damaged(at, 'a record fails its checksum, and valid ones follow');
       }
-      if (!looksTorn(bytes, at)) damaged(at, 'the last record is complete but fails its checksum');
+      if (!looksTorn(bytes, at, { from, zerosAt })) {
+        damaged(at, 'the last record is complete but fails its checksum');
+      }
       return { records, starts, torn: true, endsAt };
     }
     const begins = fragment.type === fragmentType.full || fragment.type === fragmentType.first;
@@ -167,7 +184,7 @@ export function* logSteps(bytes: Buffer, name: string): Generator<number, Scanne
       parts = [];
     }
     yield fragment.end - at;
-    at = fragment.end;
+    from = fragment.end;
   }
   // The file, or what was written of it, may end between the pieces of a record.
   return { records, starts, torn: parts.length > 0, endsAt };

@@ -31,6 +31,8 @@ export interface ManifestTable {
 export interface Manifest {
   readonly logNumber: number;
   readonly previousLogNumber: number;
+  /** Of the operations that were written when this was. */
+  readonly lastSequence: number;
   readonly tables: ReadonlyMap<number, ManifestTable>;
 }
 
@@ -48,7 +50,7 @@ export function readManifest(path: string): ManifestFile {
   const bytes = readRetrying(path, () => readFileSync(path));
   const { records, starts, endsAt } = scanLog(bytes, path);
   if (records.length === 0) throw new CorruptionError(`${path} is empty`);
-  // Nobody makes a MANIFEST longer ahead: zeros behind its edits are the begin of another one.
+  // Nobody makes a MANIFEST longer ahead: zeros behind its edits are the beginning of another one.
   const torn = endsAt < bytes.length;
   return { edits: records.map((record) => Buffer.from(record)), starts, torn, endsAt };
 }
@@ -64,6 +66,7 @@ export function manifestAfter(edits: readonly Buffer[], path: string): Manifest 
   return {
     logNumber: singles.get(tag.logNumber) ?? 0,
     previousLogNumber: singles.get(tag.previousLogNumber) ?? 0,
+    lastSequence: singles.get(tag.lastSequence) ?? 0,
     tables,
   };
 }

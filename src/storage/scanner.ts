@@ -276,7 +276,7 @@ function checkLogs(location: string, names: readonly string[], manifest: Manifes
     throw new CorruptionError(`${join(location, name)} is missing`);
   }
   let torn: string | undefined;
-  const batches = new BatchSequence();
+  const batches = new BatchSequence(manifest.lastSequence);
   for (const number of numbers) {
     const name = names.find(
       (each) => each.endsWith('.log') && Number.parseInt(each, 10) === number,
@@ -296,18 +296,25 @@ function checkLogs(location: string, names: readonly string[], manifest: Manifes
 /**
  * Each record of a log is a batch, which begins with the number of its first operation and how many
  * there are (db/write_batch.cc). Numbers go on from log to log: what is missing at the end of one,
- * where its zeros begin, shows in the next one.
+ * where its zeros begin, shows in the next one. The first log was there when the MANIFEST came to
+ * name it, which notes the last number of that time.
  */
 class BatchSequence {
+  readonly #lastOfManifest: bigint;
   #next: bigint | undefined;
+
+  constructor(lastOfManifest: number) {
+    this.#lastOfManifest = BigInt(lastOfManifest);
+  }
 
   check(batch: Uint8Array, path: string, offset: number): void {
     const header = buffer(batch);
     const where = `${path} is damaged at offset ${offset}`;
     if (header.length < batchHeaderBytes) throw new CorruptionError(`${where}: no batch`);
     const first = header.readBigUInt64LE(0);
-    if (this.#next !== undefined && first !== this.#next) {
-      throw new CorruptionError(`${where}: operation ${this.#next} is expected, not ${first}`);
+    const latest = this.#next ?? this.#lastOfManifest + 1n;
+    if (first > latest || (this.#next !== undefined && first < latest)) {
+      throw new CorruptionError(`${where}: operation ${latest} is expected, not ${first}`);
     }
     this.#next = first + BigInt(header.readUInt32LE(8));
   }

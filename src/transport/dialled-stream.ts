@@ -184,7 +184,7 @@ export class DialledStream implements FrameStream {
   }
 }
 
-/** Of what an error of HTTP/2 comes from, and of the first of those that a name's addresses have. */
+/** Of what an error of HTTP/2 comes from; of those of a name's addresses the first one's. */
 function messageOf(error: Error): string {
   if (error.cause instanceof Error) return messageOf(error.cause);
   const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [];

@@ -66,8 +66,8 @@ export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void 
 
 /**
  * Sends the bytes of an answer and its end in one piece: for Node the stream has finished before
- * they leave. With `stream.end(bytes)` it would know of the end only when they are gone, as trailers
- * follow, and the client would wait for it.
+ * they leave. With `stream.end(bytes)` it would know of the end only when they are gone, as
+ * trailers follow, and the client would wait for it.
  */
 export function endWith(stream: ServerHttp2Stream, bytes: Uint8Array): void {
   // What a stream does when it is written to, without what is written counting as under way. An

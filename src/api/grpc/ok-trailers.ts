@@ -1,8 +1,8 @@
 /**
  * Trailers of calls that went well, which is what nearly all get. Node keeps trailers off nghttp2's
  * stack and sends them a turn later, in a packet of their own: with that packet, and what it costs
- * the client to take it, a call is half as expensive again. nghttp2 takes them while it asks for the
- * last bytes (its documentation of `nghttp2_submit_trailer`), which is when Node tells of it.
+ * the client to take it, a call is half as expensive again. nghttp2 takes them while it asks for
+ * the last bytes (its documentation of `nghttp2_submit_trailer`), which is when Node tells of it.
  *
  * So those of the first call go Node's way; what Node's JavaScript hands to its binding for them is
  * kept, and handed to it without delay from then on. A version of Node that looks different inside

@@ -17,13 +17,13 @@ export const leaseBugs: readonly PlantedBug[] = [
         file: 'src/server/raft-driver.ts',
         find: 'if (this.#stopped || this.#node.proposeInTerm(term, datas) !== undefined) return',
         replace:
-          'for (const data of datas) this.#proposals.push({ id: -1n, data });\n' +
+          'for (const data of datas) this.#proposals.add({ id: -1n, data });\n' +
           '    if (this.#stopped) return',
       },
       {
-        file: 'src/server/raft-driver.ts',
-        find: 'if (!this.#host.awaited(id)) continue;',
-        replace: 'if (id !== -1n && !this.#host.awaited(id)) continue;',
+        file: 'src/server/waiting-proposals.ts',
+        find: 'if (!this.#isAwaited(id)) continue;',
+        replace: 'if (id !== -1n && !this.#isAwaited(id)) continue;',
       },
     ],
   },

@@ -130,19 +130,30 @@ export const readBugs: readonly PlantedBug[] = [
     caughtBy: 'linearizability',
     edits: [
       {
-        file: 'src/server/raft-driver.ts',
+        file: 'src/server/waiting-proposals.ts',
         find: 'this.#proposals = next === 0 ? proposals : proposals.slice(next);',
         replace:
-          'if (!this.isLeader) this.passedOn = proposals.slice(0, next);\n' +
-          'this.#proposals = next === 0 ? proposals : proposals.slice(next);',
+          'this.gone = proposals.slice(0, next);\n' +
+          '    this.#proposals = next === 0 ? proposals : proposals.slice(next);',
+      },
+      {
+        file: 'src/server/waiting-proposals.ts',
+        find: 'get count(): number {',
+        replace:
+          'again(): void {\n    this.#proposals.unshift(...(this.gone ?? []));\n' +
+          '    this.gone = [];\n  }\n\n  get count(): number {',
+      },
+      {
+        file: 'src/server/raft-driver.ts',
+        find: 'this.#proposals.handOver((datas) => this.#node.propose(datas) === undefined);',
+        replace:
+          'this.#proposals.handOver((datas) => this.#node.propose(datas) === undefined);\n' +
+          '    if (this.isLeader) this.#proposals.gone = [];',
       },
       {
         file: 'src/server/raft-driver.ts',
         find: 'this.#softState = ready.softState;',
-        replace:
-          'this.#softState = ready.softState;\n' +
-          'this.#proposals.unshift(...(this.passedOn ?? []));\n' +
-          'this.passedOn = [];',
+        replace: 'this.#softState = ready.softState;\n      this.#proposals.again();',
       },
     ],
   },

@@ -185,7 +185,7 @@ function withUnsynced(
   if (mode === 'none') return durable;
   const full = contentOf(unsafe, durable);
   if (mode === 'all') return full;
-  const truncates = unsafe.some(({ kind }) => kind === 'truncate');
+  const truncates = becomesShorter(durable, unsafe);
   if (mode === 'beginning') {
     const least = truncates ? 0 : Math.min(durable.length, full.length);
     return full.subarray(0, least + random.below(full.length - least + 1));
@@ -204,6 +204,17 @@ function withUnsynced(
     return result.subarray(0, durable.length + random.below(sizeBytes - durable.length + 1));
   }
   return result;
+}
+
+/** Not if it is only made longer ahead of what is written. */
+function becomesShorter(durable: Buffer, changes: readonly ContentChange[]): boolean {
+  let sizeBytes = durable.length;
+  return changes.some((change) => {
+    if (change.kind === 'truncate' && change.sizeBytes < sizeBytes) return true;
+    const end = change.kind === 'truncate' ? change.sizeBytes : change.offset + change.bytes.length;
+    sizeBytes = Math.max(sizeBytes, end);
+    return false;
+  });
 }
 
 /** Writes an image into a directory, which is made. */

@@ -255,6 +255,11 @@ describe('damage to files', () => {
         writeFileSync(path, bytes.fill(0, before));
       });
       expect(lost).toBe('refused');
+      // All of it: then only the MANIFEST knows that something was before the newer one.
+      const allLost = await damaged(name, (path) => {
+        writeFileSync(path, readFileSync(path).fill(0));
+      });
+      expect(allLost).toBe('refused');
     } finally {
       unlinkSync(newer);
     }

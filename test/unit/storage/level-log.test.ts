@@ -1,12 +1,11 @@
 import {
-  appendFileSync,
   closeSync,
   openSync,
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   unlinkSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -96,7 +95,7 @@ test('records are followed over the ends of blocks', async () => {
   // A block with no room for a header, one that is full to its last byte, and one with a header.
   for (const left of [3, 0, headerBytes]) {
     writer.write(record(blockBytes - headerBytes - left));
-    await written();
+    expect([left, await written()]).toEqual([left, left === 3 ? 'after a sync' : 'at once']);
     if (left < headerBytes) writer.write(Buffer.alloc(left));
     else writer.write(record(0));
     writer.write(record());
@@ -107,7 +106,7 @@ test('records are followed over the ends of blocks', async () => {
   writer.close();
 });
 
-test('a log is longer than what is written to it, whatever its end', async () => {
+test('a log is longer than what is written to it, and seldom made so', async () => {
   const engine = await openLevel(temporary.path, 8 * 1024 * 1024);
   const newest = path(3);
   let sizeBytes = 0;
@@ -129,13 +128,33 @@ test('a log is longer than what is written to it, whatever its end', async () =>
   });
 });
 
-test('a log that became longer by itself is not cut off', async () => {
-  writeFileSync(path(3), record());
+test('a log that is longer than expected is not cut off', async () => {
+  const writer = new Writer(3);
+  writer.write(record());
   await written();
-  const { size } = statSync(path(3));
-  appendFileSync(path(3), Buffer.alloc(4 * size, 1));
-  expect(await written()).toBe('after a sync');
-  expect(statSync(path(3)).size).toBe(5 * size);
+  // Behind the middle of what is ahead, so that it is to be made longer.
+  for (let i = 0; i < 20; i++) writer.write(record(30_000));
+  const sizeBytes = 4 * 1024 * 1024;
+  truncateSync(path(3), sizeBytes);
+  await written();
+  expect(statSync(path(3)).size).toBe(sizeBytes);
+  writer.close();
+});
+
+test('what a completion throws is not taken for a failed write', () => {
+  const writer = new Writer(3);
+  writer.write(record());
+  let calls = 0;
+  const fails = (): void => {
+    calls += 1;
+    throw new Error('a broken invariant');
+  };
+  return written().then(() => {
+    writer.write(record());
+    expect(() => log.written(fails)).toThrow('a broken invariant');
+    expect(calls).toBe(1);
+    writer.close();
+  });
 });
 
 test('a write does not count as done if the directory cannot be synced', async () => {
