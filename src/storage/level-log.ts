@@ -29,6 +29,9 @@ const aheadBytes = 1024 * 1024;
 /** Read at once: a small record, and room to see that no header follows. */
 const windowBytes = 4096;
 
+/** LevelDB may remove a log between its listing and its opening, but not again and again. */
+const openTries = 10;
+
 interface OpenLog {
   readonly file: number;
   /** Where its records end. */
@@ -84,7 +87,7 @@ export class LevelLog {
   }
 
   #openNewest(): OpenLog | undefined {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const path = newestLog(this.#location);
       if (path === undefined) return undefined;
       let file: number;
@@ -92,7 +95,7 @@ export class LevelLog {
         file = openSync(path, 'r+');
       } catch (thrown) {
         // LevelDB has begun a newer one and removed this one meanwhile.
-        if (codeOf(thrown) === 'ENOENT') continue;
+        if (codeOf(thrown) === 'ENOENT' && tries < openTries) continue;
         throw thrown;
       }
       try {

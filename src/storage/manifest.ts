@@ -31,8 +31,8 @@ export interface ManifestTable {
 export interface Manifest {
   readonly logNumber: number;
   readonly previousLogNumber: number;
-  /** Of the operations that were written when this was. */
-  readonly lastSequence: number;
+  /** Of the last operation that was written when the log came to be named. */
+  readonly sequenceBeforeLog: number;
   readonly tables: ReadonlyMap<number, ManifestTable>;
 }
 
@@ -59,14 +59,21 @@ export function readManifest(path: string): ManifestFile {
 export function manifestAfter(edits: readonly Buffer[], path: string): Manifest {
   const singles = new Map<number, number>();
   const tables = new Map<number, ManifestTable>();
-  for (const edit of edits) applyEdit(edit, singles, tables, path);
+  let logNumber: number | undefined;
+  let sequenceBeforeLog = 0;
+  for (const edit of edits) {
+    applyEdit(edit, singles, tables, path);
+    if (singles.get(tag.logNumber) === logNumber) continue;
+    logNumber = singles.get(tag.logNumber);
+    sequenceBeforeLog = singles.get(tag.lastSequence) ?? 0;
+  }
   if (!required.every((each) => singles.has(each))) {
     throw new CorruptionError(`${path} does not say where the log is`);
   }
   return {
-    logNumber: singles.get(tag.logNumber) ?? 0,
+    logNumber: logNumber ?? 0,
     previousLogNumber: singles.get(tag.previousLogNumber) ?? 0,
-    lastSequence: singles.get(tag.lastSequence) ?? 0,
+    sequenceBeforeLog,
     tables,
   };
 }

@@ -276,7 +276,7 @@ function checkLogs(location: string, names: readonly string[], manifest: Manifes
     throw new CorruptionError(`${join(location, name)} is missing`);
   }
   let torn: string | undefined;
-  const batches = new BatchSequence(manifest.lastSequence);
+  const batches = new BatchSequence(manifest.sequenceBeforeLog);
   for (const number of numbers) {
     const name = names.find(
       (each) => each.endsWith('.log') && Number.parseInt(each, 10) === number,
@@ -300,11 +300,11 @@ function checkLogs(location: string, names: readonly string[], manifest: Manifes
  * name it, which notes the last number of that time.
  */
 class BatchSequence {
-  readonly #lastOfManifest: bigint;
+  readonly #beforeLog: bigint;
   #next: bigint | undefined;
 
-  constructor(lastOfManifest: number) {
-    this.#lastOfManifest = BigInt(lastOfManifest);
+  constructor(sequenceBeforeLog: number) {
+    this.#beforeLog = BigInt(sequenceBeforeLog);
   }
 
   check(batch: Uint8Array, path: string, offset: number): void {
@@ -312,7 +312,7 @@ class BatchSequence {
     const where = `${path} is damaged at offset ${offset}`;
     if (header.length < batchHeaderBytes) throw new CorruptionError(`${where}: no batch`);
     const first = header.readBigUInt64LE(0);
-    const latest = this.#next ?? this.#lastOfManifest + 1n;
+    const latest = this.#next ?? this.#beforeLog + 1n;
     if (first > latest || (this.#next !== undefined && first < latest)) {
       throw new CorruptionError(`${where}: operation ${latest} is expected, not ${first}`);
     }

@@ -1,8 +1,8 @@
 /**
  * The dialling end of a stream between members: a gRPC call with messages both ways, made straight
  * on Node's HTTP/2. All messages of a peer arrive on one, and grpc-js's client would take each
- * through a dozen layers; it also goes on to connect when the call is over that it should connect
- * for, and keeps that connection. A stream has a connection of its own, which ends with it.
+ * through a dozen layers; it also finishes to connect for a call that has ended, and keeps that
+ * connection. A stream has a connection of its own here, which ends with it.
  */
 import {
   type ClientHttp2Session,
@@ -11,6 +11,8 @@ import {
   constants,
   type IncomingHttpHeaders,
 } from 'node:http2';
+import { connect as connectSocket, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { certificatesOf, type PeerTls } from './peer-tls.ts';
 import type { FrameStream, FrameStreamEvents } from './stream.ts';
@@ -28,17 +30,22 @@ export interface DialOptions {
   readonly clock: Clock;
 }
 
+/** For the addresses of a name, one after the other: longer than a way there and back. */
+const attemptMs = 1_000;
 /** Before each message: whether it is compressed (1 byte), and its length (4 bytes). */
 const prefixBytes = 5;
 
 export class DialledStream implements FrameStream {
   readonly #options: DialOptions;
   readonly #events: FrameStreamEvents;
+  readonly #socket: Socket;
   readonly #session: ClientHttp2Session;
   readonly #stream: ClientHttp2Stream;
   #open = true;
   /** What ends the stream, as far as it is known. */
   #reason: string | undefined;
+  /** The other end has said that it is done. */
+  #isComplete = false;
   #paused = false;
   #delivering = false;
   /** What has come and makes no whole frame yet, or waits for {@link resume}. */
@@ -51,20 +58,23 @@ export class DialledStream implements FrameStream {
     this.#options = options;
     this.#events = events;
     const { address, path, tls, windowBytes, sessionMemoryMib } = options;
+    const socket = socketTo(address, tls);
+    this.#socket = socket;
     const session = connect(address, {
-      ...(tls === undefined ? {} : certificatesOf(tls)),
+      createConnection: () => socket,
       maxSessionMemory: sessionMemoryMib,
       settings: { enablePush: false, initialWindowSize: windowBytes },
     });
     this.#session = session;
     session.once('connect', () => {
-      if (this.#open) session.setLocalWindowSize(windowBytes);
+      if (!session.destroyed) session.setLocalWindowSize(windowBytes);
     });
     session.on('error', (error: Error) => this.#ended(messageOf(error)));
     session.once('close', () => this.#ended('connection ended'));
     const stream = session.request({
       ':method': 'POST',
       ':path': path,
+      ':authority': address.host,
       'content-type': 'application/grpc',
       te: 'trailers',
     });
@@ -78,7 +88,10 @@ export class DialledStream implements FrameStream {
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
     stream.on('error', (error: Error) => (this.#reason ??= messageOf(error)));
     // The other end has sent all that it will.
-    stream.once('end', () => this.#ended('peer ended the stream'));
+    stream.once('end', () => {
+      const isBroken = session.destroyed || stream.aborted;
+      this.#ended(isBroken ? 'connection ended' : 'peer ended the stream');
+    });
     stream.once('close', () => this.#ended('stream closed'));
   }
 
@@ -101,10 +114,22 @@ export class DialledStream implements FrameStream {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#stream.resume();
-    if (!this.#delivering && this.#pieceBytes >= this.#neededBytes) {
-      this.#options.clock.defer(() => this.#deliver());
+    if (this.#delivering || this.#pieceBytes < this.#neededBytes) {
+      this.#stream.resume();
+      return;
     }
+    // Before what comes next, which may be the end.
+    this.#options.clock.defer(() => {
+      if (this.#paused || !this.#open) return;
+      this.#deliver();
+      this.#readOn();
+      // It may have come to its end meanwhile.
+      if (this.#stream.destroyed) this.#ended('stream closed');
+    });
+  }
+
+  #readOn(): void {
+    if (this.#open && !this.#paused) this.#stream.resume();
   }
 
   probe(answered: () => void): void {
@@ -118,8 +143,12 @@ export class DialledStream implements FrameStream {
     if (!this.#open) return;
     this.#open = false;
     this.#pieces = [];
+    this.#pieceBytes = 0;
+    const isConnecting = this.#session.connecting;
     this.#stream.close(constants.NGHTTP2_CANCEL);
     this.#session.destroy();
+    // Without a connection, the session would wait for one to end it.
+    if (isConnecting) this.#socket.destroy();
   }
 
   #receive(chunk: Buffer): void {
@@ -170,18 +199,39 @@ export class DialledStream implements FrameStream {
   #noteStatus(headers: IncomingHttpHeaders): void {
     const status = headers['grpc-status']?.toString();
     if (status === undefined) return;
+    this.#isComplete = true;
     const details = headers['grpc-message']?.toString() ?? '';
     if (status === '0') this.#reason = 'peer ended the stream';
     else this.#reason = details === '' ? `gRPC status ${status}` : plain(details);
   }
 
-  /** Told once, and not from within a call. */
+  /** Told once, and not from within a call; an orderly end after what came before it. */
   #ended(reason: string): void {
     if (!this.#open) return;
+    if (this.#isComplete && this.#paused && this.#pieceBytes >= this.#neededBytes) return;
     this.close();
     const told = this.#reason ?? reason;
     this.#options.clock.defer(() => this.#events.closed(told));
   }
+}
+
+function socketTo({ hostname, port, protocol }: URL, tls: PeerTls | undefined): Socket {
+  const isPlain = protocol === 'http:';
+  const target = {
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(port || (isPlain ? 80 : 443)),
+    autoSelectFamilyAttemptTimeout: attemptMs,
+  };
+  if (isPlain) return connectSocket(target);
+  const certificates = tls === undefined ? {} : certificatesOf(tls);
+  return connectTls({
+    ...target,
+    ...certificates,
+    ALPNProtocols: ['h2'],
+    rejectUnauthorized: true,
+    // Names only may be given so (RFC 6066).
+    ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+  });
 }
 
 /** Of what an error of HTTP/2 comes from; of those of a name's addresses the first one's. */
