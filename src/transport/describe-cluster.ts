@@ -2,7 +2,8 @@
 import { Client, credentials } from '@grpc/grpc-js';
 import { buffer, emptyBytes } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
-import { describePath, peerUrl, target } from './grpc-transport.ts';
+import { describePath } from './grpc-transport.ts';
+import { peerUrl, target } from './peer-url.ts';
 
 /** For a member that answers at all (etcd: peerRequestTimeout is of this order). */
 const answerTimeoutMs = 5_000;

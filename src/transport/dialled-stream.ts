@@ -15,6 +15,7 @@ import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { certificatesOf, type PeerTls } from './peer-tls.ts';
+import { hostOf, portOf } from './peer-url.ts';
 import type { FrameStream, FrameStreamEvents } from './stream.ts';
 
 export interface DialOptions {
@@ -215,14 +216,13 @@ export class DialledStream implements FrameStream {
   }
 }
 
-function socketTo({ hostname, port, protocol }: URL, tls: PeerTls | undefined): Socket {
-  const isPlain = protocol === 'http:';
+function socketTo(address: URL, tls: PeerTls | undefined): Socket {
   const target = {
-    host: hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: Number(port || (isPlain ? 80 : 443)),
+    host: hostOf(address),
+    port: portOf(address),
     autoSelectFamilyAttemptTimeout: attemptMs,
   };
-  if (isPlain) return connectSocket(target);
+  if (address.protocol === 'http:') return connectSocket(target);
   const certificates = tls === undefined ? {} : certificatesOf(tls);
   return connectTls({
     ...target,

@@ -19,6 +19,7 @@ import { http2ServersOf, takeStreams } from './grpc-js-streams.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import { type PeerTls, serverCredentials } from './peer-tls.ts';
+import { hostOf, peerUrl, portOf } from './peer-url.ts';
 import type { Carrier, FrameStream, FrameStreamEvents } from './stream.ts';
 
 export interface GrpcTransportOptions extends PeerTransportOptions {
@@ -190,7 +191,7 @@ class GrpcCarrier implements Carrier {
       done(error, url);
     };
     listener.once('error', refused);
-    listener.listen(Number(portOf(address)), address.hostname.replace(/^\[(.*)\]$/, '$1'), () => {
+    listener.listen(portOf(address), hostOf(address), () => {
       listener.off('error', refused);
       // A connection that could not be accepted is its dialler's to try again.
       listener.on('error', () => {});
@@ -300,24 +301,6 @@ class GrpcCarrier implements Carrier {
     });
     return { write() {}, pause() {}, resume() {}, close() {} };
   }
-}
-
-export function peerUrl(url: string): URL {
-  const address = URL.canParse(url) ? new URL(url) : undefined;
-  if (address === undefined || !['http:', 'https:'].includes(address.protocol)) {
-    throw new Error(`not a peer URL: ${url}`);
-  }
-  return address;
-}
-
-/** Host and port as grpc-js wants them. */
-export function target(address: URL): string {
-  return `${address.hostname}:${portOf(address)}`;
-}
-
-/** URL drops a scheme's usual port. */
-function portOf(address: URL): string {
-  return address.port === '' ? (address.protocol === 'http:' ? '80' : '443') : address.port;
 }
 
 /** The other end of a connection as grpc-js names it in `getPeer`. */

@@ -9,6 +9,7 @@ import { createServer as createSocketServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
 import { DialledStream } from '../../../src/transport/dialled-stream.ts';
+import { framed as framedBytes } from '../../support/api-calls.ts';
 
 const cleanups: (() => void)[] = [];
 
@@ -44,12 +45,9 @@ function dial(port: number, host = '127.0.0.1'): Dialled {
   return { stream, frames, ends };
 }
 
+/** A message of text, as gRPC frames it. */
 function framed(text: string, flag = 0): Buffer {
-  const bytes = Buffer.alloc(5 + text.length);
-  bytes[0] = flag;
-  bytes.writeUInt32BE(text.length, 1);
-  bytes.write(text, 5, 'latin1');
-  return bytes;
+  return framedBytes(Buffer.from(text, 'latin1'), flag);
 }
 
 interface Served extends Dialled {
