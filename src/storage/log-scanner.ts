@@ -6,6 +6,7 @@
 import { crc32c, unmaskCrc } from '../base/crc32c.ts';
 import { CorruptionError } from './errors.ts';
 import {
+  blockBytes,
   blockEndAfter,
   fragmentType,
   headerBytes,
@@ -57,6 +58,11 @@ function isKnown(type: number): boolean {
   return type >= fragmentType.full && type <= fragmentType.last;
 }
 
+/** Whether a record begins with a fragment of this type. */
+function isBegin(type: number): boolean {
+  return type === fragmentType.full || type === fragmentType.first;
+}
+
 function storedCrc(bytes: Buffer, at: number): number {
   return unmaskCrc(bytes.readUInt32LE(at));
 }
@@ -79,13 +85,34 @@ function zerosBegin(bytes: Buffer): number {
   return end;
 }
 
-/** Whether a record begins between `from` and `to`: then what is before it was complete once. */
-function recordBeginsWithin(bytes: Buffer, from: number, to: number): boolean {
-  for (let at = from; at + headerBytes <= to; at++) {
-    const type = typeOf(bytes, at);
-    if (type !== fragmentType.full && type !== fragmentType.first) continue;
+/**
+ * Whether a record begins between `from` and `to`: then what is before it was complete once. In
+ * steps of at most a block each, which tell how many bytes they have searched.
+ */
+function* recordBeginsWithin(bytes: Buffer, from: number, to: number): Generator<number, boolean> {
+  for (let at = from; at < to; at = blockEndAfter(at)) {
+    const end = Math.min(to, blockEndAfter(at));
+    if (recordBeginsInBlock(bytes, at, end)) return true;
+    yield end - at;
+  }
+  return false;
+}
+
+/** The same within one block, at whose start fragments follow each other. */
+function recordBeginsInBlock(bytes: Buffer, from: number, to: number): boolean {
+  let at = from;
+  if (at % blockBytes === 0) {
+    // What is within a fragment is no record, whatever it looks like.
+    for (let next = fragmentAt(bytes, at); next !== undefined && at < to;) {
+      if (isBegin(next.type)) return true;
+      at = next.end;
+      next = fragmentAt(bytes, at);
+    }
+  }
+  for (; at + headerBytes <= to; at++) {
     // An empty record cannot be told from chance; LevelDB writes none here.
-    if (lengthOf(bytes, at) > 0 && fragmentAt(bytes, at) !== undefined) return true;
+    const isPossible = isBegin(typeOf(bytes, at)) && lengthOf(bytes, at) > 0;
+    if (isPossible && fragmentAt(bytes, at) !== undefined) return true;
   }
   return false;
 }
@@ -165,7 +192,7 @@ export function* logSteps(bytes: Buffer, name: string): Generator<number, Scanne
   for (let at = nextStart(from); at < zerosAt; at = nextStart(from)) {
     const fragment = fragmentAt(bytes, at);
     if (fragment === undefined) {
-      if (recordBeginsWithin(bytes, at + 1, zerosAt)) {
+      if (yield* recordBeginsWithin(bytes, at + 1, zerosAt)) {
         damaged(at, 'a record fails its checksum, and valid ones follow');
       }
       if (!looksTorn(bytes, at, { from, zerosAt })) {
@@ -173,7 +200,7 @@ export function* logSteps(bytes: Buffer, name: string): Generator<number, Scanne
       }
       return { records, starts, torn: true, endsAt };
     }
-    const begins = fragment.type === fragmentType.full || fragment.type === fragmentType.first;
+    const begins = isBegin(fragment.type);
     if (begins !== (parts.length === 0)) damaged(at, 'pieces of a record are missing');
     if (begins) recordStart = at;
     parts.push(fragment.data);

@@ -6,8 +6,8 @@
 import { describe, expect, test } from 'vitest';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { CorruptionError } from '../../../src/storage/errors.ts';
-import { headerBytes } from '../../../src/storage/log-format.ts';
-import { scanLog } from '../../../src/storage/log-scanner.ts';
+import { blockBytes, headerBytes } from '../../../src/storage/log-format.ts';
+import { logSteps, scanLog } from '../../../src/storage/log-scanner.ts';
 import { encodeLog } from '../../support/level-log.ts';
 
 const sectorBytes = 512;
@@ -126,4 +126,28 @@ test('what a power cut left of the last record is passed over', () => {
   for (const kind of ['whole', 'torn', 'nothing of it']) {
     expect(outcomes.get(kind), kind).toBeGreaterThan(100);
   }
+});
+
+test('a torn record is not mistaken for records because its value holds a log', () => {
+  const inner = encodeLog([record(1, 200), record(2, 300)]).bytes;
+  const last = Buffer.concat([record(3, 40_000), inner, record(4, 40_000)]);
+  const { bytes, starts } = encodeLog([record(5, 700), last]);
+  const torn = Buffer.from(bytes);
+  const hole = (starts[1] as number) + 2 * sectorBytes;
+  torn.fill(0, hole - (hole % sectorBytes), hole - (hole % sectorBytes) + sectorBytes);
+  expect(read(torn)).toEqual({ count: 1, torn: true });
+  // A record that follows is found all the same.
+  const more = encodeLog([record(5, 700), last, record(6, 100)]).bytes;
+  more.set(torn);
+  expect(read(more)).toBe('refused');
+});
+
+test('what may hide a record is searched in steps of a block', () => {
+  // Each byte looks like the type of a fragment, with a length that has to be checked.
+  const { bytes, starts } = encodeLog([record(1, 700), Buffer.alloc(20 * blockBytes, 1)]);
+  bytes.fill(0, (starts[1] as number) + sectorBytes, (starts[1] as number) + 3 * sectorBytes);
+  const searched: number[] = [];
+  for (const step of logSteps(bytes, 'log')) searched.push(step);
+  expect(Math.max(...searched)).toBeLessThanOrEqual(blockBytes);
+  expect(searched.length).toBeGreaterThanOrEqual(20);
 });
