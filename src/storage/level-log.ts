@@ -56,17 +56,14 @@ export class LevelLog {
    * list or to sync the directory. `done` may be called at once.
    */
   written(done: Completion): void {
-    let log: OpenLog | undefined;
-    let isKnown: boolean;
+    let log = this.#log;
     try {
-      log = this.#log;
-      isKnown = log !== undefined && this.#follow(log);
-      if (!isKnown) log = this.#openNewest();
+      if (log === undefined || !this.#follow(log)) log = this.#openNewest();
     } catch (thrown) {
       done(asError(thrown));
       return;
     }
-    if (isKnown) {
+    if (log === this.#log) {
       makeLonger(log, done);
       return;
     }
@@ -86,10 +83,9 @@ export class LevelLog {
     this.#log = undefined;
   }
 
-  #openNewest(): OpenLog | undefined {
+  #openNewest(): OpenLog {
     for (let tries = 1; ; tries++) {
       const path = newestLog(this.#location);
-      if (path === undefined) return undefined;
       let file: number;
       try {
         file = openSync(path, 'r+');
@@ -133,8 +129,8 @@ export class LevelLog {
  * Makes a log longer if little is left of what is ahead. It may be called at once; LevelDB begins
  * no write before, so nothing that it writes is cut off.
  */
-function makeLonger(log: OpenLog | undefined, done: Completion): void {
-  if (log?.sizeBytes === undefined || log.sizeBytes - log.endsAt > aheadBytes / 2) {
+function makeLonger(log: OpenLog, done: Completion): void {
+  if (log.sizeBytes === undefined || log.sizeBytes - log.endsAt > aheadBytes / 2) {
     done(undefined);
     return;
   }
@@ -154,7 +150,8 @@ function makeLonger(log: OpenLog | undefined, done: Completion): void {
   });
 }
 
-function newestLog(location: string): string | undefined {
+/** @throws Error if there is none: what was written is in a file without a name */
+function newestLog(location: string): string {
   let newest = -1;
   let path: string | undefined;
   for (const name of readdirSync(location)) {
@@ -163,5 +160,6 @@ function newestLog(location: string): string | undefined {
     newest = Number(number);
     path = join(location, name);
   }
+  if (path === undefined) throw new Error(`${location} has no log of LevelDB any more`);
   return path;
 }

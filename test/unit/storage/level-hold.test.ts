@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { onTestFinished, expect, test, vi } from 'vitest';
 import { result } from '../../../src/base/completion.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
@@ -10,7 +12,12 @@ const level = { files: 9, writes: 0 };
 /** LevelDB whose compaction has failed: too many files, for good, and a write tells why. */
 vi.mock('classic-level', () => ({
   ClassicLevel: class {
+    readonly #location: string;
+    constructor(location: string) {
+      this.#location = location;
+    }
     open(): Promise<void> {
+      writeFileSync(join(this.#location, '000003.log'), '');
       return Promise.resolve();
     }
     getProperty(): string {

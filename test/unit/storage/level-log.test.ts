@@ -161,3 +161,15 @@ test('a write does not count as done if the directory cannot be synced', async (
   rmSync(temporary.path, { recursive: true });
   expect(await written()).toMatch(/ENOENT/);
 });
+
+test('a write does not count as done if its log has been removed', async () => {
+  const message = `${temporary.path} has no log of LevelDB any more`;
+  expect(await written()).toBe(message);
+  const writer = new Writer(3);
+  writer.write(record());
+  expect(await written()).toBe('after a sync');
+  unlinkSync(path(3));
+  // A new one, which was removed as well.
+  expect(await written()).toBe(message);
+  writer.close();
+});
