@@ -87,6 +87,18 @@ describe('what survives a power cut', () => {
     expect(possible(disk)).toEqual(['a=xy']);
   });
 
+  test('what a process sends when it is killed may have arrived, what it writes may be lost', () => {
+    const disk = recorded(
+      create('a', 3),
+      'writev(5, [{iov_base="answer", iov_len=6}], 1) = ?',
+      'write(3, "x", 1) = ?',
+      '+++ killed by SIGKILL +++',
+    );
+    const sent = disk.sent.map(({ bytes, begin, end }) => [bytes.toString(), begin, end]);
+    expect(sent).toEqual([['answer', 2, disk.moments]]);
+    expect(possible(disk)).not.toContain('a=x');
+  });
+
   test('sectors each for itself', () => {
     const sectors = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(512));
     const disk = recorded(create('a', 3), write(3, sectors.join('')), ...syncDirectory);

@@ -89,6 +89,8 @@ const notUnderstood = new Set([
   'sync_file_range',
 ]);
 
+const sendingCalls = new Set(['write', 'writev', 'sendmsg', 'sendto']);
+
 /** What strace has to follow. */
 export const tracedCalls: readonly string[] = [
   ...['open', 'openat', 'openat2', 'creat', 'close', 'lseek', 'mmap', 'execve'],
@@ -148,14 +150,20 @@ export class RecordedDisk {
     this.#programs = 0;
     // What a call does is done when it ends; only closing frees its number before that.
     const steps = trace.calls.flatMap((call) => {
-      if (call.end === Infinity || call.result === undefined || call.result < 0) return [];
+      if (call.end === Infinity || call.result === undefined) {
+        // Killed in the middle of it: what it was sending may have arrived.
+        return sendingCalls.has(call.name) ? [{ at: trace.moments, call }] : [];
+      }
+      if (call.result < 0) return [];
       return [{ at: call.name === 'close' ? call.begin + 0.5 : call.end, call }];
     });
     steps.sort((a, b) => a.at - b.at);
     for (const { call } of steps) {
       const begin = call.begin + this.moments;
-      const end = call.end + this.moments;
-      this.#take({ ...call, begin, end }, call.result ?? 0);
+      const end = Math.min(call.end, trace.moments) + this.moments;
+      const span = { ...call, begin, end };
+      if (call.result === undefined) this.#sendUnfinished(span);
+      else this.#take(span, call.result);
     }
     this.moments += trace.moments;
     for (const timeMs of trace.timesMs) this.timesMs.push(timeMs);
@@ -177,6 +185,11 @@ export class RecordedDisk {
       if (handler === undefined) throw new Error(`unexpected call of ${call.name}`);
       handler(call, result);
     }
+  }
+
+  #sendUnfinished(call: SystemCall): void {
+    const bytes = bytesOf(call.arguments[1]);
+    if (this.#file(call.arguments[0]) === undefined) this.sent.push({ bytes, ...spanOf(call) });
   }
 
   #openFile(args: readonly Argument[], call: SystemCall, result: number): void {

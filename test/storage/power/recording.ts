@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Random } from '../../../src/base/random.ts';
+import { decodeFounding } from '../../../src/storage/founding-file.ts';
 import { readIdentity } from '../../../src/storage/data-directory.ts';
 import {
   type ClusterProcess,
@@ -10,7 +11,8 @@ import {
   startCluster,
 } from '../../support/cluster-process.ts';
 import { quorate } from '../../support/quorate.ts';
-import { RecordedDisk } from './recorded-disk.ts';
+import type { DirectoryImage } from './power-cut.ts';
+import { type ContentChange, type Inode, RecordedDisk } from './recorded-disk.ts';
 import { takeTrace, traced } from './recorder.ts';
 import type { Founding } from './restarted-member.ts';
 import { type Revision, Workload, type WorkloadOptions } from './workload.ts';
@@ -36,6 +38,7 @@ export class Recording {
   promised: Promised[] = [];
   #tracing: Tracing;
   #founding: Founding | undefined;
+  #tookPartAt = 0;
 
   private constructor(cluster: ClusterProcess, tracing: Tracing) {
     const member = cluster.members.find(({ name }) => name === tracing.member);
@@ -56,6 +59,8 @@ export class Recording {
         members,
         flags,
         programOf: (name) => (tracing.on && name === tracing.member ? program : quorate),
+        // The recorded member may be refused; whoever else ended would not get ready.
+        mayEnd: true,
       });
       return new Recording(cluster, tracing);
     } catch (error) {
@@ -98,6 +103,29 @@ export class Recording {
         };
       });
     this.#founding = { identity, founders };
+    this.#tookPartAt = this.#readTookPartAt(identity.memberId);
+  }
+
+  /** When it first told others anything after it had noted that it takes part. */
+  #readTookPartAt(memberId: bigint): number {
+    const noted = this.disk.namesChanges.find(({ changes }) =>
+      changes.some(({ name, target }) => name === foundingFile && takesPart(target, memberId)),
+    );
+    // Alone, there is nobody to found a cluster with.
+    if (noted === undefined) return 0;
+    const told = this.disk.sent.find(({ begin, bytes }) => begin >= noted.end && isToPeers(bytes));
+    return told?.begin ?? Infinity;
+  }
+
+  /**
+   * Whether a cut at `moment` came before the member took part in the cluster, and left nothing of
+   * that: then it is not the one whose part the others have agreed on, who have gone on since.
+   */
+  tookNoPart(moment: number, data: DirectoryImage): boolean {
+    const file = data.entries.get(foundingFile);
+    const text = file?.kind === 'file' ? file.bytes.toString() : '';
+    const record = decodeFounding(text, this.founding.identity.memberId);
+    return record?.takesPart !== true && moment <= this.#tookPartAt;
   }
 
   /** From now on the member runs without being recorded. */
@@ -118,6 +146,22 @@ export class Recording {
     }
     return newest;
   }
+}
+
+const foundingFile = 'founding.json';
+
+function takesPart(file: Inode | undefined, memberId: bigint): boolean {
+  const text = Buffer.concat((file?.changes ?? []).map((each) => writtenBy(each))).toString();
+  return decodeFounding(text, memberId)?.takesPart === true;
+}
+
+function writtenBy(change: ContentChange): Buffer {
+  return change.kind === 'write' ? change.bytes : Buffer.alloc(0);
+}
+
+/** Neither a line of the log nor what wakes a thread. */
+function isToPeers(bytes: Buffer): boolean {
+  return bytes.length > 8 && bytes[0] !== '{'.charCodeAt(0);
 }
 
 interface Tracing {

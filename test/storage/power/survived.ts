@@ -1,11 +1,14 @@
 /** Whether a member that starts on what a power cut left has kept its promises. */
 import { rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import type { Random } from '../../../src/base/random.ts';
 import { RangeRequest } from '../../../src/gen/rpc.ts';
 import { KV } from '../../../src/gen/services.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
 import { asError } from '../../../src/storage/errors.ts';
+import type { MemberProcess } from '../../support/cluster-process.ts';
 import { GrpcClient } from '../../support/grpc.ts';
 import { memberHashes } from '../../support/writers.ts';
 import { type DirectoryImage, writeImage } from './power-cut.ts';
@@ -16,6 +19,8 @@ import { type ExpectedKey, stateAt } from './workload.ts';
 /** Past revisions that are read besides the newest. */
 const pastRevisions = 2;
 const probeKey = 'written after the cut';
+const refusalTimeoutMs = 20_000;
+const nothing: DirectoryImage = { kind: 'directory', entries: new Map() };
 
 /** A start on what a cut left. */
 export interface Start {
@@ -117,7 +122,11 @@ function differences(
   return problems.map((problem) => `at revision ${revision}, ${problem}`);
 }
 
-/** Real processes: all members start, the recorded one on what the cut left, and agree. */
+/**
+ * Real processes: all members start, the recorded one on what the cut left, and agree. The others
+ * hold what they held in the end: where the cut came before the recorded member took part, it must
+ * be refused, as they have agreed on its part.
+ */
 export function brokenProcesses(
   recording: Recording,
   moment: number,
@@ -128,15 +137,20 @@ export function brokenProcesses(
     try {
       await Promise.all(cluster.members.map((each) => each.kill()));
       rmSync(member.dataDir, { recursive: true, force: true });
-      const data = image.entries.get(dataName);
-      if (data?.kind === 'directory') writeImage(data, member.dataDir);
+      const entry = image.entries.get(dataName);
+      const data = entry?.kind === 'directory' ? entry : nothing;
+      writeImage(data, member.dataDir);
       for (const each of cluster.members) await each.start();
-      await Promise.all(cluster.members.map((each) => each.ready()));
-      const { revision, found } = await readAll(member.address);
+      const others = cluster.members.filter((each) => each !== member);
+      const isRefused = others.length > 0 && recording.tookNoPart(moment, data);
+      if (isRefused) await refused(member);
+      const working = isRefused ? others : cluster.members;
+      await Promise.all(working.map((each) => each.ready()));
+      const { revision, found } = await readAll((isRefused ? others[0] : member)?.address ?? '');
       const problems = differences(found, stateAt(recording.promised, revision), revision);
       const least = recording.promisedBefore(moment);
       if (revision < least) problems.push(`revision ${least} was promised, ${revision} is there`);
-      const hashes = await memberHashes(cluster.members);
+      const hashes = await memberHashes(working);
       if (new Set(hashes.map(({ kv, state }) => `${kv} ${state}`)).size > 1) {
         problems.push('the members hold different states');
       }
@@ -145,6 +159,18 @@ export function brokenProcesses(
       await Promise.all(cluster.members.map((each) => each.kill()));
     }
   });
+}
+
+/** @throws Error unless the member ends, and says why */
+async function refused(member: MemberProcess): Promise<void> {
+  const untilMs = performance.now() + refusalTimeoutMs;
+  while (member.process !== undefined) {
+    if (performance.now() > untilMs) throw new Error('a member that nobody knows takes part');
+    await delay(20);
+  }
+  const log = await readFile(member.logPath, 'utf8');
+  const end = log.slice(log.lastIndexOf('the data directory is new'));
+  if (!end.includes('has already been bootstrapped')) throw new Error(`refused otherwise: ${end}`);
 }
 
 async function readAll(address: string): Promise<{
