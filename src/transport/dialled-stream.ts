@@ -16,6 +16,7 @@ import { connect as connectTls } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { certificatesOf, type PeerTls } from './peer-tls.ts';
 import { hostOf, portOf } from './peer-url.ts';
+import { MessageStream } from './message-stream.ts';
 import type { FrameStream, FrameStreamEvents } from './stream.ts';
 
 export interface DialOptions {
@@ -33,8 +34,6 @@ export interface DialOptions {
 
 /** For the addresses of a name, one after the other: longer than a way there and back. */
 const attemptMs = 1_000;
-/** Before each message: whether it is compressed (1 byte), and its length (4 bytes). */
-const prefixBytes = 5;
 
 export class DialledStream implements FrameStream {
   readonly #options: DialOptions;
@@ -42,18 +41,12 @@ export class DialledStream implements FrameStream {
   readonly #socket: Socket;
   readonly #session: ClientHttp2Session;
   readonly #stream: ClientHttp2Stream;
+  readonly #messages: MessageStream;
   #open = true;
   /** What ends the stream, as far as it is known. */
   #reason: string | undefined;
   /** The other end has said that it is done. */
   #isComplete = false;
-  #paused = false;
-  #delivering = false;
-  /** What has come and makes no whole frame yet, or waits for {@link resume}. */
-  #pieces: Buffer[] = [];
-  #pieceBytes = 0;
-  /** So many of these bytes it takes to go on. */
-  #neededBytes = prefixBytes;
 
   constructor(options: DialOptions, events: FrameStreamEvents) {
     this.#options = options;
@@ -80,13 +73,24 @@ export class DialledStream implements FrameStream {
       te: 'trailers',
     });
     this.#stream = stream;
+    this.#messages = new MessageStream(stream, options, {
+      frame: (bytes) => events.frame(bytes),
+      malformed: (reason, lengthBytes) => {
+        this.#ended(
+          reason === 'too long' ? `a frame of ${lengthBytes} bytes` : 'a compressed frame',
+        );
+      },
+      caughtUp: () => {
+        // It may have come to its end meanwhile.
+        if (stream.destroyed) this.#ended('stream closed');
+      },
+    });
     stream.on('response', (headers) => {
       const httpStatus = headers[':status'];
       if (httpStatus !== 200) this.#reason = `HTTP status ${httpStatus}`;
       else this.#noteStatus(headers);
     });
     stream.on('trailers', (trailers) => this.#noteStatus(trailers as IncomingHttpHeaders));
-    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
     stream.on('error', (error: Error) => (this.#reason ??= messageOf(error)));
     // The other end has sent all that it will.
     stream.once('end', () => {
@@ -97,40 +101,15 @@ export class DialledStream implements FrameStream {
   }
 
   write(frame: Uint8Array, done: () => void): void {
-    if (!this.#open) return;
-    const message = Buffer.allocUnsafe(prefixBytes + frame.length);
-    message[0] = 0;
-    message.writeUInt32BE(frame.length, 1);
-    message.set(frame, prefixBytes);
-    this.#stream.write(message, (error) => {
-      if (!error && this.#open) done();
-    });
+    this.#messages.write(frame, done);
   }
 
   pause(): void {
-    this.#paused = true;
-    this.#stream.pause();
+    this.#messages.pause();
   }
 
   resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    if (this.#delivering || this.#pieceBytes < this.#neededBytes) {
-      this.#stream.resume();
-      return;
-    }
-    // Before what comes next, which may be the end.
-    this.#options.clock.defer(() => {
-      if (this.#paused || !this.#open) return;
-      this.#deliver();
-      this.#readOn();
-      // It may have come to its end meanwhile.
-      if (this.#stream.destroyed) this.#ended('stream closed');
-    });
-  }
-
-  #readOn(): void {
-    if (this.#open && !this.#paused) this.#stream.resume();
+    this.#messages.resume();
   }
 
   probe(answered: () => void): void {
@@ -143,58 +122,12 @@ export class DialledStream implements FrameStream {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#pieces = [];
-    this.#pieceBytes = 0;
+    this.#messages.close();
     const isConnecting = this.#session.connecting;
     this.#stream.close(constants.NGHTTP2_CANCEL);
     this.#session.destroy();
     // Without a connection, the session would wait for one to end it.
     if (isConnecting) this.#socket.destroy();
-  }
-
-  #receive(chunk: Buffer): void {
-    if (!this.#open) return;
-    this.#pieces.push(chunk);
-    this.#pieceBytes += chunk.length;
-    if (!this.#paused && this.#pieceBytes >= this.#neededBytes) this.#deliver();
-  }
-
-  /** Hands over the whole frames that are there. */
-  #deliver(): void {
-    const [first] = this.#pieces;
-    const isWhole = first?.length === this.#pieceBytes;
-    const bytes = isWhole ? first : Buffer.concat(this.#pieces);
-    let at = 0;
-    this.#delivering = true;
-    for (let end = this.#deliverAt(bytes, at); end !== undefined;) {
-      at = end;
-      end = this.#deliverAt(bytes, at);
-    }
-    this.#delivering = false;
-    this.#keep(bytes.subarray(at));
-  }
-
-  /** Where the frame at `at` ends, which was handed over; undefined if it has to wait. */
-  #deliverAt(bytes: Buffer, at: number): number | undefined {
-    this.#neededBytes = prefixBytes;
-    const start = at + prefixBytes;
-    if (!this.#open || this.#paused || start > bytes.length) return undefined;
-    const length = bytes.readUInt32BE(at + 1);
-    if (bytes[at] !== 0 || length > this.#options.frameLimitBytes) {
-      this.#ended(bytes[at] === 0 ? `a frame of ${length} bytes` : 'a compressed frame');
-      return undefined;
-    }
-    this.#neededBytes = prefixBytes + length;
-    const end = start + length;
-    if (end > bytes.length) return undefined;
-    // A copy: what is kept of a frame must not keep all that was read with it.
-    this.#events.frame(Buffer.from(bytes.subarray(start, end)));
-    return end;
-  }
-
-  #keep(rest: Buffer): void {
-    this.#pieces = this.#open && rest.length > 0 ? [rest] : [];
-    this.#pieceBytes = rest.length;
   }
 
   #noteStatus(headers: IncomingHttpHeaders): void {
@@ -209,7 +142,7 @@ export class DialledStream implements FrameStream {
   /** Told once, and not from within a call; an orderly end after what came before it. */
   #ended(reason: string): void {
     if (!this.#open) return;
-    if (this.#isComplete && this.#paused && this.#pieceBytes >= this.#neededBytes) return;
+    if (this.#isComplete && this.#messages.isHolding) return;
     this.close();
     const told = this.#reason ?? reason;
     this.#options.clock.defer(() => this.#events.closed(told));

@@ -1,11 +1,10 @@
-/** Frame streams over gRPC: served by grpc-js, dialled straight on HTTP/2. */
+/** Frame streams over gRPC, straight on HTTP/2; connections are accepted by grpc-js's server. */
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
   Server,
   status,
   type ConnectionInjector,
   type sendUnaryData,
-  type ServerDuplexStream,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
 import { assert } from '../base/assert.ts';
@@ -16,6 +15,7 @@ import type { PeerTransportOptions } from './peer-transport.ts';
 import type { Channel } from './frames.ts';
 import { DialledStream } from './dialled-stream.ts';
 import { http2ServersOf, takeStreams } from './grpc-js-streams.ts';
+import { isCallTo, ServedStream } from './served-stream.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import { type PeerTls, serverCredentials } from './peer-tls.ts';
@@ -81,15 +81,6 @@ const streamsPerConnection = 8;
 const identity = (bytes: Uint8Array): Buffer => buffer(bytes);
 
 const serviceDefinition = {
-  connect: {
-    path,
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: identity,
-    requestDeserialize: (bytes: Buffer) => bytes,
-    responseSerialize: identity,
-    responseDeserialize: (bytes: Buffer) => bytes,
-  },
   describeCluster: {
     path: describePath,
     requestStream: false,
@@ -101,6 +92,8 @@ const serviceDefinition = {
   },
 } as const satisfies ServiceDefinition;
 
+type Accept = (stream: FrameStream) => FrameStreamEvents;
+
 class GrpcCarrier implements Carrier {
   readonly #listenUrls: readonly string[];
   readonly #tls: PeerTls | undefined;
@@ -109,7 +102,7 @@ class GrpcCarrier implements Carrier {
   readonly #describe: () => Uint8Array | undefined;
   readonly #server: Server;
   readonly #listeners: NetServer[] = [];
-  /** Accepted connections, by the name that grpc-js gives to the other end. */
+  /** Accepted connections, by the other end: what HTTP/2 has of a socket has no events. */
   readonly #connections = new Map<string, Socket>();
 
   constructor(
@@ -135,14 +128,8 @@ class GrpcCarrier implements Carrier {
     });
   }
 
-  listen(
-    accept: (stream: FrameStream) => FrameStreamEvents,
-    done: (error: Error | undefined, urls: readonly string[]) => void,
-  ): void {
+  listen(accept: Accept, done: (error: Error | undefined, urls: readonly string[]) => void): void {
     this.#server.addService(serviceDefinition, {
-      connect: (call: ServerDuplexStream<Buffer, Uint8Array>) => {
-        this.#serve(call, accept);
-      },
       describeCluster: (_call: unknown, answer: sendUnaryData<Uint8Array>) => {
         const bytes = this.#describe();
         if (bytes !== undefined) answer(null, bytes);
@@ -156,7 +143,7 @@ class GrpcCarrier implements Carrier {
         done(undefined, bound);
         return;
       }
-      this.#bind(url, (error, at) => {
+      this.#bind(url, accept, (error, at) => {
         if (error !== undefined) {
           done(new Error(`cannot listen for peers on ${url}: ${bindReason(error)}`), []);
           return;
@@ -169,15 +156,14 @@ class GrpcCarrier implements Carrier {
   }
 
   /**
-   * Accepts connections itself and hands them to grpc-js: so it is known at once when one breaks,
-   * while grpc-js tells some turns of the event loop later, and what is sent meanwhile is lost.
+   * Accepts connections itself and hands them to grpc-js: so it is known at once when one breaks.
    */
-  #bind(url: string, done: (error: Error | undefined, at: string) => void): void {
+  #bind(url: string, accept: Accept, done: (error: Error | undefined, at: string) => void): void {
     let address: URL;
     let injector: ConnectionInjector;
     try {
       address = peerUrl(url);
-      injector = this.#injector(address);
+      injector = this.#injector(address, accept);
     } catch (error) {
       done(error as Error, url);
       return;
@@ -201,11 +187,20 @@ class GrpcCarrier implements Carrier {
     });
   }
 
-  #injector(address: URL): ConnectionInjector {
+  #injector(address: URL, accept: Accept): ConnectionInjector {
     const injector = this.#server.createConnectionInjector(serverCredentials(address, this.#tls));
     const http2Server = http2ServersOf(this.#server).at(-1);
     assert(http2Server !== undefined, 'an injector has a server');
-    takeStreams(http2Server, (stream, headers, grpcJs) => grpcJs(stream, headers));
+    const options = { frameLimitBytes: servedFrameLimitBytes, clock: this.#clock };
+    takeStreams(http2Server, (stream, headers, grpcJs) => {
+      if (!isCallTo(path, headers)) {
+        grpcJs(stream, headers);
+        return;
+      }
+      const socket = stream.session?.socket;
+      const connection = socket && this.#connections.get(connectionName(socket));
+      new ServedStream(stream, connection, options, accept);
+    });
     return injector;
   }
 
@@ -245,56 +240,6 @@ class GrpcCarrier implements Carrier {
     this.#clock.defer(done);
   }
 
-  #serve(
-    call: ServerDuplexStream<Buffer, Uint8Array>,
-    accept: (stream: FrameStream) => FrameStreamEvents,
-  ): void {
-    let open = true;
-    const events = accept({
-      write: (frame, done) => {
-        if (open) {
-          call.write(frame, (error: Error | null | undefined) => {
-            if (!error) done();
-          });
-        }
-      },
-      pause: () => call.pause(),
-      resume: () => call.resume(),
-      close: () => {
-        open = false;
-        call.end();
-      },
-    });
-    const socket = this.#connections.get(call.getPeer());
-    const closed = (reason: string) => (): void => {
-      open = false;
-      // The connection may last, and see any number of streams.
-      socket?.off('end', broken).off('error', broken);
-      call.end();
-      events.closed(reason);
-    };
-    const broken = closed('connection ended');
-    call.on('data', (bytes: Buffer) => {
-      this.#deliver(events, bytes);
-    });
-    call.on('cancelled', closed('peer cancelled the stream'));
-    call.on('end', closed('peer ended the stream'));
-    call.on('error', closed('stream failed'));
-    call.on('close', closed('stream closed'));
-    socket?.once('end', broken).once('error', broken);
-  }
-
-  /** grpc-js would turn an exception of ours into a status of the call; it must end the process. */
-  #deliver(events: FrameStreamEvents, bytes: Buffer): void {
-    try {
-      events.frame(bytes);
-    } catch (error) {
-      this.#clock.defer(() => {
-        throw error;
-      });
-    }
-  }
-
   #unusable(events: FrameStreamEvents, reason: string): FrameStream {
     this.#clock.defer(() => {
       events.closed(reason);
@@ -303,8 +248,8 @@ class GrpcCarrier implements Carrier {
   }
 }
 
-/** The other end of a connection as grpc-js names it in `getPeer`. */
-function connectionName(socket: Socket): string {
+/** The other end of a connection. */
+function connectionName(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
   return `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
 }
 

@@ -1,0 +1,189 @@
+/** The serving end against peers that do whatever the test likes. */
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  createServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import { createServer as createSocketServer, type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../../src/daemon/system-clock.ts';
+import { isCallTo, ServedStream } from '../../../src/transport/served-stream.ts';
+import type { FrameStream } from '../../../src/transport/stream.ts';
+import { framed as framedBytes } from '../../support/api-calls.ts';
+
+const cleanups: (() => void)[] = [];
+
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
+});
+
+/** A message of text, as gRPC frames it. */
+function framed(text: string, flag = 0): Buffer {
+  return framedBytes(Buffer.from(text, 'latin1'), flag);
+}
+
+interface Served {
+  readonly stream: FrameStream;
+  readonly frames: string[];
+  readonly ends: string[];
+  /** Of the server's end. */
+  readonly http2: ServerHttp2Stream;
+  /** The peer's end. */
+  readonly session: ClientHttp2Session;
+  readonly peer: ClientHttp2Stream;
+  /** What the peer got. */
+  readonly heard: { bytes: Buffer; headers?: IncomingHttpHeaders; trailers?: IncomingHttpHeaders };
+}
+
+async function served(): Promise<Served> {
+  const frames: string[] = [];
+  const ends: string[] = [];
+  const sockets: Socket[] = [];
+  const http2Server = createServer();
+  const listener = createSocketServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => undefined);
+    http2Server.emit('connection', socket);
+  });
+  const opened = new Promise<{ http2: ServerHttp2Stream; stream: FrameStream }>((resolve) => {
+    http2Server.once('stream', (http2) => {
+      const options = { frameLimitBytes: 200_000, clock: systemClock };
+      const stream = new ServedStream(http2, sockets[0], options, () => ({
+        frame: (bytes) => frames.push(Buffer.from(bytes).toString('latin1')),
+        closed: (reason) => ends.push(reason),
+      }));
+      resolve({ http2, stream });
+    });
+  });
+  const port = await new Promise<number>((resolve) => {
+    listener.listen(0, '127.0.0.1', () => resolve((listener.address() as { port: number }).port));
+  });
+  const session = connect(`http://127.0.0.1:${port}`);
+  session.on('error', () => undefined);
+  const peer = session.request({
+    ':method': 'POST',
+    ':path': '/some.Service/Method',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  const heard: Served['heard'] = { bytes: Buffer.alloc(0) };
+  peer.on('error', () => undefined);
+  peer.on('response', (headers) => (heard.headers = headers));
+  peer.on('trailers', (trailers) => (heard.trailers = trailers as IncomingHttpHeaders));
+  peer.on('data', (chunk: Buffer) => (heard.bytes = Buffer.concat([heard.bytes, chunk])));
+  cleanups.push(
+    () => listener.close(),
+    () => session.destroy(),
+  );
+  return { ...(await opened), frames, ends, session, peer, heard };
+}
+
+test('frames come whole and in order, however they are cut', async () => {
+  const { peer, frames } = await served();
+  const sent = ['', 'a', 'bc'.repeat(50_000), '', 'd'.repeat(200_000), 'e'];
+  const bytes = Buffer.concat(sent.map((text) => framed(text)));
+  for (let at = 0, size = 1; at < bytes.length; at += size, size = ((size * 7) % 30_011) + 1) {
+    peer.write(bytes.subarray(at, at + size));
+    if (size % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await expect.poll(() => frames.length).toBe(sent.length);
+  expect(frames).toEqual(sent);
+});
+
+test('what is written arrives as an answer of gRPC, and is told of', async () => {
+  const { stream, heard } = await served();
+  for (const text of ['one', '', 'three']) {
+    await new Promise<void>((done) => stream.write(Buffer.from(text), done));
+  }
+  const expected = Buffer.concat([framed('one'), framed(''), framed('three')]);
+  await expect.poll(() => heard.bytes).toEqual(expected);
+  expect(heard.headers).toMatchObject({ ':status': 200, 'content-type': 'application/grpc' });
+});
+
+test('nothing is handed over while it is paused', async () => {
+  const { peer, stream, frames } = await served();
+  stream.pause();
+  peer.write(Buffer.concat([framed('first'), framed('second')]));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(frames).toEqual([]);
+  stream.resume();
+  await expect.poll(() => frames).toEqual(['first', 'second']);
+});
+
+describe('closed here', () => {
+  test('it ends well, after what was written, and tells nobody', async () => {
+    const { stream, heard, ends, http2 } = await served();
+    stream.write(Buffer.from('last'), () => undefined);
+    stream.close();
+    stream.write(Buffer.from('late'), () => undefined);
+    await expect.poll(() => heard.trailers).toMatchObject({ 'grpc-status': '0' });
+    expect(heard.bytes).toEqual(framed('last'));
+    await expect.poll(() => http2.destroyed).toBe(true);
+    expect(ends).toEqual([]);
+  });
+
+  test('it says so in its headers if nothing was written', async () => {
+    const { stream, heard } = await served();
+    stream.close();
+    await expect.poll(() => heard.headers).toMatchObject({ 'grpc-status': '0' });
+  });
+
+  test('it is reset if the peer does not read', async () => {
+    const { peer, stream, http2, ends } = await served();
+    peer.pause();
+    peer.removeAllListeners('data');
+    stream.write(Buffer.alloc(199_000), () => undefined);
+    stream.close();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(http2.destroyed).toBe(false);
+    await expect.poll(() => http2.destroyed, { timeout: 3_000 }).toBe(true);
+    expect(ends).toEqual([]);
+  });
+});
+
+test.each([
+  ['too long', framed('x'.repeat(200_001)).subarray(0, 100), '8', 'a frame of 200001 bytes'],
+  ['compressed', framed('x', 1), '12', 'a compressed frame'],
+])('a frame that is %s ends it', async (_what, bytes, status, reason) => {
+  const { peer, stream, frames, ends, heard } = await served();
+  stream.write(Buffer.from('welcome'), () => undefined);
+  peer.write(Buffer.concat([framed('good'), bytes, framed('more')]));
+  await expect.poll(() => heard.trailers).toMatchObject({ 'grpc-status': status });
+  expect([frames, ends]).toEqual([['good'], [reason]]);
+});
+
+test.each<[string, (served: Served) => void, string]>([
+  ['ends its side', ({ peer }) => peer.end(), 'peer ended the stream'],
+  ['resets the stream', ({ peer }) => peer.close(8), 'peer'],
+  ['breaks the connection', ({ session }) => session.destroy(), 'connection ended'],
+])('a peer that %s ends it, which is told once', async (_what, breaks, reason) => {
+  const dialled = await served();
+  dialled.stream.write(Buffer.alloc(190_000), () => undefined);
+  breaks(dialled);
+  await expect.poll(() => dialled.ends).toEqual([expect.stringContaining(reason)]);
+  await expect.poll(() => dialled.http2.destroyed, { timeout: 3_000 }).toBe(true);
+  expect(dialled.ends).toHaveLength(1);
+});
+
+test('a connection on which streams come and go keeps no listeners of them', async () => {
+  const { stream, http2 } = await served();
+  const socket = http2.session?.socket;
+  const counts = (): number[] =>
+    ['end', 'error'].map((event) => socket?.listenerCount(event) ?? -1);
+  const before = counts();
+  stream.close();
+  await expect.poll(() => http2.destroyed).toBe(true);
+  expect(counts()).toEqual(before.map((count) => count - 1));
+});
+
+test('only calls of gRPC to the path are served', () => {
+  const call = { ':method': 'POST', ':path': '/a/b', 'content-type': 'application/grpc+proto' };
+  expect(isCallTo('/a/b', call)).toBe(true);
+  expect(isCallTo('/a/c', call)).toBe(false);
+  expect(isCallTo('/a/b', { ...call, ':method': 'GET' })).toBe(false);
+  expect(isCallTo('/a/b', { ...call, 'content-type': 'text/html' })).toBe(false);
+  expect(isCallTo('/a/b', { ':method': 'POST', ':path': '/a/b' })).toBe(false);
+});
