@@ -127,7 +127,8 @@ export class LevelLog {
 
 /**
  * Makes a log longer if little is left of what is ahead. It may be called at once; LevelDB begins
- * no write before, so nothing that it writes is cut off.
+ * no write before, so nothing that it writes is cut off. Here a log shows that has lost its name
+ * since it was opened, into which LevelDB goes on to write.
  */
 function makeLonger(log: OpenLog, done: Completion): void {
   if (log.sizeBytes === undefined || log.sizeBytes - log.endsAt > aheadBytes / 2) {
@@ -138,8 +139,8 @@ function makeLonger(log: OpenLog, done: Completion): void {
   fstat(file, (statError, stats) => {
     // Where a file system has no sparse files, or a limit for them, the log grows by itself.
     log.sizeBytes = undefined;
-    if (statError !== null) {
-      done(undefined);
+    if (statError !== null || stats.nlink === 0) {
+      done(statError === null ? new Error('the log of LevelDB has been removed') : undefined);
       return;
     }
     const sizeBytes = Math.max(stats.size, endsAt + aheadBytes);

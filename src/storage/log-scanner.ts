@@ -87,19 +87,20 @@ function zerosBegin(bytes: Buffer): number {
 
 /**
  * Whether a record begins between `from` and `to`: then what is before it was complete once. In
- * steps of at most a block each, which tell how many bytes they have searched.
+ * steps of at most a block each, which tell how many bytes they have looked at or checked: what
+ * looks like a header costs a checksum.
  */
 function* recordBeginsWithin(bytes: Buffer, from: number, to: number): Generator<number, boolean> {
   for (let at = from; at < to; at = blockEndAfter(at)) {
     const end = Math.min(to, blockEndAfter(at));
-    if (recordBeginsInBlock(bytes, at, end)) return true;
+    if (yield* recordBeginsInBlock(bytes, at, end)) return true;
     yield end - at;
   }
   return false;
 }
 
 /** The same within one block, at whose start fragments follow each other. */
-function recordBeginsInBlock(bytes: Buffer, from: number, to: number): boolean {
+function* recordBeginsInBlock(bytes: Buffer, from: number, to: number): Generator<number, boolean> {
   let at = from;
   if (at % blockBytes === 0) {
     // What is within a fragment is no record, whatever it looks like.
@@ -111,8 +112,10 @@ function recordBeginsInBlock(bytes: Buffer, from: number, to: number): boolean {
   }
   for (; at + headerBytes <= to; at++) {
     // An empty record cannot be told from chance; LevelDB writes none here.
-    const isPossible = isBegin(typeOf(bytes, at)) && lengthOf(bytes, at) > 0;
-    if (isPossible && fragmentAt(bytes, at) !== undefined) return true;
+    const length = lengthOf(bytes, at);
+    if (!isBegin(typeOf(bytes, at)) || length === 0) continue;
+    if (fragmentAt(bytes, at) !== undefined) return true;
+    yield Math.min(length, blockBytes);
   }
   return false;
 }

@@ -102,8 +102,7 @@ class GrpcCarrier implements Carrier {
   readonly #describe: () => Uint8Array | undefined;
   readonly #server: Server;
   readonly #listeners: NetServer[] = [];
-  /** Accepted connections, by the other end: what HTTP/2 has of a socket has no events. */
-  readonly #connections = new Map<string, Socket>();
+  readonly #connections = new Set<Socket>();
 
   constructor(
     listenUrls: readonly string[],
@@ -156,7 +155,8 @@ class GrpcCarrier implements Carrier {
   }
 
   /**
-   * Accepts connections itself and hands them to grpc-js: so it is known at once when one breaks.
+   * Accepts connections itself and hands them to grpc-js, so that those are ended at the stop that
+   * have not become sessions.
    */
   #bind(url: string, accept: Accept, done: (error: Error | undefined, at: string) => void): void {
     let address: URL;
@@ -197,21 +197,19 @@ class GrpcCarrier implements Carrier {
         grpcJs(stream, headers);
         return;
       }
-      const socket = stream.session?.socket;
-      const connection = socket && this.#connections.get(connectionName(socket));
-      new ServedStream(stream, connection, options, accept);
+      // Node's own listeners, and one of each stream. What HTTP/2 shows of a socket is of no use
+      // once its session has ended; this is the socket itself.
+      const socket = stream.session?.socket.setMaxListeners(streamsPerConnection + 10);
+      new ServedStream(stream, socket, options, accept);
     });
     return injector;
   }
 
   #accepted(socket: Socket): void {
-    const name = connectionName(socket);
-    this.#connections.set(name, socket);
+    this.#connections.add(socket);
     // An error without a listener would end the process; the stream's end tells of it.
     socket.on('error', () => {});
-    socket.once('close', () => {
-      if (this.#connections.get(name) === socket) this.#connections.delete(name);
-    });
+    socket.once('close', () => this.#connections.delete(socket));
   }
 
   dial(url: string, channel: Channel, events: FrameStreamEvents): FrameStream {
@@ -236,7 +234,7 @@ class GrpcCarrier implements Carrier {
   stop(done: () => void): void {
     for (const listener of this.#listeners) listener.close();
     this.#server.forceShutdown();
-    for (const socket of this.#connections.values()) socket.destroy();
+    for (const socket of this.#connections) socket.destroy();
     this.#clock.defer(done);
   }
 
@@ -246,11 +244,6 @@ class GrpcCarrier implements Carrier {
     });
     return { write() {}, pause() {}, resume() {}, close() {} };
   }
-}
-
-/** The other end of a connection. */
-function connectionName(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
-  return `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
 }
 
 function bindReason(error: Error): string {

@@ -7,6 +7,8 @@ import type { Clock } from '../base/clock.ts';
 
 /** Before each message: whether it is compressed (1 byte), and its length (4 bytes). */
 const prefixBytes = 5;
+/** Pieces of a frame that are kept as they came: tiny ones weigh many times their bytes. */
+const piecesMost = 1024;
 
 export interface MessageOptions {
   /** Longer frames are malformed. */
@@ -19,8 +21,8 @@ export interface MessageEvents {
   frame(bytes: Uint8Array): void;
   /** Something came that is no frame; no more are handed over. */
   malformed(reason: 'too long' | 'compressed', lengthBytes: number): void;
-  /** After {@link MessageStream.resume} what had waited was handed over. */
-  caughtUp?(): void;
+  /** After {@link MessageStream.resume} some of what had waited was handed over, or all of it. */
+  caughtUp(): void;
 }
 
 export class MessageStream {
@@ -82,10 +84,10 @@ export class MessageStream {
   }
 
   #readOn(): void {
-    // What was handed over may have led to a pause, or to the end.
-    if (this.#paused || !this.#open) return;
-    this.#stream.resume();
-    this.#events.caughtUp?.();
+    // What was handed over may have led to another pause, or to the end.
+    if (!this.#open) return;
+    if (!this.#paused) this.#stream.resume();
+    this.#events.caughtUp();
   }
 
   /** Nothing is handed over, written or told from now on. The HTTP/2 stream stays as it is. */
@@ -97,6 +99,7 @@ export class MessageStream {
 
   #receive(chunk: Buffer): void {
     if (!this.#open) return;
+    if (this.#pieces.length === piecesMost) this.#pieces = [Buffer.concat(this.#pieces)];
     this.#pieces.push(chunk);
     this.#pieceBytes += chunk.length;
     if (!this.#paused && this.#pieceBytes >= this.#neededBytes) this.#deliver();

@@ -32,6 +32,8 @@ export class ServedStream implements FrameStream {
   readonly #events: FrameStreamEvents;
   readonly #broken = (): void => this.#closed('connection ended');
   #open = true;
+  /** The peer has ended its side. */
+  #isReceived = false;
   #linger: Timer | undefined;
 
   constructor(
@@ -46,18 +48,22 @@ export class ServedStream implements FrameStream {
     this.#messages = new MessageStream(stream, options, {
       frame: (bytes) => this.#events.frame(bytes),
       malformed: (reason, lengthBytes) => this.#refuse(reason, lengthBytes),
+      caughtUp: () => this.#endIfReceived(),
     });
+    // Known here at once, while the stream is told some turns of the event loop later, and what is
+    // sent meanwhile is lost.
+    socket?.once('end', this.#broken).once('error', this.#broken);
     this.#events = accept(this);
     stream.once('aborted', () => this.#aborted());
-    stream.once('end', () => this.#closed('peer ended the stream'));
+    stream.once('end', () => {
+      this.#isReceived = true;
+      this.#endIfReceived();
+    });
     stream.on('error', () => this.#closed('stream failed'));
     stream.once('close', () => {
       this.#linger?.cancel();
       this.#closed('stream closed');
     });
-    // Known here at once, while the stream is told some turns of the event loop later, and what is
-    // sent meanwhile is lost.
-    socket?.once('end', this.#broken).once('error', this.#broken);
   }
 
   write(frame: Uint8Array, done: () => void): void {
@@ -79,6 +85,11 @@ export class ServedStream implements FrameStream {
 
   close(): void {
     this.#end({ 'grpc-status': String(StatusCode.ok) });
+  }
+
+  /** What waits comes before the end. */
+  #endIfReceived(): void {
+    if (this.#isReceived && !this.#messages.isHolding) this.#closed('peer ended the stream');
   }
 
   #closed(reason: string): void {

@@ -173,3 +173,17 @@ test('a write does not count as done if its log has been removed', async () => {
   expect(await written()).toBe(message);
   writer.close();
 });
+
+test('a log that is removed while it is written is noticed', async () => {
+  const writer = new Writer(3);
+  writer.write(record());
+  await written();
+  unlinkSync(path(3));
+  const outcomes = new Set<string>();
+  for (let i = 0; i < 25; i++) {
+    writer.write(record(30_000));
+    outcomes.add(await written());
+  }
+  expect(outcomes).toContain('the log of LevelDB has been removed');
+  writer.close();
+});

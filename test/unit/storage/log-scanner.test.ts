@@ -142,12 +142,13 @@ test('a torn record is not mistaken for records because its value holds a log', 
   expect(read(more)).toBe('refused');
 });
 
-test('what may hide a record is searched in steps of a block', () => {
-  // Each byte looks like the type of a fragment, with a length that has to be checked.
-  const { bytes, starts } = encodeLog([record(1, 700), Buffer.alloc(20 * blockBytes, 1)]);
+/** Which look like headers of fragments everywhere, short ones and long ones. */
+test.each(['01', '3f01'])('what may hide a record is searched in small steps: %s', (pattern) => {
+  const data = Buffer.alloc(20 * blockBytes, pattern, 'hex');
+  const { bytes, starts } = encodeLog([record(1, 700), data]);
   bytes.fill(0, (starts[1] as number) + sectorBytes, (starts[1] as number) + 3 * sectorBytes);
   const searched: number[] = [];
   for (const step of logSteps(bytes, 'log')) searched.push(step);
   expect(Math.max(...searched)).toBeLessThanOrEqual(blockBytes);
-  expect(searched.length).toBeGreaterThanOrEqual(20);
+  expect(searched.length).toBeGreaterThan(1_000);
 });

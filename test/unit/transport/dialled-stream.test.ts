@@ -239,6 +239,27 @@ test('what waits comes before the end', async () => {
   expect([...frames]).toEqual(['a', 'b', 'c']);
 });
 
+test('what waits comes before an end that has come already, one by one', async () => {
+  const { server, stream, frames, ends, session } = await served();
+  const push = frames.push.bind(frames);
+  frames.push = (...texts) => {
+    stream.pause();
+    return push(...texts);
+  };
+  server.write(Buffer.concat(['a', 'b', 'c'].map((text) => framed(text))));
+  endWith(server, { 'grpc-status': '14', 'grpc-message': 'given up' });
+  await expect.poll(() => [...frames]).toEqual(['a']);
+  // As the serving end does with a peer that does not read.
+  server.destroy();
+  await new Promise((resolve) => session.ping(resolve));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const count of [2, 3]) {
+    stream.resume();
+    await expect.poll(() => frames.length).toBe(count);
+  }
+  await expect.poll(() => ends).toEqual(['given up']);
+});
+
 async function unusedPort(): Promise<{ readonly port: number }> {
   const server = createSocketServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -7,7 +7,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { createServer as createSocketServer, type Socket } from 'node:net';
+import { createServer as createSocketServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
 import { isCallTo, ServedStream } from '../../../src/transport/served-stream.ts';
@@ -41,17 +41,16 @@ interface Served {
 async function served(): Promise<Served> {
   const frames: string[] = [];
   const ends: string[] = [];
-  const sockets: Socket[] = [];
   const http2Server = createServer();
   const listener = createSocketServer((socket) => {
-    sockets.push(socket);
     socket.on('error', () => undefined);
     http2Server.emit('connection', socket);
   });
   const opened = new Promise<{ http2: ServerHttp2Stream; stream: FrameStream }>((resolve) => {
     http2Server.once('stream', (http2) => {
       const options = { frameLimitBytes: 200_000, clock: systemClock };
-      const stream = new ServedStream(http2, sockets[0], options, () => ({
+      const socket = http2.session?.socket.setMaxListeners(20);
+      const stream = new ServedStream(http2, socket, options, () => ({
         frame: (bytes) => frames.push(Buffer.from(bytes).toString('latin1')),
         closed: (reason) => ends.push(reason),
       }));
@@ -113,6 +112,31 @@ test('nothing is handed over while it is paused', async () => {
   await expect.poll(() => frames).toEqual(['first', 'second']);
 });
 
+test('what waits comes before the end', async () => {
+  const { peer, stream, frames, ends } = await served();
+  const push = frames.push.bind(frames);
+  frames.push = (...texts) => {
+    stream.pause();
+    return push(...texts);
+  };
+  peer.end(Buffer.concat(['a', 'b', 'c'].map((text) => framed(text))));
+  for (const count of [1, 2, 3]) {
+    await expect.poll(() => frames.length).toBe(count);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(frames).toHaveLength(count);
+    if (count < 3) expect(ends).toEqual([]);
+    stream.resume();
+  }
+  await expect.poll(() => ends).toEqual(['peer ended the stream']);
+});
+
+test('tiny pieces are not kept as they come', async () => {
+  const { peer, frames } = await served();
+  const bytes = framed('x'.repeat(5_000));
+  for (let at = 0; at < bytes.length; at++) peer.write(bytes.subarray(at, at + 1));
+  await expect.poll(() => frames, { timeout: 3_000 }).toEqual(['x'.repeat(5_000)]);
+});
+
 describe('closed here', () => {
   test('it ends well, after what was written, and tells nobody', async () => {
     const { stream, heard, ends, http2 } = await served();
@@ -121,7 +145,7 @@ describe('closed here', () => {
     stream.write(Buffer.from('late'), () => undefined);
     await expect.poll(() => heard.trailers).toMatchObject({ 'grpc-status': '0' });
     expect(heard.bytes).toEqual(framed('last'));
-    await expect.poll(() => http2.destroyed).toBe(true);
+    await expect.poll(() => http2.destroyed, { timeout: 3_000 }).toBe(true);
     expect(ends).toEqual([]);
   });
 
@@ -158,6 +182,14 @@ test.each([
 test.each<[string, (served: Served) => void, string]>([
   ['ends its side', ({ peer }) => peer.end(), 'peer ended the stream'],
   ['resets the stream', ({ peer }) => peer.close(8), 'peer'],
+  [
+    'resets it without an error and does not read',
+    ({ peer }) => {
+      peer.pause();
+      peer.close(0);
+    },
+    'peer',
+  ],
   ['breaks the connection', ({ session }) => session.destroy(), 'connection ended'],
 ])('a peer that %s ends it, which is told once', async (_what, breaks, reason) => {
   const dialled = await served();
@@ -175,7 +207,7 @@ test('a connection on which streams come and go keeps no listeners of them', asy
     ['end', 'error'].map((event) => socket?.listenerCount(event) ?? -1);
   const before = counts();
   stream.close();
-  await expect.poll(() => http2.destroyed).toBe(true);
+  await expect.poll(() => http2.destroyed, { timeout: 3_000 }).toBe(true);
   expect(counts()).toEqual(before.map((count) => count - 1));
 });
 
