@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { freePorts } from '../support/cluster-process.ts';
+import { freePorts } from '../support/free-ports.ts';
 import { quorate } from '../support/quorate.ts';
 
 /** A member without a quorum waits 5 s for one before it serves what it can. */

@@ -1,13 +1,12 @@
 /** Members of a cluster as real processes on loopback, ours or etcd's: they share their flags. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { get } from 'node:http';
-import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePorts } from './free-ports.ts';
 
 const readyTimeoutMs = 30_000;
 const stopTimeoutMs = 10_000;
@@ -90,32 +89,6 @@ export interface Joiner {
   readonly peerUrl: string;
   /** @param initialCluster all members, this one included, as `--initial-cluster` takes them */
   member(initialCluster: string): MemberProcess;
-}
-
-/** Below those that a kernel gives to outgoing connections, which might take one before its use. */
-const portRange = [10_000, 32_768] as const;
-
-/** Ports that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
-  // All at once, so that none is given twice.
-  const held = await Promise.all(Array.from({ length: count }, () => holdPort()));
-  await Promise.all(held.map(({ server }) => new Promise((done) => server.close(done))));
-  return held.map(({ port }) => port);
-}
-
-async function holdPort(): Promise<{ readonly server: Server; readonly port: number }> {
-  for (;;) {
-    const server = createServer();
-    const port = randomInt(...portRange);
-    const isFree = await new Promise<boolean>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EADDRINUSE') resolve(false);
-        else reject(error);
-      });
-      server.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (isFree) return { server, port };
-  }
 }
 
 /** Processes that must not outlive the test. */

@@ -4,7 +4,7 @@ import { StatusCode } from '../../../src/base/errors.ts';
 import { parseAddress } from '../../../src/client/address.ts';
 import { StatusResponse } from '../../../src/gen/rpc.ts';
 import { Maintenance } from '../../../src/gen/services.ts';
-import { freePorts } from '../../support/cluster-process.ts';
+import { freePorts } from '../../support/free-ports.ts';
 import { CountingMember, cabled, client, failure, never, valueOf } from './setup.ts';
 
 describe('endpoints', () => {
