@@ -64,8 +64,8 @@ Checks that could not be decided: ${undecided === 0 ? 'none' : undecided}.
 ${table([...heads, ...checkHeads], rows)}${failureReasons(made)}${failuresOf(results)}
 ${image(faultsChart, 'Faults of real processes, by class')}
 How long nobody's write was acknowledged, at most, in each run. It includes times without a quorum,
-for which no cluster can be blamed, all that a busy machine adds, and up to five seconds at the end of
-a run, when clients have stopped and the leases that are left expire.
+for which no cluster can be blamed, all that a busy machine adds, and up to five seconds at the end
+of a run, when clients have stopped and the leases that are left expire.
 
 ${image(silenceChart, 'Longest time without an acknowledged write, by scenario')}`,
     charts: new Map([
