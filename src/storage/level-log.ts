@@ -139,8 +139,12 @@ function makeLonger(log: OpenLog, done: Completion): void {
   fstat(file, (statError, stats) => {
     // Where a file system has no sparse files, or a limit for them, the log grows by itself.
     log.sizeBytes = undefined;
-    if (statError !== null || stats.nlink === 0) {
-      done(statError === null ? new Error('the log of LevelDB has been removed') : undefined);
+    if (statError !== null) {
+      done(undefined);
+      return;
+    }
+    if (stats.nlink === 0) {
+      done(new Error('the log of LevelDB has been removed'));
       return;
     }
     const sizeBytes = Math.max(stats.size, endsAt + aheadBytes);

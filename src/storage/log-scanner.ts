@@ -104,10 +104,11 @@ function* recordBeginsInBlock(bytes: Buffer, from: number, to: number): Generato
   let at = from;
   if (at % blockBytes === 0) {
     // What is within a fragment is no record, whatever it looks like.
-    for (let next = fragmentAt(bytes, at); next !== undefined && at < to;) {
-      if (isBegin(next.type)) return true;
-      at = next.end;
-      next = fragmentAt(bytes, at);
+    while (at < to) {
+      const fragment = fragmentAt(bytes, at);
+      if (fragment === undefined) break;
+      if (isBegin(fragment.type)) return true;
+      at = fragment.end;
     }
   }
   for (; at + headerBytes <= to; at++) {

@@ -75,11 +75,7 @@ export class DialledStream implements FrameStream {
     this.#stream = stream;
     this.#messages = new MessageStream(stream, options, {
       frame: (bytes) => events.frame(bytes),
-      malformed: (reason, lengthBytes) => {
-        this.#ended(
-          reason === 'too long' ? `a frame of ${lengthBytes} bytes` : 'a compressed frame',
-        );
-      },
+      malformed: (reason) => this.#ended(reason),
       caughtUp: () => {
         // It may have come to its end meanwhile.
         if (stream.destroyed) this.#ended('stream closed');

@@ -20,7 +20,7 @@ import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import { type PeerTls, serverCredentials } from './peer-tls.ts';
 import { hostOf, peerUrl, portOf } from './peer-url.ts';
-import type { Carrier, FrameStream, FrameStreamEvents } from './stream.ts';
+import type { Accept, Carrier, FrameStream, FrameStreamEvents } from './stream.ts';
 
 export interface GrpcTransportOptions extends PeerTransportOptions {
   /** Where to listen for peers, e.g. `http://127.0.0.1:2380`; port 0 chooses one. */
@@ -91,8 +91,6 @@ const serviceDefinition = {
     responseDeserialize: (bytes: Buffer) => bytes,
   },
 } as const satisfies ServiceDefinition;
-
-type Accept = (stream: FrameStream) => FrameStreamEvents;
 
 class GrpcCarrier implements Carrier {
   readonly #listenUrls: readonly string[];

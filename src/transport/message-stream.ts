@@ -19,8 +19,11 @@ export interface MessageOptions {
 /** What happens on a {@link MessageStream}; nothing of it once it is closed. */
 export interface MessageEvents {
   frame(bytes: Uint8Array): void;
-  /** Something came that is no frame; no more are handed over. */
-  malformed(reason: 'too long' | 'compressed', lengthBytes: number): void;
+  /**
+   * Something came that is no frame; no more are handed over.
+   * @param tooLongBytes its length if that is above the limit
+   */
+  malformed(reason: string, tooLongBytes: number | undefined): void;
   /** After {@link MessageStream.resume} some of what had waited was handed over, or all of it. */
   caughtUp(): void;
 }
@@ -126,10 +129,14 @@ export class MessageStream {
     const start = at + prefixBytes;
     if (!this.#open || this.#paused || start > bytes.length) return undefined;
     const length = bytes.readUInt32BE(at + 1);
-    const isTooLong = length > this.#options.frameLimitBytes;
-    if (bytes[at] !== 0 || isTooLong) {
+    if (length > this.#options.frameLimitBytes) {
       this.close();
-      this.#events.malformed(isTooLong ? 'too long' : 'compressed', length);
+      this.#events.malformed(`a frame of ${length} bytes`, length);
+      return undefined;
+    }
+    if (bytes[at] !== 0) {
+      this.close();
+      this.#events.malformed('a compressed frame', undefined);
       return undefined;
     }
     this.#neededBytes = prefixBytes + length;

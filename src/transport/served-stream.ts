@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
 import { StatusCode } from '../base/errors.ts';
 import { type MessageOptions, MessageStream } from './message-stream.ts';
-import type { FrameStream, FrameStreamEvents } from './stream.ts';
+import type { Accept, FrameStream, FrameStreamEvents } from './stream.ts';
 
 const contentType = 'application/grpc';
 /** Time for the end of a stream to arrive at a peer that may not read, before it is reset. */
@@ -40,14 +40,14 @@ export class ServedStream implements FrameStream {
     stream: ServerHttp2Stream,
     socket: Socket | undefined,
     options: MessageOptions,
-    accept: (stream: FrameStream) => FrameStreamEvents,
+    accept: Accept,
   ) {
     this.#stream = stream;
     this.#socket = socket;
     this.#options = options;
     this.#messages = new MessageStream(stream, options, {
       frame: (bytes) => this.#events.frame(bytes),
-      malformed: (reason, lengthBytes) => this.#refuse(reason, lengthBytes),
+      malformed: (reason, tooLongBytes) => this.#refuse(reason, tooLongBytes),
       caughtUp: () => this.#endIfReceived(),
     });
     // Known here at once, while the stream is told some turns of the event loop later, and what is
@@ -104,15 +104,14 @@ export class ServedStream implements FrameStream {
     this.#options.clock.defer(() => this.#stream.destroy());
   }
 
-  #refuse(reason: 'too long' | 'compressed', lengthBytes: number): void {
-    const isTooLong = reason === 'too long';
-    const { frameLimitBytes } = this.#options;
+  #refuse(reason: string, tooLongBytes: number | undefined): void {
+    const isTooLong = tooLongBytes !== undefined;
     const text = isTooLong
-      ? `Received message larger than max (${lengthBytes} vs. ${frameLimitBytes})`
+      ? `Received message larger than max (${tooLongBytes} vs. ${this.#options.frameLimitBytes})`
       : 'compressed messages are not taken here';
     const code = isTooLong ? StatusCode.resourceExhausted : StatusCode.unimplemented;
     this.#end({ 'grpc-status': String(code), 'grpc-message': text });
-    this.#events.closed(isTooLong ? `a frame of ${lengthBytes} bytes` : 'a compressed frame');
+    this.#events.closed(reason);
   }
 
   /** Says how it ends after what was written; what still comes is read and forgotten. */

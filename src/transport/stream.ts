@@ -29,13 +29,13 @@ export interface FrameStreamEvents {
   closed(reason: string): void;
 }
 
+/** Takes a stream that the other end has opened. */
+export type Accept = (stream: FrameStream) => FrameStreamEvents;
+
 /** Opens and accepts streams. */
 export interface Carrier {
   /** Starts to accept; `done` gets the addresses bound, in the order of the URLs. */
-  listen(
-    accept: (stream: FrameStream) => FrameStreamEvents,
-    done: (error: Error | undefined, urls: readonly string[]) => void,
-  ): void;
+  listen(accept: Accept, done: (error: Error | undefined, urls: readonly string[]) => void): void;
   dial(url: string, channel: Channel, events: FrameStreamEvents): FrameStream;
   stop(done: () => void): void;
 }

@@ -2,6 +2,7 @@
  * `npm run bench:transport`: how many messages a second two members exchange on loopback, both
  * ends in this process. One sends appends of an entry, the other acknowledges each.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { silentLogger } from '../../src/base/logger.ts';
 import { SeededRandom } from '../../src/base/random.ts';
@@ -107,7 +108,7 @@ export async function exchange(seconds: number, tell: (each: Exchange) => void):
     const before = process.cpuUsage();
     const startMs = performance.now();
     send(window);
-    await pause(seconds * 1_000);
+    await delay(seconds * 1_000);
     isRunning = false;
     const elapsedSeconds = (performance.now() - startMs) / 1_000;
     const { user, system } = process.cpuUsage(before);
@@ -188,12 +189,6 @@ function answerTo(message: AppendMessage): AppendResponseMessage {
   };
 }
 
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds);
-  });
-}
-
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await pause(5);
+  while (!condition()) await delay(5);
 }

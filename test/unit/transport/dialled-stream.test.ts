@@ -9,7 +9,7 @@ import { createServer as createSocketServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
 import { DialledStream } from '../../../src/transport/dialled-stream.ts';
-import { framed as framedBytes } from '../../support/api-calls.ts';
+import { framed, pauseOnEach, sendCut, texts } from './messages.ts';
 
 const cleanups: (() => void)[] = [];
 
@@ -43,11 +43,6 @@ function dial(port: number, host = '127.0.0.1'): Dialled {
   );
   cleanups.push(() => stream.close());
   return { stream, frames, ends };
-}
-
-/** A message of text, as gRPC frames it. */
-function framed(text: string, flag = 0): Buffer {
-  return framedBytes(Buffer.from(text, 'latin1'), flag);
 }
 
 interface Served extends Dialled {
@@ -84,14 +79,9 @@ function endWith(server: ServerHttp2Stream, trailers: Record<string, string>): v
 
 test('frames come whole and in order, however they are cut', async () => {
   const { server, frames } = await served();
-  const sent = ['', 'a', 'bc'.repeat(50_000), '', 'd'.repeat(200_000), 'e'];
-  const bytes = Buffer.concat(sent.map((text) => framed(text)));
-  for (let at = 0, size = 1; at < bytes.length; at += size, size = ((size * 7) % 30_011) + 1) {
-    server.write(bytes.subarray(at, at + size));
-    if (size % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
-  }
-  await expect.poll(() => frames.length).toBe(sent.length);
-  expect(frames).toEqual(sent);
+  await sendCut(server);
+  await expect.poll(() => frames.length).toBe(texts.length);
+  expect(frames).toEqual(texts);
 });
 
 test('what is written arrives, framed, and is told of', async () => {
@@ -121,11 +111,7 @@ test('nothing is handed over while it is paused, not even what came in one piece
 
 test('a frame may pause the next one', async () => {
   const { server, stream, frames } = await served();
-  const push = frames.push.bind(frames);
-  frames.push = (...texts) => {
-    stream.pause();
-    return push(...texts);
-  };
+  pauseOnEach(frames, () => stream.pause());
   server.write(Buffer.concat(['a', 'b', 'c'].map((text) => framed(text))));
   for (const count of [1, 2, 3]) {
     await expect.poll(() => frames.length).toBe(count);
@@ -241,11 +227,7 @@ test('what waits comes before the end', async () => {
 
 test('what waits comes before an end that has come already, one by one', async () => {
   const { server, stream, frames, ends, session } = await served();
-  const push = frames.push.bind(frames);
-  frames.push = (...texts) => {
-    stream.pause();
-    return push(...texts);
-  };
+  pauseOnEach(frames, () => stream.pause());
   server.write(Buffer.concat(['a', 'b', 'c'].map((text) => framed(text))));
   endWith(server, { 'grpc-status': '14', 'grpc-message': 'given up' });
   await expect.poll(() => [...frames]).toEqual(['a']);

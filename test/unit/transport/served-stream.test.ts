@@ -12,18 +12,13 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
 import { isCallTo, ServedStream } from '../../../src/transport/served-stream.ts';
 import type { FrameStream } from '../../../src/transport/stream.ts';
-import { framed as framedBytes } from '../../support/api-calls.ts';
+import { framed, pauseOnEach, sendCut, texts } from './messages.ts';
 
 const cleanups: (() => void)[] = [];
 
 afterEach(() => {
   for (const cleanup of cleanups.splice(0).reverse()) cleanup();
 });
-
-/** A message of text, as gRPC frames it. */
-function framed(text: string, flag = 0): Buffer {
-  return framedBytes(Buffer.from(text, 'latin1'), flag);
-}
 
 interface Served {
   readonly stream: FrameStream;
@@ -82,14 +77,9 @@ async function served(): Promise<Served> {
 
 test('frames come whole and in order, however they are cut', async () => {
   const { peer, frames } = await served();
-  const sent = ['', 'a', 'bc'.repeat(50_000), '', 'd'.repeat(200_000), 'e'];
-  const bytes = Buffer.concat(sent.map((text) => framed(text)));
-  for (let at = 0, size = 1; at < bytes.length; at += size, size = ((size * 7) % 30_011) + 1) {
-    peer.write(bytes.subarray(at, at + size));
-    if (size % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
-  }
-  await expect.poll(() => frames.length).toBe(sent.length);
-  expect(frames).toEqual(sent);
+  await sendCut(peer);
+  await expect.poll(() => frames.length).toBe(texts.length);
+  expect(frames).toEqual(texts);
 });
 
 test('what is written arrives as an answer of gRPC, and is told of', async () => {
@@ -114,11 +104,7 @@ test('nothing is handed over while it is paused', async () => {
 
 test('what waits comes before the end', async () => {
   const { peer, stream, frames, ends } = await served();
-  const push = frames.push.bind(frames);
-  frames.push = (...texts) => {
-    stream.pause();
-    return push(...texts);
-  };
+  pauseOnEach(frames, () => stream.pause());
   peer.end(Buffer.concat(['a', 'b', 'c'].map((text) => framed(text))));
   for (const count of [1, 2, 3]) {
     await expect.poll(() => frames.length).toBe(count);
