@@ -20,4 +20,9 @@ export interface Clock {
   after(delayMs: number, callback: () => void): Timer;
   /** Calls `callback` soon, after the input that is already waiting (like setImmediate). */
   defer(callback: () => void): void;
+  /**
+   * A hint: something is expected within `forMs`. A clock whose thread would sleep until it comes
+   * may keep it awake that long, at most.
+   */
+  keepAwake?(forMs: number): void;
 }

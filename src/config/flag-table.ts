@@ -293,6 +293,12 @@ const features = section('Features', {
       'Time between comparisons of the state with the leader; 0s means every second.',
     ],
     [
+      'busy-poll',
+      'boolean',
+      'true',
+      'Whether to stay awake for what usually comes within a millisecond. Not in etcd.',
+    ],
+    [
       'scrub-interval',
       'duration',
       '24h',

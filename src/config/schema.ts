@@ -63,6 +63,8 @@ export interface Config {
   /** Time in which all stored checksums are read once; 0 means never. */
   readonly scrubIntervalMs: number;
   readonly watchProgressNotifyIntervalMs: number;
+  /** Whether the event loop stays awake for what usually comes soon. */
+  readonly busyPoll: boolean;
 
   /** Origins that browsers may call from; empty means all. */
   readonly corsOrigins: readonly string[];

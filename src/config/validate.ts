@@ -237,6 +237,7 @@ function build(
     corruptCheckTimeMs: values.number('corrupt-check-time'),
     scrubIntervalMs: values.number('scrub-interval'),
     watchProgressNotifyIntervalMs: progressNotifyIntervalMs(values),
+    busyPoll: values.boolean('busy-poll'),
     corsOrigins: all(values.list('cors')),
     hostWhitelist: all(values.words('host-whitelist')),
     logLevel: values.string('log-level') as LogLevel,

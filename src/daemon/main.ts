@@ -13,7 +13,7 @@ import { PrometheusMetrics } from '../telemetry/metrics.ts';
 import { exportProcessLimits } from '../telemetry/process-limits.ts';
 import { faultHandler, faultVariable, parseFaults } from './fault-injection.ts';
 import type { Member, Start } from './member.ts';
-import { systemClock } from './system-clock.ts';
+import { busyPollingClock, systemClock } from './system-clock.ts';
 
 /** A graceful stop that takes longer than this is cut short. */
 const STOP_TIMEOUT_MS = 15_000;
@@ -96,7 +96,7 @@ async function serve(config: Config, logger: ClosableLogger, start: Start): Prom
   const stopSignal = nextSignal();
   try {
     const member = await start(config, {
-      clock: systemClock,
+      clock: config.busyPoll ? busyPollingClock() : systemClock,
       random: freshRandom(),
       logger,
       metrics,

@@ -38,3 +38,23 @@ export const systemClock: Clock = {
     setImmediate(callback);
   },
 };
+
+/** The system's clock for a process that may spend processor time on waking sooner. */
+export function busyPollingClock(): Clock {
+  let untilMs = 0;
+  let isAwake = false;
+  // Between two immediates the event loop looks for input, and does not sleep.
+  const look = (): void => {
+    if (performance.now() < untilMs) setImmediate(look);
+    else isAwake = false;
+  };
+  return {
+    ...systemClock,
+    keepAwake: (forMs) => {
+      untilMs = Math.max(untilMs, performance.now() + forMs);
+      if (isAwake) return;
+      isAwake = true;
+      setImmediate(look);
+    },
+  };
+}

@@ -8,6 +8,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { EtcdErrorName } from '../base/errors.ts';
+import { ExpectedWait, soonMs } from '../base/expected-wait.ts';
 
 /**
  * A round that got no answer is asked again, e.g. because the message was lost (etcd:
@@ -22,7 +23,8 @@ interface Round {
   readonly contexts: Set<bigint>;
   readonly waiting: readonly ReadDone[];
   readonly deadlineMs: number;
-  timer: Timer | undefined;
+  /** When it is asked again, or given up. */
+  retryAtMs: number;
 }
 
 export interface LinearizableReadOptions {
@@ -41,6 +43,10 @@ export interface LinearizableReadOptions {
 
 export class LinearizableReads {
   readonly #options: LinearizableReadOptions;
+  readonly #answer: ExpectedWait;
+  /** One for all rounds, which mostly end long before: whatever is due by then is looked after. */
+  #timer: Timer | undefined;
+  #timerAtMs = 0;
   #waiting: ReadDone[] = [];
   #round: Round | undefined;
   /** Confirmed, but this member has not applied that far; ascending by index. */
@@ -53,6 +59,7 @@ export class LinearizableReads {
 
   constructor(options: LinearizableReadOptions) {
     this.#options = options;
+    this.#answer = new ExpectedWait(options.clock, soonMs);
   }
 
   /** Calls `done` once a read of this member's state sees every write acknowledged before now. */
@@ -72,9 +79,10 @@ export class LinearizableReads {
       contexts: new Set(),
       waiting: this.#waiting,
       deadlineMs: clock.monotonicMs() + timeoutMs,
-      timer: undefined,
+      retryAtMs: 0,
     };
     this.#waiting = [];
+    this.#answer.begin();
     this.#ask(this.#round);
   }
 
@@ -89,7 +97,8 @@ export class LinearizableReads {
       this.#options.slow();
       return;
     }
-    this.#endRound(round);
+    this.#answer.end();
+    this.#endRound();
     this.#confirmed.push({ index, waiting: round.waiting });
     this.#confirmedCount += round.waiting.length;
     this.applied(this.#options.appliedIndex());
@@ -122,6 +131,8 @@ export class LinearizableReads {
   stop(refusal: EtcdErrorName): void {
     const all = [...this.#confirmed.flatMap((each) => each.waiting), ...this.#waiting];
     if (this.#round !== undefined) this.#fail(this.#round, refusal);
+    this.#timer?.cancel();
+    this.#timer = undefined;
     this.#confirmed = [];
     this.#confirmedCount = 0;
     this.#waiting = [];
@@ -136,24 +147,40 @@ export class LinearizableReads {
   }
 
   #retryAfter(round: Round, delayMs: number): void {
-    round.timer?.cancel();
-    round.timer = this.#options.clock.after(delayMs, () => {
-      if (this.#options.clock.monotonicMs() < round.deadlineMs) {
-        this.#ask(round);
-      } else {
-        this.#options.slow();
-        this.#fail(round, 'timeout');
-      }
+    round.retryAtMs = this.#options.clock.monotonicMs() + delayMs;
+    if (this.#timer !== undefined && this.#timerAtMs <= round.retryAtMs) return;
+    this.#timer?.cancel();
+    this.#arm(round.retryAtMs, delayMs);
+  }
+
+  #arm(atMs: number, delayMs: number): void {
+    this.#timerAtMs = atMs;
+    this.#timer = this.#options.clock.after(delayMs, () => {
+      this.#timer = undefined;
+      if (this.#round !== undefined) this.#look(this.#round);
     });
   }
 
+  /** Goes on with a round whose time has come, or waits for what is left of it. */
+  #look(round: Round): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs < round.retryAtMs) {
+      this.#arm(round.retryAtMs, round.retryAtMs - nowMs);
+    } else if (nowMs < round.deadlineMs) {
+      this.#ask(round);
+    } else {
+      this.#options.slow();
+      this.#fail(round, 'timeout');
+    }
+  }
+
   #fail(round: Round, refusal: EtcdErrorName): void {
-    this.#endRound(round);
+    this.#endRound();
     for (const done of round.waiting) done(refusal);
   }
 
-  #endRound(round: Round): void {
-    round.timer?.cancel();
+  #endRound(): void {
+    this.#answer.abandon();
     this.#round = undefined;
   }
 }

@@ -28,6 +28,7 @@ import {
   type SoftState,
 } from '../raft/index.ts';
 import { CommitNotices } from './commit-notices.ts';
+import { CommitWait } from './commit-wait.ts';
 import { type LogWrite, merge } from './log-write.ts';
 import { isOfCommands, PassedProposals } from './passed-proposals.ts';
 import { type Proposal, WaitingProposals } from './waiting-proposals.ts';
@@ -108,6 +109,7 @@ export class RaftDriver {
   /** Of other members. */
   readonly #passed: PassedProposals;
   readonly #commitNotices: CommitNotices;
+  readonly #commitWait: CommitWait;
 
   /** Taken from Raft, in order; at most the first is being written. */
   #persists: Persist[] = [];
@@ -129,6 +131,7 @@ export class RaftDriver {
     this.#proposals = new WaitingProposals((id) => options.host.awaited(id));
     this.#passed = new PassedProposals(options.clock);
     this.#commitNotices = new CommitNotices(options.clock, (held) => options.host.send(held));
+    this.#commitWait = new CommitWait(options.clock);
     const status = this.#node.status();
     this.#id = status.id;
     this.#committed = status.committed;
@@ -311,7 +314,8 @@ export class RaftDriver {
     // A follower's acknowledgement takes a message and a write, so the leader's write is not what a
     // commit waits for: what was sent leaves first. Not if there is something to apply meanwhile.
     const isIdle = this.#nextToApply >= this.#toApply.length;
-    if (hasSent && isIdle && this.isLeader) this.#clock.defer(() => this.#write());
+    if (hasSent && isIdle && this.isLeader && this.#persists.length > 0)
+      this.#clock.defer(() => this.#write());
     else this.#write();
     this.#applySlice();
   }
@@ -339,6 +343,7 @@ export class RaftDriver {
     if (ready.softState !== undefined) {
       const previous = this.#softState;
       this.#softState = ready.softState;
+      this.#commitWait.leadershipChanged();
       this.#askTurn();
       this.#host.leaderChanged(ready.softState, previous);
     }
@@ -365,6 +370,7 @@ export class RaftDriver {
   #observe(hardState: HardState): void {
     this.#committed = Math.max(this.#committed, hardState.commit);
     this.#term = hardState.term;
+    this.#commitWait.committed(this.#committed);
   }
 
   /**
@@ -383,7 +389,9 @@ export class RaftDriver {
     const count = firstSnapshot < 0 ? this.#persists.length : Math.max(firstSnapshot, 1);
     const batch = this.#persists.splice(0, count);
     this.#writing = true;
-    this.#host.write(merge(batch, this.#unsyncedCommit), true, (error) => {
+    const write = merge(batch, this.#unsyncedCommit);
+    if (this.isLeader) this.#commitWait.writes(write.entries);
+    this.#host.write(write, true, (error) => {
       if (this.#stopped) return;
       if (error !== undefined) {
         this.#fail(error);

@@ -1,6 +1,7 @@
 /** A client port on loopback with handlers of the test's choice. */
 import { Gateway } from '../../src/api/gateway/gateway.ts';
-import { GrpcAdapter, type GrpcAdapterOptions } from '../../src/api/grpc/adapter.ts';
+import { GrpcAdapter } from '../../src/api/grpc/adapter.ts';
+import type { GrpcAdapterOptions } from '../../src/api/grpc/adapter-options.ts';
 import { ClientPort, type ClientPortOptions } from '../../src/api/http/client-port.ts';
 import { HealthEndpoints, type ServerHealth } from '../../src/api/http/health.ts';
 import { HttpRouter, type HttpRouterOptions } from '../../src/api/http/router.ts';

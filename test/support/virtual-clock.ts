@@ -11,6 +11,8 @@ export class VirtualClock implements Clock {
   #nowMs = 0;
   #sequence = 0;
   #scheduled: Scheduled[] = [];
+  /** For how long it was asked to stay awake, each time. */
+  readonly awakeMs: number[] = [];
 
   monotonicMs(): number {
     return this.#nowMs;
@@ -36,6 +38,10 @@ export class VirtualClock implements Clock {
 
   defer(callback: () => void): void {
     this.after(0, callback);
+  }
+
+  keepAwake(forMs: number): void {
+    this.awakeMs.push(forMs);
   }
 
   /** Callbacks that have not run. */

@@ -7,16 +7,27 @@ import type { ConnectionInjector } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
-import { EtcdError, type EtcdErrorName, StatusCode, StatusError } from '../../base/errors.ts';
+import { EtcdError, StatusCode, StatusError } from '../../base/errors.ts';
+import { ExpectedWait } from '../../base/expected-wait.ts';
 import type { Logger } from '../../base/logger.ts';
-import { silentMetrics, type Metrics } from '../../base/metrics.ts';
+import { silentMetrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
 import { Turns } from '../turns.ts';
 import type { BidiHandler, CallContext, ServerStreamHandler, UnaryHandler } from '../handler.ts';
+import {
+  ANSWER_LIMITS,
+  type GrpcAdapterOptions,
+  IDLE_PROBE_MS,
+  keepaliveOptions,
+  MAX_STREAMS_PER_CONNECTION,
+  PROBE_TIMEOUT_MS,
+  REQUEST_LIMITS,
+  REQUEST_OVERHEAD_BYTES,
+} from './adapter-options.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
 import { ClientVersions } from './client-versions.ts';
-import type { MemoryLimits, SessionMemory } from './connection-memory.ts';
+import type { SessionMemory } from './connection-memory.ts';
 import { Sessions } from './grpc-js-internals.ts';
 import { isGrpcRequest, refuseStream } from './http2-answer.ts';
 import { RequestQueue } from './request-queue.ts';
@@ -27,72 +38,22 @@ import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from 
 import { StreamingCall } from './streaming-call.ts';
 import { UnaryCall, type UnaryMethod } from './unary-call.ts';
 
-/** What a message may weigh beyond the request in it: etcd's allowance. */
-export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
-/**
- * Calls that one connection may have open, however many the flag allows; clients wait with more.
- * An idle watch costs some 18 KB, and a burst of so many half a second.
- */
-export const MAX_STREAMS_PER_CONNECTION = 10_000;
 /** Memory for the protocol state of one connection (grpc-js's own default is no limit). */
 const MAX_SESSION_MEMORY_MB = 256;
 /** Paths of calls that are too short for pings during them. */
 const SHORT_CALLS = '/etcdserverpb.KV/';
+/** From an answer to the next request of clients that ask again at once. */
+const SHORT_PAUSE_MS = 0.15;
 /** Calls that go on until somebody ends them: it is of no use to wait for their end. */
 const ENDLESS_CALLS: ReadonlySet<string> = new Set([
   '/etcdserverpb.Watch/Watch',
   '/etcdserverpb.Lease/LeaseKeepAlive',
   '/v3electionpb.Election/Observe',
 ]);
-/** Requests that have come in part: some fifty of the largest on a connection, hundreds in all. */
-const REQUEST_LIMITS: MemoryLimits = {
-  connectionBytes: 128 * 1024 * 1024,
-  totalBytes: 512 * 1024 * 1024,
-  stallMs: 5_000,
-};
-/** Answers that are not sent yet: at least one of the largest, in the making and encoded. */
-const ANSWER_LIMITS: MemoryLimits = {
-  connectionBytes: 512 * 1024 * 1024,
-  totalBytes: 1024 * 1024 * 1024,
-  stallMs: 5_000,
-};
 /** From this size on, answers are encoded one in each turn of the event loop. */
 const LARGE_ANSWER_BYTES = 256 * 1024;
 const METHOD_NOT_ALLOWED = 405;
 const UNSUPPORTED_MEDIA_TYPE = 415;
-/** Connections on which nothing moved for so long are asked whether they live. */
-const IDLE_PROBE_MS = 60_000;
-/** Time to answer that: long enough for a client that is busy or far. */
-const PROBE_TIMEOUT_MS = 20_000;
-/** Node's timers end here; an interval beyond is no interval. */
-const MAX_INTERVAL_MS = 2 ** 31 - 1;
-
-export interface GrpcAdapterOptions {
-  readonly logger: Logger;
-  readonly metrics?: Metrics;
-  /** Adds a histogram of durations. */
-  readonly extensiveMetrics?: boolean;
-  readonly maxRequestBytes: number;
-  readonly maxConcurrentStreams: number;
-  /** Shortest time between a client's pings; 0 allows any. */
-  readonly keepaliveMinTimeMs: number;
-  /** Time between our pings to a client; 0 sends none. */
-  readonly keepaliveIntervalMs: number;
-  readonly keepaliveTimeoutMs: number;
-  /** Calls of one message each that take longer are logged; 0 logs none. */
-  readonly slowCallMs?: number;
-  readonly clock: Clock;
-  /** Whether the member knows of a leader, which clients may demand; always if absent. */
-  readonly hasLeader?: () => boolean;
-  /** Why calls of a method, by its path, are refused for now; none is if absent. */
-  readonly refusal?: (path: string, request: unknown) => EtcdErrorName | undefined;
-  /** For tests; the defaults are named below. */
-  readonly idleProbeMs?: number;
-  readonly requestLimits?: MemoryLimits;
-  readonly answerLimits?: MemoryLimits;
-  readonly probeTimeoutMs?: number;
-}
-
 /** Stands in for a message that could not be decoded, so that the answer's words are ours. */
 class Malformed {
   readonly error: unknown;
@@ -139,6 +100,8 @@ export class GrpcAdapter {
   readonly #services = new Set<string>();
   readonly #sessions: Sessions;
   readonly #turns: Turns;
+  /** From an answer to the next request of any client. */
+  readonly #nextRequest: ExpectedWait;
   /** Methods with one message each way, by path. */
   readonly #unaryMethods = new Map<string, UnaryMethod>();
   /** Methods with streams, by path. */
@@ -151,6 +114,7 @@ export class GrpcAdapter {
     this.#logger = options.logger;
     this.#clock = options.clock;
     this.#turns = new Turns(options.clock);
+    this.#nextRequest = new ExpectedWait(options.clock, SHORT_PAUSE_MS);
     this.#slowCallMs = options.slowCallMs ?? 0;
     const { metrics = silentMetrics, extensiveMetrics = false } = options;
     this.#metrics = new CallMetrics(metrics, extensiveMetrics);
@@ -318,8 +282,12 @@ export class GrpcAdapter {
       memoryOf: (stream) => this.#sessions.memoryOf(stream),
       handle,
       statusOf: (error) => statusOf(error, path, this.#logger),
-      started: () => metrics.started.increment(),
+      started: () => {
+        this.#nextRequest.end();
+        metrics.started.increment();
+      },
       ended: (code, bytes) => {
+        this.#nextRequest.begin();
         countHandled(metrics, code);
         if (code !== StatusCode.ok) return;
         metrics.messagesSent.increment();
@@ -480,13 +448,4 @@ function kindOf(method: Method): string {
 
 function countHandled(metrics: MethodMetrics, code: StatusCode): void {
   metrics.handled[code]?.increment();
-}
-
-/** Pings of ours need both an interval and a timeout, as in etcd. */
-function keepaliveOptions(options: GrpcAdapterOptions): Record<string, number> {
-  if (options.keepaliveIntervalMs <= 0 || options.keepaliveTimeoutMs <= 0) return {};
-  return {
-    'grpc.keepalive_time_ms': Math.min(options.keepaliveIntervalMs, MAX_INTERVAL_MS),
-    'grpc.keepalive_timeout_ms': Math.min(options.keepaliveTimeoutMs, MAX_INTERVAL_MS),
-  };
 }

@@ -40,6 +40,27 @@ describe('calls with one message', () => {
     expect(Buffer.from(response.prevKv?.key ?? []).toString()).toBe('k!');
   });
 
+  test('are awaited awake while the next one usually follows at once', async () => {
+    let nowMs = 0;
+    const awakeMs: number[] = [];
+    const clock = {
+      ...systemClock,
+      monotonicMs: () => nowMs,
+      keepAwake: (forMs: number) => void awakeMs.push(forMs),
+    };
+    const { client } = await serve({ put: okPut }, { grpc: { clock } });
+    const call = async (pauseMs: number): Promise<void> => {
+      nowMs += pauseMs;
+      await client.unary(KV.methods.put, putRequest);
+    };
+    for (let count = 0; count < 60; count++) await call(0.01);
+    expect(awakeMs.length).toBeGreaterThan(30);
+    for (let count = 0; count < 100; count++) await call(5);
+    awakeMs.length = 0;
+    await call(5);
+    expect(awakeMs).toEqual([]);
+  });
+
   test('may be empty both ways', async () => {
     const { client } = await serve({ range: () => Promise.resolve(RangeResponse.create()) });
     expect(await client.raw('/etcdserverpb.KV/Range', new Uint8Array(0))).toHaveLength(0);

@@ -77,6 +77,7 @@ describe('defaults', () => {
       corruptCheckTimeMs: 0,
       scrubIntervalMs: 86_400_000,
       watchProgressNotifyIntervalMs: 600_000,
+      busyPoll: true,
       corsOrigins: [],
       hostWhitelist: [],
       logLevel: 'info',
@@ -152,6 +153,7 @@ describe('command line', () => {
     expect(started(['--quota-backend-bytes=-1']).quotaBackendBytes).toBeUndefined();
     expect(started(['--quota-backend-bytes=5']).quotaBackendBytes).toBe(5);
     expect(started(['--quota-auto-disarm=false']).quotaAutoDisarm).toBe(false);
+    expect(started(['--busy-poll=false']).busyPoll).toBe(false);
   });
 
   test('progress is notified ten times a second at most', () => {

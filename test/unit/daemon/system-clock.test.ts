@@ -1,5 +1,6 @@
+import { performance } from 'node:perf_hooks';
 import { afterEach, expect, test, vi } from 'vitest';
-import { systemClock } from '../../../src/daemon/system-clock.ts';
+import { busyPollingClock, systemClock } from '../../../src/daemon/system-clock.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -51,4 +52,26 @@ test('time goes on', () => {
   const before = systemClock.monotonicMs();
   expect(systemClock.monotonicMs()).toBeGreaterThanOrEqual(before);
   expect(Math.abs(systemClock.wallMs() - Date.now())).toBeLessThan(1000);
+});
+
+/** The part of a time in which the event loop did not sleep. */
+async function wakefulness(forMs: number): Promise<number> {
+  const before = performance.eventLoopUtilization();
+  await new Promise((resolve) => setTimeout(resolve, forMs));
+  return performance.eventLoopUtilization(before).utilization;
+}
+
+test('the event loop stays awake for as long as it is asked to, and then sleeps', async () => {
+  const clock = busyPollingClock();
+  clock.keepAwake?.(1);
+  clock.keepAwake?.(300);
+  clock.keepAwake?.(1);
+  expect(await wakefulness(200)).toBeGreaterThan(0.9);
+  await wakefulness(200);
+  expect(await wakefulness(200)).toBeLessThan(0.5);
+});
+
+test('the event loop sleeps if it may not stay awake', async () => {
+  expect(systemClock.keepAwake).toBeUndefined();
+  expect(await wakefulness(200)).toBeLessThan(0.5);
 });

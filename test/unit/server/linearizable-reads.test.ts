@@ -144,3 +144,46 @@ test('a round that ends at its timeout is slow, and so is each answer that comes
   clock.advance(7000);
   expect(state.slow).toBe(2);
 });
+
+test('the member stays awake for rounds that are usually answered soon', () => {
+  const { clock, reads, wait } = setUp();
+  let context = 0n;
+  const round = (tookMs: number): void => {
+    wait('a');
+    reads.begin();
+    clock.advance(tookMs);
+    reads.confirmed(++context, 10);
+  };
+  for (let count = 0; count < 60; count++) round(0.1);
+  expect(clock.awakeMs.length).toBeGreaterThan(30);
+  for (let count = 0; count < 100; count++) round(20);
+  clock.awakeMs.length = 0;
+  round(20);
+  expect(clock.awakeMs).toEqual([]);
+});
+
+test('rounds that are answered leave at most one timer', () => {
+  const { clock, reads, wait } = setUp();
+  for (let context = 1n; context <= 50n; context++) {
+    wait('a');
+    reads.begin();
+    reads.confirmed(context, 10);
+    expect(clock.pending).toBeLessThanOrEqual(1);
+  }
+  clock.advance(10_000);
+  expect(clock.pending).toBe(0);
+});
+
+test('a round is asked again after its own time, whatever was asked before', () => {
+  const { clock, reads, asked, wait } = setUp();
+  wait('a');
+  reads.begin();
+  reads.confirmed(1n, 10);
+  clock.advance(300);
+  wait('b');
+  reads.begin();
+  clock.advance(499);
+  expect(asked).toEqual([1n, 2n]);
+  clock.advance(1);
+  expect(asked).toEqual([1n, 2n, 3n]);
+});

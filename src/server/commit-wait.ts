@@ -1,0 +1,31 @@
+/** A leader that waits for what it writes to be committed. */
+import type { Clock } from '../base/clock.ts';
+import { ExpectedWait, soonMs } from '../base/expected-wait.ts';
+import type { Entry } from '../raft/index.ts';
+
+export class CommitWait {
+  readonly #wait: ExpectedWait;
+  /** The newest entry of the write that is waited for. */
+  #index = 0;
+
+  constructor(clock: Clock) {
+    this.#wait = new ExpectedWait(clock, soonMs);
+  }
+
+  /** Entries are being written; if earlier ones are waited for, these are not. */
+  writes(entries: readonly Entry[]): void {
+    const last = entries.at(-1);
+    if (last === undefined || this.#wait.isPending) return;
+    this.#index = last.index;
+    this.#wait.begin();
+  }
+
+  committed(index: number): void {
+    if (index >= this.#index) this.#wait.end();
+  }
+
+  /** Somebody else may lead: what was written may never be committed. */
+  leadershipChanged(): void {
+    this.#wait.abandon();
+  }
+}
