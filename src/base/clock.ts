@@ -11,6 +11,12 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Something that is on its way. */
+export interface Awaited {
+  /** False once it has come, or will not come. */
+  readonly isPending: boolean;
+}
+
 export interface Clock {
   /** Monotonic time in milliseconds with a fraction; its zero is arbitrary. */
   monotonicMs(): number;
@@ -21,8 +27,8 @@ export interface Clock {
   /** Calls `callback` soon, after the input that is already waiting (like setImmediate). */
   defer(callback: () => void): void;
   /**
-   * A hint: something is expected within `forMs`. A clock whose thread would sleep until it comes
-   * may keep it awake that long, at most.
+   * A hint: `awaited` is expected soon. A clock whose thread would sleep until it comes may keep it
+   * awake, at most for `forMs`.
    */
-  keepAwake?(forMs: number): void;
+  keepAwake?(awaited: Awaited, forMs: number): void;
 }

@@ -4,22 +4,19 @@
  * To sleep until it comes costs tens of microseconds, until the processor has woken and its caches
  * are warm again, and more of its time than to look for it now and then (Go's scheduler spins
  * before it parks a thread, Linux polls a socket busily, for the same reason). So the loop stays
- * awake while what it waits for usually comes soon. Where it takes longer, or comes rarely, it
- * sleeps: then staying awake would gain little and cost much.
+ * awake while what it waits for usually comes soon. Where it takes longer it sleeps: then staying
+ * awake would gain little and cost much.
  */
-import type { Clock } from './clock.ts';
+import type { Awaited, Clock } from './clock.ts';
 
-/**
- * Answers of the disk and of members at the same site take less: it is several times what waking
- * costs.
- */
+/** For answers of the disk and of members at the same site: several times what waking costs. */
 export const soonMs = 0.6;
 /** A wait counts as so many times the limit at most, so that a pause is soon forgotten. */
 const longestCounted = 4;
 /** The part of a new wait in the average. */
 const newest = 1 / 8;
 
-export class ExpectedWait {
+export class ExpectedWait implements Awaited {
   readonly #clock: Clock;
   readonly #limitMs: number;
   #averageMs: number;
@@ -42,7 +39,7 @@ export class ExpectedWait {
     if (this.#startMs !== undefined) return;
     this.#startMs = this.#clock.monotonicMs();
     if (this.#averageMs > this.#limitMs) return;
-    this.#clock.keepAwake?.(Math.min(2 * this.#averageMs, this.#limitMs));
+    this.#clock.keepAwake?.(this, Math.min(2 * this.#averageMs, this.#limitMs));
   }
 
   /** It has come; nothing happens if no wait has begun. */

@@ -296,7 +296,7 @@ const features = section('Features', {
       'busy-poll',
       'boolean',
       'true',
-      'Whether to stay awake for what usually comes within a millisecond. Not in etcd.',
+      'Whether to stay awake for what usually comes in less than a millisecond. Not in etcd.',
     ],
     [
       'scrub-interval',

@@ -1,6 +1,6 @@
 /** The system's clock: the one place from which a running member takes time and deferral. */
 import { performance } from 'node:perf_hooks';
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Awaited, Clock, Timer } from '../base/clock.ts';
 
 /** Longer delays overflow Node's timers, which would then fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -41,20 +41,21 @@ export const systemClock: Clock = {
 
 /** The system's clock for a process that may spend processor time on waking sooner. */
 export function busyPollingClock(): Clock {
-  let untilMs = 0;
-  let isAwake = false;
+  /** Until when each is awaited. */
+  const awaited = new Map<Awaited, number>();
   // Between two immediates the event loop looks for input, and does not sleep.
   const look = (): void => {
-    if (performance.now() < untilMs) setImmediate(look);
-    else isAwake = false;
+    const nowMs = performance.now();
+    for (const [each, untilMs] of awaited) {
+      if (!each.isPending || nowMs >= untilMs) awaited.delete(each);
+    }
+    if (awaited.size > 0) setImmediate(look);
   };
   return {
     ...systemClock,
-    keepAwake: (forMs) => {
-      untilMs = Math.max(untilMs, performance.now() + forMs);
-      if (isAwake) return;
-      isAwake = true;
-      setImmediate(look);
+    keepAwake: (each, forMs) => {
+      if (awaited.size === 0) setImmediate(look);
+      awaited.set(each, performance.now() + forMs);
     },
   };
 }

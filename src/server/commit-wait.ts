@@ -1,4 +1,4 @@
-/** A leader that waits for what it writes to be committed. */
+/** A leader that waits until what it writes can be applied: committed, and durable here as well. */
 import type { Clock } from '../base/clock.ts';
 import { ExpectedWait, soonMs } from '../base/expected-wait.ts';
 import type { Entry } from '../raft/index.ts';
@@ -20,6 +20,7 @@ export class CommitWait {
     this.#wait.begin();
   }
 
+  /** The entry at `index` can be applied. */
   committed(index: number): void {
     if (index >= this.#index) this.#wait.end();
   }

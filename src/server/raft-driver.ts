@@ -352,7 +352,10 @@ export class RaftDriver {
       this.#persists.push(ready.persist);
       if (ready.persist.hardState !== undefined) this.#observe(ready.persist.hardState);
     }
-    for (const entry of ready.committedEntries) this.#toApply.push(entry);
+    for (const entry of ready.committedEntries) {
+      this.#toApply.push(entry);
+      this.#commitWait.committed(entry.index);
+    }
     if (ready.readStates.length > 0) this.#host.readStates(ready.readStates);
     if (ready.droppedReads.length > 0) this.#host.droppedReads(ready.droppedReads);
     this.#host.stepped();
@@ -370,7 +373,6 @@ export class RaftDriver {
   #observe(hardState: HardState): void {
     this.#committed = Math.max(this.#committed, hardState.commit);
     this.#term = hardState.term;
-    this.#commitWait.committed(this.#committed);
   }
 
   /**

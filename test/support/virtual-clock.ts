@@ -1,5 +1,5 @@
 /** Time that moves only when a test says so: callbacks run in order of time, then of request. */
-import type { Clock, Timer } from '../../src/base/clock.ts';
+import type { Awaited, Clock, Timer } from '../../src/base/clock.ts';
 
 interface Scheduled {
   readonly atMs: number;
@@ -40,7 +40,7 @@ export class VirtualClock implements Clock {
     this.after(0, callback);
   }
 
-  keepAwake(forMs: number): void {
+  keepAwake(_awaited: Awaited, forMs: number): void {
     this.awakeMs.push(forMs);
   }
 

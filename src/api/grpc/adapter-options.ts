@@ -50,7 +50,7 @@ export interface GrpcAdapterOptions {
   readonly hasLeader?: () => boolean;
   /** Why calls of a method, by its path, are refused for now; none is if absent. */
   readonly refusal?: (path: string, request: unknown) => EtcdErrorName | undefined;
-  /** For tests; the defaults are named below. */
+  /** For tests; the defaults are named above. */
   readonly idleProbeMs?: number;
   readonly requestLimits?: MemoryLimits;
   readonly answerLimits?: MemoryLimits;

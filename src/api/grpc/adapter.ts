@@ -54,6 +54,7 @@ const ENDLESS_CALLS: ReadonlySet<string> = new Set([
 const LARGE_ANSWER_BYTES = 256 * 1024;
 const METHOD_NOT_ALLOWED = 405;
 const UNSUPPORTED_MEDIA_TYPE = 415;
+
 /** Stands in for a message that could not be decoded, so that the answer's words are ours. */
 class Malformed {
   readonly error: unknown;

@@ -46,7 +46,7 @@ describe('calls with one message', () => {
     const clock = {
       ...systemClock,
       monotonicMs: () => nowMs,
-      keepAwake: (forMs: number) => void awakeMs.push(forMs),
+      keepAwake: (_awaited: unknown, forMs: number) => void awakeMs.push(forMs),
     };
     const { client } = await serve({ put: okPut }, { grpc: { clock } });
     const call = async (pauseMs: number): Promise<void> => {

@@ -112,3 +112,14 @@ test('the member gets a clock, a fresh random generator, a log and metrics', asy
   expect(seeds[0]).not.toBe(seeds[1]);
   expect(messages()).toContain('here');
 });
+
+test('the clock stays awake unless it may not', async () => {
+  const staysAwake: boolean[] = [];
+  const start: Start = (_config, { clock }) => {
+    staysAwake.push(clock.keepAwake !== undefined);
+    return Promise.reject(new Error('enough'));
+  };
+  await run(['--log-outputs', log], {}, start);
+  await run(['--log-outputs', log, '--busy-poll=false'], {}, start);
+  expect(staysAwake).toEqual([true, false]);
+});

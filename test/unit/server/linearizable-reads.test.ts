@@ -107,13 +107,14 @@ test('a dropped round is asked soon again and outlives a new leader', () => {
 });
 
 test('waiting reads are bounded, and stopping refuses all', () => {
-  const { reads, seen, wait } = setUp();
+  const { clock, reads, seen, wait } = setUp();
   for (const name of ['a', 'b', 'c', 'd']) wait(name);
   expect(seen).toEqual(['d tooManyRequests']);
   reads.begin();
   wait('e');
   reads.stop('stopped');
   expect(seen.slice(1).sort()).toEqual(['a stopped', 'b stopped', 'c stopped', 'e stopped']);
+  expect(clock.pending).toBe(0);
 });
 
 test('reads that wait for a member that does not apply are bounded too', () => {
@@ -183,6 +184,33 @@ test('a round is asked again after its own time, whatever was asked before', () 
   wait('b');
   reads.begin();
   clock.advance(499);
+  expect(asked).toEqual([1n, 2n]);
+  clock.advance(1);
+  expect(asked).toEqual([1n, 2n, 3n]);
+});
+
+test('a dropped round is asked again soon, however late others are looked after', () => {
+  const { clock, reads, asked, wait } = setUp();
+  wait('a');
+  reads.begin();
+  reads.dropped(1n);
+  expect(clock.pending).toBe(1);
+  clock.advance(9);
+  expect(asked).toEqual([1n]);
+  clock.advance(1);
+  expect(asked).toEqual([1n, 2n]);
+});
+
+test('a dropped round waits its pause when an older round is looked after before that', () => {
+  const { clock, reads, asked, wait } = setUp();
+  wait('a');
+  reads.begin();
+  reads.confirmed(1n, 10);
+  clock.advance(495);
+  wait('b');
+  reads.begin();
+  reads.dropped(2n);
+  clock.advance(9);
   expect(asked).toEqual([1n, 2n]);
   clock.advance(1);
   expect(asked).toEqual([1n, 2n, 3n]);

@@ -5,6 +5,7 @@ import {
   ConfChangeTransition,
   ConfChangeType,
   type Entry,
+  EntryKind,
   MemoryStorage,
   type Message,
   noConfState,
@@ -326,10 +327,12 @@ test('what others pass on to a leader that cannot hand over is its own to append
   expect(written()).toEqual([7]);
 });
 
+const response = { to: 1n, term: 1, reject: false, rejectHint: 0, logTerm: 0 } as const;
+const appendResponse = { ...response, type: 'appendResponse' } as const;
+
 /** Member 2 says that it holds everything up to `index`. */
 function acknowledged(fixture: Fixture, index: number): void {
-  const answer = { type: 'appendResponse', from: 2n, to: 1n, term: 1, index } as const;
-  fixture.driver.receive([{ ...answer, reject: false, rejectHint: 0, logTerm: 0 }]);
+  fixture.driver.receive([{ ...appendResponse, from: 2n, index }]);
   fixture.clock.runDue();
 }
 
@@ -411,4 +414,40 @@ test('whoever is removed hears that it is committed before that is applied', () 
     ['committed', 2n],
     ['committed', 3n],
   ]);
+});
+
+test('a leader stays awake for its writes while these can usually be applied soon', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, written } = fixture;
+  leading(fixture);
+  let index = 1;
+  const write = (tookMs: number): void => {
+    driver.propose(proposal(7n));
+    clock.runDue();
+    // The others are done at once.
+    acknowledged(fixture, ++index);
+    driver.receive([{ ...appendResponse, from: 3n, index }]);
+    clock.advance(tookMs);
+    written();
+  };
+  for (let count = 0; count < 60; count++) write(2);
+  expect(clock.awakeMs).toEqual([]);
+  for (let count = 0; count < 60; count++) write(0.1);
+  expect(clock.awakeMs.length).toBeGreaterThan(30);
+});
+
+test('a follower does not stay awake for its writes', () => {
+  const fixture = setUp([1n, 2n, 3n]);
+  const { clock, driver, writes, written } = fixture;
+  following(fixture);
+  for (let index = 1; index <= 60; index++) {
+    const entry = { index, term: 1, kind: EntryKind.normal, data: new Uint8Array(1) };
+    const previous = { index: index - 1, logTerm: index === 1 ? 0 : 1, commit: index - 1 };
+    driver.receive([{ type: 'append', from: 2n, to: 1n, term: 1, ...previous, entries: [entry] }]);
+    clock.runDue();
+    expect(writes).toHaveLength(1);
+    clock.advance(0.1);
+    written();
+  }
+  expect(clock.awakeMs).toEqual([]);
 });
