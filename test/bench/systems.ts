@@ -76,7 +76,7 @@ async function startStore(name: MemberSystem, options: StartOptions): Promise<Sy
   try {
     const cluster = await startMembers(name, {
       ...{ root, members, directory },
-      ...(profiles !== undefined && { nodeArguments: (member) => profilers(profiles, member) }),
+      ...(profiles !== undefined && name === 'ours' && profiled(profiles)),
     });
     const leader = await leaderOf(cluster.addresses);
     const ours = name === 'ours' ? profiles : undefined;
@@ -115,6 +115,12 @@ function leaderProfile(
 export function profilePath(directory: string, member: string): string {
   return join(directory, profileName(member));
 }
+
+/** Members whose waiting is no work: a profile could not tell staying awake from it. */
+const profiled = (directory: string): Pick<MembersOptions, 'flags' | 'nodeArguments'> => ({
+  flags: ['--busy-poll=false'],
+  nodeArguments: (member) => profilers(directory, member),
+});
 
 const profilers = (directory: string, member: string): string[] => [
   '--cpu-prof',
