@@ -49,7 +49,8 @@ under load. Written by \`npm run bench:account\` from
 A sample of a profile belongs to the innermost frame that is somebody's: buffers, events and
 LevelDB's binding count for who called them. Time in the kernel is the system's count for the thread
 of the event loop, and is taken from what the profiles call native. A profiler slows members down,
-so rates here are below those of the benchmark.
+and they do not stay awake for what comes soon (\`--busy-poll=false\`), as a profile takes that for
+work: rates here are below those of the benchmark.
 
 ${sections.join('\n')}`;
 }
