@@ -75,8 +75,10 @@ export async function benchScale(args: readonly string[], repository: Repository
   else if (report) {
     writePage(out, JSON.parse(readFileSync(dataPath, 'utf8')) as ScaleMeasurements);
   } else {
-    const measurements = await measure(options, repository);
-    writeFileSync(dataPath, `${JSON.stringify(measurements, undefined, 1)}\n`);
+    // After each turn, so that what was measured survives an interruption.
+    const measurements = await measure(options, repository, (soFar) => {
+      writeFileSync(dataPath, `${JSON.stringify(soFar, undefined, 1)}\n`);
+    });
     writePage(out, measurements);
     return measurements.turns.some(({ failed }) => failed !== undefined) ? 1 : 0;
   }
@@ -86,12 +88,14 @@ export async function benchScale(args: readonly string[], repository: Repository
 async function measure(
   { keys: amounts, systems, quietSeconds, out, directory }: ScaleBenchOptions,
   { root, commit }: Repository,
+  keep: (measurements: ScaleMeasurements) => void,
 ): Promise<ScaleMeasurements> {
   for (const each of [directory, out]) mkdirSync(each, { recursive: true });
   const machine = thisMachine(directory);
   if (machine.etcd === undefined) console.log('etcd is not installed: nothing to compare with');
   const begun = new Date().toISOString();
   const turns: ScaleTurn[] = [];
+  const measurements = { commit: commit(), begun, machine, turns };
   for (const keys of amounts) {
     for (const system of systems) {
       if (system === 'etcd' && machine.etcd === undefined) continue;
@@ -103,9 +107,10 @@ async function measure(
         log(`FAILED: ${wordsOf(error)}`);
         turns.push({ system, keys, failed: wordsOf(error) });
       }
+      keep(measurements);
     }
   }
-  return { commit: commit(), begun, machine, turns };
+  return measurements;
 }
 
 function writePage(out: string, measurements: ScaleMeasurements): void {
