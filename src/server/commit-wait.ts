@@ -20,9 +20,10 @@ export class CommitWait {
     this.#wait.begin();
   }
 
-  /** The entry at `index` can be applied. */
-  committed(index: number): void {
-    if (index >= this.#index) this.#wait.end();
+  /** Entries, the oldest first, can be applied. */
+  committed(entries: readonly Entry[]): void {
+    const last = entries.at(-1);
+    if (last !== undefined && last.index >= this.#index) this.#wait.end();
   }
 
   /** Somebody else may lead: what was written may never be committed. */

@@ -314,8 +314,8 @@ export class RaftDriver {
     // A follower's acknowledgement takes a message and a write, so the leader's write is not what a
     // commit waits for: what was sent leaves first. Not if there is something to apply meanwhile.
     const isIdle = this.#nextToApply >= this.#toApply.length;
-    if (hasSent && isIdle && this.isLeader && this.#persists.length > 0)
-      this.#clock.defer(() => this.#write());
+    const isLater = hasSent && isIdle && this.isLeader && this.#persists.length > 0;
+    if (isLater) this.#clock.defer(() => this.#write());
     else this.#write();
     this.#applySlice();
   }
@@ -352,10 +352,8 @@ export class RaftDriver {
       this.#persists.push(ready.persist);
       if (ready.persist.hardState !== undefined) this.#observe(ready.persist.hardState);
     }
-    for (const entry of ready.committedEntries) {
-      this.#toApply.push(entry);
-      this.#commitWait.committed(entry.index);
-    }
+    for (const entry of ready.committedEntries) this.#toApply.push(entry);
+    this.#commitWait.committed(ready.committedEntries);
     if (ready.readStates.length > 0) this.#host.readStates(ready.readStates);
     if (ready.droppedReads.length > 0) this.#host.droppedReads(ready.droppedReads);
     this.#host.stepped();

@@ -78,7 +78,7 @@ export interface Measurements {
   readonly turns: readonly Turn[];
 }
 
-export function writeMeasurements(path: string, measurements: Measurements): void {
+export function writeMeasurements(path: string, measurements: object): void {
   writeFileSync(path, `${JSON.stringify(measurements, undefined, 1)}\n`);
 }
 

@@ -69,17 +69,17 @@ export function startMembers(
 }
 
 async function startStore(name: MemberSystem, options: StartOptions): Promise<System> {
-  const { root, members, profiles } = options;
+  const { root, members } = options;
+  const profiles = name === 'ours' ? options.profiles : undefined;
   mkdirSync(options.directory, { recursive: true });
   const directory = mkdtempSync(join(options.directory, `${name}-`));
   const removeData = (): void => rmSync(directory, { recursive: true, force: true });
   try {
     const cluster = await startMembers(name, {
       ...{ root, members, directory },
-      ...(profiles !== undefined && name === 'ours' && profiled(profiles)),
+      ...(profiles !== undefined && profiled(profiles)),
     });
     const leader = await leaderOf(cluster.addresses);
-    const ours = name === 'ours' ? profiles : undefined;
     return {
       leader: addressAt(cluster, leader),
       follower: members > 1 ? addressAt(cluster, (leader + 1) % members) : undefined,
@@ -90,7 +90,7 @@ async function startStore(name: MemberSystem, options: StartOptions): Promise<Sy
       stop: async () => {
         await cluster.stop();
         removeData();
-        if (ours !== undefined) renameSync(...leaderProfile(ours, cluster, leader));
+        if (profiles !== undefined) renameSync(...leaderProfile(profiles, cluster, leader));
       },
     };
   } catch (error) {
@@ -119,14 +119,12 @@ export function profilePath(directory: string, member: string): string {
 /** Members whose waiting is no work: a profile could not tell staying awake from it. */
 const profiled = (directory: string): Pick<MembersOptions, 'flags' | 'nodeArguments'> => ({
   flags: ['--busy-poll=false'],
-  nodeArguments: (member) => profilers(directory, member),
+  nodeArguments: (member) => [
+    '--cpu-prof',
+    `--cpu-prof-dir=${directory}`,
+    `--cpu-prof-name=${profileName(member)}`,
+  ],
 });
-
-const profilers = (directory: string, member: string): string[] => [
-  '--cpu-prof',
-  `--cpu-prof-dir=${directory}`,
-  `--cpu-prof-name=${profileName(member)}`,
-];
 
 /** As users start it, unless Node is told something else. */
 function quorate(root: string, nodeArguments: readonly string[] = []): Program {

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { thisMachine } from '../machine.ts';
 import { type Repository, wordsOf } from '../main.ts';
+import { writeMeasurements } from '../measurements.ts';
 import { chosen, positiveSeconds } from '../options.ts';
 import { runTurn, type TurnOptions } from '../turn.ts';
 import { workloadsOf } from '../workloads.ts';
@@ -62,7 +63,7 @@ export async function benchAccount(
       ceilings[workload.name] = (figures.cpuSeconds / figures.operations) * 1e6;
     }
     const data: AccountData = { commit: commit(), begun, machine, accounts, ceilings };
-    writeFileSync(dataPath, `${JSON.stringify(data, undefined, 1)}\n`);
+    writeMeasurements(dataPath, data);
   }
   const data = JSON.parse(readFileSync(dataPath, 'utf8')) as AccountData;
   const path = join(out, 'benchmarks-account.md');

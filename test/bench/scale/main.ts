@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { thisMachine } from '../machine.ts';
 import { type Repository, wordsOf } from '../main.ts';
+import { writeMeasurements } from '../measurements.ts';
 import { wholeNumber } from '../options.ts';
 import type { MemberSystem } from '../systems.ts';
 import type { ScaleMeasurements, ScaleTurn } from './figures.ts';
@@ -75,10 +76,7 @@ export async function benchScale(args: readonly string[], repository: Repository
   else if (report) {
     writePage(out, JSON.parse(readFileSync(dataPath, 'utf8')) as ScaleMeasurements);
   } else {
-    // After each turn, so that what was measured survives an interruption.
-    const measurements = await measure(options, repository, (soFar) => {
-      writeFileSync(dataPath, `${JSON.stringify(soFar, undefined, 1)}\n`);
-    });
+    const measurements = await measure(options, repository, dataPath);
     writePage(out, measurements);
     return measurements.turns.some(({ failed }) => failed !== undefined) ? 1 : 0;
   }
@@ -88,7 +86,7 @@ export async function benchScale(args: readonly string[], repository: Repository
 async function measure(
   { keys: amounts, systems, quietSeconds, out, directory }: ScaleBenchOptions,
   { root, commit }: Repository,
-  keep: (measurements: ScaleMeasurements) => void,
+  dataPath: string,
 ): Promise<ScaleMeasurements> {
   for (const each of [directory, out]) mkdirSync(each, { recursive: true });
   const machine = thisMachine(directory);
@@ -107,7 +105,8 @@ async function measure(
         log(`FAILED: ${wordsOf(error)}`);
         turns.push({ system, keys, failed: wordsOf(error) });
       }
-      keep(measurements);
+      // What was measured is there for `--report`, whatever ends the rest.
+      writeMeasurements(dataPath, measurements);
     }
   }
   return measurements;

@@ -5,13 +5,20 @@ import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const limitMs = 0.6;
 
-function setUp(): { clock: VirtualClock; wait: ExpectedWait; take: (ms: number) => void } {
+function setUp(): {
+  clock: VirtualClock;
+  wait: ExpectedWait;
+  /** Has something taken `ms`, so many times. */
+  take: (ms: number, times: number) => void;
+} {
   const clock = new VirtualClock();
   const wait = new ExpectedWait(clock, limitMs);
-  const take = (ms: number): void => {
-    wait.begin();
-    clock.advance(ms);
-    wait.end();
+  const take = (ms: number, times: number): void => {
+    for (let count = 0; count < times; count++) {
+      wait.begin();
+      clock.advance(ms);
+      wait.end();
+    }
   };
   return { clock, wait, take };
 }
@@ -24,7 +31,7 @@ test('nothing is known at first, so the clock may sleep', () => {
 
 test('what has come soon a few times is awaited awake, for about as long as it takes', () => {
   const { clock, wait, take } = setUp();
-  for (let count = 0; count < 60; count++) take(0.1);
+  take(0.1, 60);
   const before = clock.awakeMs.length;
   expect(before).toBeGreaterThan(30);
   wait.begin();
@@ -34,20 +41,20 @@ test('what has come soon a few times is awaited awake, for about as long as it t
 
 test('the clock stays awake no longer than the limit', () => {
   const { clock, take } = setUp();
-  for (let count = 0; count < 60; count++) take(0.5);
+  take(0.5, 60);
   expect(clock.awakeMs.at(-1)).toBe(limitMs);
 });
 
 test('what takes longer than the limit on average is slept through', () => {
   const { clock, take } = setUp();
-  for (let count = 0; count < 60; count++) take(0.7);
+  take(0.7, 60);
   expect(clock.awakeMs).toEqual([]);
 });
 
 test('one pause, however long, does not end staying awake', () => {
   const { clock, wait, take } = setUp();
-  for (let count = 0; count < 60; count++) take(0.1);
-  take(3_600_000);
+  take(0.1, 60);
+  take(3_600_000, 1);
   const before = clock.awakeMs.length;
   wait.begin();
   expect(clock.awakeMs).toHaveLength(before + 1);
@@ -55,15 +62,15 @@ test('one pause, however long, does not end staying awake', () => {
 
 test('what has become slow is slept through soon', () => {
   const { clock, take } = setUp();
-  for (let count = 0; count < 60; count++) take(0.1);
+  take(0.1, 60);
   const before = clock.awakeMs.length;
-  for (let count = 0; count < 100; count++) take(5);
+  take(5, 100);
   expect(clock.awakeMs.length - before).toBeLessThan(5);
 });
 
 test('a wait begins once, ends once, and may be abandoned', () => {
   const { clock, wait, take } = setUp();
-  for (let count = 0; count < 60; count++) take(0.1);
+  take(0.1, 60);
   const before = clock.awakeMs.length;
   wait.begin();
   wait.begin();

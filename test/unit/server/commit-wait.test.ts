@@ -14,7 +14,7 @@ function setUp(): { clock: VirtualClock; commits: CommitWait } {
   for (let index = 1; index <= 60; index++) {
     commits.writes([entry(index)]);
     clock.advance(0.1);
-    commits.committed(index);
+    commits.committed([entry(index)]);
   }
   expect(clock.awakeMs.length).toBeGreaterThan(0);
   clock.awakeMs.length = 0;
@@ -32,10 +32,10 @@ test('a leader stays awake for what it writes, and not for a write without entri
 test('the commit of earlier entries does not end the wait', () => {
   const { clock, commits } = setUp();
   commits.writes([entry(61), entry(62)]);
-  commits.committed(61);
+  commits.committed([entry(61)]);
   commits.writes([entry(63)]);
   expect(clock.awakeMs).toHaveLength(1);
-  commits.committed(62);
+  commits.committed([entry(62)]);
   commits.writes([entry(64)]);
   expect(clock.awakeMs).toHaveLength(2);
 });

@@ -9,6 +9,8 @@ function setUp(): {
   seen: string[];
   state: { applied: number; slow: number };
   wait: (name: string) => void;
+  /** A read whose round is answered after a time. */
+  answered: (tookMs: number) => void;
 } {
   const clock = new VirtualClock();
   const asked: bigint[] = [];
@@ -27,7 +29,13 @@ function setUp(): {
   const wait = (name: string): void => {
     reads.wait((refusal) => seen.push(`${name} ${refusal ?? 'ok'}`));
   };
-  return { clock, reads, asked, seen, state, wait };
+  const answered = (tookMs: number): void => {
+    wait('earlier');
+    reads.begin();
+    clock.advance(tookMs);
+    reads.confirmed(context, 10);
+  };
+  return { clock, reads, asked, seen, state, wait, answered };
 }
 
 test('reads that wait together share a round; later ones get the next', () => {
@@ -147,28 +155,19 @@ test('a round that ends at its timeout is slow, and so is each answer that comes
 });
 
 test('the member stays awake for rounds that are usually answered soon', () => {
-  const { clock, reads, wait } = setUp();
-  let context = 0n;
-  const round = (tookMs: number): void => {
-    wait('a');
-    reads.begin();
-    clock.advance(tookMs);
-    reads.confirmed(++context, 10);
-  };
-  for (let count = 0; count < 60; count++) round(0.1);
+  const { clock, answered } = setUp();
+  for (let count = 0; count < 60; count++) answered(0.1);
   expect(clock.awakeMs.length).toBeGreaterThan(30);
-  for (let count = 0; count < 100; count++) round(20);
+  for (let count = 0; count < 100; count++) answered(20);
   clock.awakeMs.length = 0;
-  round(20);
+  answered(20);
   expect(clock.awakeMs).toEqual([]);
 });
 
 test('rounds that are answered leave at most one timer', () => {
-  const { clock, reads, wait } = setUp();
-  for (let context = 1n; context <= 50n; context++) {
-    wait('a');
-    reads.begin();
-    reads.confirmed(context, 10);
+  const { clock, answered } = setUp();
+  for (let count = 0; count < 50; count++) {
+    answered(0);
     expect(clock.pending).toBeLessThanOrEqual(1);
   }
   clock.advance(10_000);
@@ -176,12 +175,10 @@ test('rounds that are answered leave at most one timer', () => {
 });
 
 test('a round is asked again after its own time, whatever was asked before', () => {
-  const { clock, reads, asked, wait } = setUp();
-  wait('a');
-  reads.begin();
-  reads.confirmed(1n, 10);
+  const { clock, reads, asked, wait, answered } = setUp();
+  answered(0);
   clock.advance(300);
-  wait('b');
+  wait('a');
   reads.begin();
   clock.advance(499);
   expect(asked).toEqual([1n, 2n]);
@@ -202,12 +199,10 @@ test('a dropped round is asked again soon, however late others are looked after'
 });
 
 test('a dropped round waits its pause when an older round is looked after before that', () => {
-  const { clock, reads, asked, wait } = setUp();
-  wait('a');
-  reads.begin();
-  reads.confirmed(1n, 10);
+  const { clock, reads, asked, wait, answered } = setUp();
+  answered(0);
   clock.advance(495);
-  wait('b');
+  wait('a');
   reads.begin();
   reads.dropped(2n);
   clock.advance(9);
