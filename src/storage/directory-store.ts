@@ -49,8 +49,11 @@ export interface DirectoryStore {
   readFounding(memberId: MemberId): FoundingRecord | undefined;
   /** Replaces what {@link readFounding} reads, durably, or throws. */
   writeFounding(memberId: MemberId, record: FoundingRecord): void;
-  /** Proves that a database is whole without changing it; false if it is not there. May throw. */
-  check(name: string): boolean;
+  /**
+   * Proves that a database is whole without changing it, in slices; `there` tells whether it is at
+   * all. Else `done` gets a CorruptionError, or why that cannot be told.
+   */
+  check(name: string, done: (error: Error | undefined, there: boolean | undefined) => void): void;
   /** Opens a database, creating it if it is not there. */
   openEngine(
     name: string,

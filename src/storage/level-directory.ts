@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Metrics } from '../base/metrics.ts';
+import { takeSlice, type Slice } from '../base/steps.ts';
 import type { MemberId } from '../raft/index.ts';
 import {
   buildingLogDirectory,
@@ -36,7 +37,7 @@ import { createDiskMetrics, type DiskMetrics } from './disk-metrics.ts';
 import { isLockedError, LevelEngine, type LevelEngineOptions } from './level-engine.ts';
 import { mendDatabase } from './mend.ts';
 import { readRetrying } from './read-retry.ts';
-import { checkDatabase, type DatabaseCheck, type Mend } from './scanner.ts';
+import { databaseSteps, type DatabaseCheck, type Mend } from './scanner.ts';
 import { replaceFile, syncDirectory, syncDirectoryNow } from './sync-directory.ts';
 import { decodeTermBound, encodeTermBound } from './term-file.ts';
 
@@ -52,6 +53,8 @@ const directoryMode = 0o700;
 const fileMode = 0o600;
 
 const mebibyte = 1024 * 1024;
+/** Checked in one turn of the event loop: a few milliseconds. */
+const checkedPerTurnBytes = 4 * mebibyte;
 /** The unit of `stat`, whatever the file system has. */
 const blockBytes = 512;
 /** The log is written once, read rarely, and deleted from its beginning. */
@@ -195,8 +198,25 @@ export class LevelDirectoryStore implements DirectoryStore {
     }
   }
 
-  check(name: string): boolean {
-    const { absent, torn, mend } = this.#checkFiles(name);
+  check(name: string, done: (error: Error | undefined, there: boolean | undefined) => void): void {
+    const steps = databaseSteps(join(this.#path, name));
+    const turn = (): void => {
+      let slice: Slice<DatabaseCheck>;
+      try {
+        slice = takeSlice(steps, checkedPerTurnBytes);
+      } catch (thrown) {
+        const tells = thrown instanceof CorruptionError || thrown instanceof NewerVersionError;
+        done(tells ? thrown : unusable(this.#path, thrown), undefined);
+        return;
+      }
+      if (slice.end === undefined) this.#clock.defer(turn);
+      else done(undefined, this.#noteCheck(name, slice.end.result));
+    };
+    this.#clock.defer(turn);
+  }
+
+  /** @returns whether there is a database */
+  #noteCheck(name: string, { absent, torn, mend }: DatabaseCheck): boolean {
     if (mend === undefined) this.#mends.delete(name);
     else this.#mends.set(name, mend);
     if (torn) {
@@ -286,15 +306,6 @@ export class LevelDirectoryStore implements DirectoryStore {
     throw lost
       ? new DataDirectoryError('damaged', `${this.#path} has data, but ${identityFile} is missing`)
       : new DataDirectoryError('foreign', foreignText(this.#path, stranger));
-  }
-
-  #checkFiles(name: string): DatabaseCheck {
-    try {
-      return checkDatabase(join(this.#path, name));
-    } catch (thrown) {
-      const tells = thrown instanceof CorruptionError || thrown instanceof NewerVersionError;
-      throw tells ? thrown : unusable(this.#path, thrown);
-    }
   }
 
   #openLevel(

@@ -4,6 +4,7 @@
  * zeros follow its last record.
  */
 import { crc32c, unmaskCrc } from '../base/crc32c.ts';
+import { allSteps, type Steps } from '../base/steps.ts';
 import { CorruptionError } from './errors.ts';
 import {
   blockBytes,
@@ -90,7 +91,7 @@ function zerosBegin(bytes: Buffer): number {
  * steps of at most a block each, which tell how many bytes they have looked at or checked: what
  * looks like a header costs a checksum.
  */
-function* recordBeginsWithin(bytes: Buffer, from: number, to: number): Generator<number, boolean> {
+function* recordBeginsWithin(bytes: Buffer, from: number, to: number): Steps<boolean> {
   for (let at = from; at < to; at = blockEndAfter(at)) {
     const end = Math.min(to, blockEndAfter(at));
     if (yield* recordBeginsInBlock(bytes, at, end)) return true;
@@ -100,7 +101,7 @@ function* recordBeginsWithin(bytes: Buffer, from: number, to: number): Generator
 }
 
 /** The same within one block, at whose start fragments follow each other. */
-function* recordBeginsInBlock(bytes: Buffer, from: number, to: number): Generator<number, boolean> {
+function* recordBeginsInBlock(bytes: Buffer, from: number, to: number): Steps<boolean> {
   let at = from;
   if (at % blockBytes === 0) {
     // What is within a fragment is no record, whatever it looks like.
@@ -174,15 +175,11 @@ function isWholeButForLength(bytes: Buffer, at: number): boolean {
  * something is unreadable that cannot be the end of a write that never completed.
  */
 export function scanLog(bytes: Buffer, name: string): ScannedLog {
-  const steps = logSteps(bytes, name);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
+  return allSteps(logSteps(bytes, name));
 }
 
 /** The same in steps of at most a block each, which tell how many bytes they have checked. */
-export function* logSteps(bytes: Buffer, name: string): Generator<number, ScannedLog> {
+export function* logSteps(bytes: Buffer, name: string): Steps<ScannedLog> {
   const records: Uint8Array[] = [];
   const starts: number[] = [];
   let endsAt = 0;

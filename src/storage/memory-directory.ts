@@ -143,8 +143,8 @@ export class MemoryDirectoryStore implements DirectoryStore {
     if (!this.#dead) this.#directory.founding = record;
   }
 
-  check(name: string): boolean {
-    return this.#directory.names.includes(name);
+  check(name: string, done: (error: Error | undefined, there: boolean | undefined) => void): void {
+    this.#later(() => done(undefined, this.#directory.names.includes(name)));
   }
 
   openEngine(

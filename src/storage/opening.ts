@@ -100,8 +100,7 @@ export class Opening {
     const { memberId } = present(this.#identity, 'the identity');
     const termBound = this.#openTermBound(memberId);
     this.#termBound = termBound;
-    this.#expect(logDirectory);
-    this.#openEngine(logDirectory, (engine) => {
+    this.#openWhole(logDirectory, (engine) => {
       const { logCacheBytes } = this.#options;
       const cache = logCacheBytes === undefined ? {} : { cacheBytes: logCacheBytes };
       RaftLog.open({ engine, memberId, termBound, ...cache }, (error, log) => {
@@ -129,27 +128,25 @@ export class Opening {
     };
   }
 
-  /** Throws unless the database is whole, and there if it must be. */
-  #expect(name: string): void {
-    if (!this.#store.check(name) && this.#ready) {
-      throw new CorruptionError(`its database ${name} is missing`);
-    }
+  /** Opens a database that is whole, and there if it must be. */
+  #openWhole(name: string, next: (engine: Engine) => void): void {
+    this.#store.check(name, (error, there) => {
+      if (error !== undefined) this.#fail(error);
+      else if (there || !this.#ready) this.#openEngine(name, next);
+      else this.#fail(new CorruptionError(`its database ${name} is missing`));
+    });
   }
 
   #openState(log: RaftLog): void {
     reach('start-after-log');
     const named = log.stateDirectory;
-    const name = named ?? stateDirectoryName(0, 0);
     if (named !== undefined) {
       this.#ready ||= log.lastIndex() > 0;
-      this.#expect(name);
-    } else if (this.#ready) {
-      throw new CorruptionError('the log does not say where the state is');
-    }
-    if (named !== undefined) {
-      this.#openEngine(name, (engine) => this.#openBackend(log, name, engine));
+      this.#openWhole(named, (engine) => this.#openBackend(log, named, engine));
       return;
     }
+    if (this.#ready) throw new CorruptionError('the log does not say where the state is');
+    const name = stateDirectoryName(0, 0);
     // A first start may have been cut short in the middle of making one.
     this.#removeOthers(undefined, () => {
       this.#openEngine(name, (engine) => {

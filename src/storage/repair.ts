@@ -227,28 +227,26 @@ export class Repair {
       if (error instanceof CorruptionError) done(undefined, 'unusable');
       else done(error, undefined);
     };
-    try {
-      if (!this.#store.check(name)) {
-        done(undefined, 'empty');
-        return;
-      }
-    } catch (thrown) {
-      failed(asError(thrown));
-      return;
-    }
-    this.#store.openEngine(name, (error, engine) => {
-      if (engine === undefined) {
-        failed(error);
-        return;
-      }
-      const { clock, logger } = this.#options;
-      Backend.open({ engine, clock, logger }, (openError, backend) => {
-        engine.close((closeError) => {
-          if (backend === undefined) failed(openError);
-          else if (closeError !== undefined) done(closeError, undefined);
-          else done(undefined, this.#reading(damage, name, backend));
+    const open = (): void => {
+      this.#store.openEngine(name, (error, engine) => {
+        if (engine === undefined) {
+          failed(error);
+          return;
+        }
+        const { clock, logger } = this.#options;
+        Backend.open({ engine, clock, logger }, (openError, backend) => {
+          engine.close((closeError) => {
+            if (backend === undefined) failed(openError);
+            else if (closeError !== undefined) done(closeError, undefined);
+            else done(undefined, this.#reading(damage, name, backend));
+          });
         });
       });
+    };
+    this.#store.check(name, (error, there) => {
+      if (error !== undefined) failed(error);
+      else if (there) open();
+      else done(undefined, 'empty');
     });
   }
 

@@ -17,11 +17,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from '../base/bytes.ts';
+import { allSteps, type Steps } from '../base/steps.ts';
 import { codeOf, CorruptionError } from './errors.ts';
-import { scanLog } from './log-scanner.ts';
+import { logSteps } from './log-scanner.ts';
 import { type Manifest, type ManifestTable, manifestAfter, readManifest } from './manifest.ts';
 import { readRetrying } from './read-retry.ts';
-import { checkTable, type ReadAt } from './table-scanner.ts';
+import { tableSteps, type ReadAt } from './table-scanner.ts';
 
 const windowBytes = 1024 * 1024;
 /** Of a batch: a number of 8 bytes, and one of 4. */
@@ -47,16 +48,22 @@ export interface DatabaseCheck {
 
 /** Checks all that LevelDB will rely on; throws {@link CorruptionError} with file and offset. */
 export function checkDatabase(location: string): DatabaseCheck {
+  return allSteps(databaseSteps(location));
+}
+
+/** The same in steps of at most a block each, which tell how many bytes they have checked. */
+export function* databaseSteps(location: string): Steps<DatabaseCheck> {
   const names = list(location);
   let current: string | undefined;
   try {
     current = readCurrent(location, names);
     if (current === undefined) return { absent: true, torn: false, mend: undefined };
-    return checkAsOf(location, names, current);
+    return yield* checkAsOf(location, names, current);
   } catch (thrown) {
     if (!isCorruption(thrown)) throw thrown;
     if (isUnused(location, names)) return { absent: true, torn: false, mend: { kind: 'remove' } };
-    const replaced = current === undefined ? undefined : checkReplaced(location, names, current);
+    if (current === undefined) throw thrown;
+    const replaced = yield* checkReplaced(location, names, current);
     if (replaced === undefined) throw thrown;
     return replaced;
   }
@@ -113,14 +120,18 @@ export function liveFiles(location: string): readonly LiveFile[] {
 }
 
 /** Checks what one MANIFEST says is there. */
-function checkAsOf(location: string, names: readonly string[], name: string): DatabaseCheck {
+function* checkAsOf(
+  location: string,
+  names: readonly string[],
+  name: string,
+): Steps<DatabaseCheck> {
   if (!names.includes(name)) {
     throw new CorruptionError(`${join(location, 'CURRENT')} names no file that is there`);
   }
   const path = join(location, name);
   const { edits, starts, torn: cut, endsAt } = readManifest(path);
   try {
-    const torn = checkFiles(location, names, manifestAfter(edits, path));
+    const torn = yield* checkFiles(location, names, manifestAfter(edits, path));
     const mend = cut
       ? { kind: 'cutManifest' as const, manifest: name, sizeBytes: endsAt }
       : undefined;
@@ -131,20 +142,20 @@ function checkAsOf(location: string, names: readonly string[], name: string): Da
     // the data is as well. Once the next record was begun, they were done.
     if (cut || !isCorruption(thrown)) throw thrown;
     const sizeBytes = starts.at(-1) ?? 0;
-    const torn = withoutLast(location, names, edits, path);
+    const torn = yield* withoutLast(location, names, edits, path);
     if (torn === undefined) throw thrown;
     return { absent: false, torn, mend: { kind: 'cutManifest', manifest: name, sizeBytes } };
   }
 }
 
-function withoutLast(
+function* withoutLast(
   location: string,
   names: readonly string[],
   edits: readonly Buffer[],
   path: string,
-): boolean | undefined {
+): Steps<boolean | undefined> {
   try {
-    return checkFiles(location, names, manifestAfter(edits.slice(0, -1), path));
+    return yield* checkFiles(location, names, manifestAfter(edits.slice(0, -1), path));
   } catch (thrown) {
     if (!isCorruption(thrown)) throw thrown;
     return undefined;
@@ -152,9 +163,15 @@ function withoutLast(
 }
 
 /** Throws unless all that a MANIFEST names is there and whole; whether the last write is torn. */
-function checkFiles(location: string, names: readonly string[], manifest: Manifest): boolean {
-  for (const [number, table] of manifest.tables) checkTableFile(location, names, number, table);
-  return checkLogs(location, names, manifest);
+function* checkFiles(
+  location: string,
+  names: readonly string[],
+  manifest: Manifest,
+): Steps<boolean> {
+  for (const [number, table] of manifest.tables) {
+    yield* checkTableFile(location, names, number, table);
+  }
+  return yield* checkLogs(location, names, manifest);
 }
 
 /**
@@ -162,17 +179,17 @@ function checkFiles(location: string, names: readonly string[], manifest: Manife
  * one and the logs that only that one needs. If the deletions became durable and the new CURRENT
  * did not, the new MANIFEST is there and whole, with everything that it names.
  */
-function checkReplaced(
+function* checkReplaced(
   location: string,
   names: readonly string[],
   current: string,
-): DatabaseCheck | undefined {
+): Steps<DatabaseCheck | undefined> {
   const number = numberOf(current);
   const newer = names.filter((name) => /^MANIFEST-\d+$/.test(name) && numberOf(name) > number);
   const newest = newer.sort((a, b) => numberOf(b) - numberOf(a))[0];
   if (newest === undefined) return undefined;
   try {
-    const { torn, mend } = checkAsOf(location, names, newest);
+    const { torn, mend } = yield* checkAsOf(location, names, newest);
     // CURRENT is renamed only after the new MANIFEST was synced, so there is nothing to cut off.
     if (mend !== undefined) return undefined;
     return { absent: false, torn, mend: { kind: 'pointCurrent', manifest: newest } };
@@ -217,12 +234,12 @@ function list(location: string): readonly string[] {
   }
 }
 
-function checkTableFile(
+function* checkTableFile(
   location: string,
   names: readonly string[],
   number: number,
   { sizeBytes, smallest, largest }: ManifestTable,
-): void {
+): Steps<void> {
   const stem = String(number).padStart(6, '0');
   const name = [`${stem}.ldb`, `${stem}.sst`].find((each) => names.includes(each));
   const path = join(location, name ?? `${stem}.ldb`);
@@ -234,7 +251,7 @@ function checkTableFile(
       throw new CorruptionError(`${path} has ${found} bytes instead of ${sizeBytes}`);
     }
     const read = windowedReader(file, sizeBytes, path);
-    const { first, last } = checkTable(read, sizeBytes, path);
+    const { first, last } = yield* tableSteps(read, sizeBytes, path);
     if (!first.equals(smallest) || !last.equals(largest)) {
       throw new CorruptionError(`${path} does not hold the keys that the MANIFEST says it does`);
     }
@@ -265,7 +282,11 @@ function windowedReader(file: number, sizeBytes: number, path: string): ReadAt {
  * newest record of all can be incomplete: after a torn log there may only be empty ones, left by a
  * recovery that did not finish.
  */
-function checkLogs(location: string, names: readonly string[], manifest: Manifest): boolean {
+function* checkLogs(
+  location: string,
+  names: readonly string[],
+  manifest: Manifest,
+): Steps<boolean> {
   const numbers = names
     .filter((name) => /^\d+\.log$/.test(name))
     .map((name) => Number.parseInt(name, 10))
@@ -283,7 +304,7 @@ function checkLogs(location: string, names: readonly string[], manifest: Manifes
     );
     const path = join(location, name ?? '');
     const bytes = readRetrying(path, () => readFileSync(path));
-    const scanned = scanLog(bytes, path);
+    const scanned = yield* logSteps(bytes, path);
     if (torn !== undefined && scanned.records.length > 0) {
       throw new CorruptionError(`${torn} is damaged at its end: writes after it are in ${path}`);
     }

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Metrics } from '../base/metrics.ts';
+import { takeSlice, type Slice } from '../base/steps.ts';
 import { isStateDirectory, logDirectory } from './directory-store.ts';
 import { asError, codeOf, CorruptionError } from './errors.ts';
 import { logSteps } from './log-scanner.ts';
@@ -175,23 +176,16 @@ export class Scrub {
       bytes.subarray(offset, offset + length);
     const steps = kind === 'table' ? tableSteps(read, bytes.length, path) : logSteps(bytes, path);
     const slice = (): void => {
-      let checked = 0;
+      let taken: Slice<unknown>;
       try {
-        while (checked < sliceBytes) {
-          const step = steps.next();
-          if (step.done === true) {
-            this.#checked(checked);
-            done(undefined);
-            return;
-          }
-          checked += step.value;
-        }
+        taken = takeSlice<unknown>(steps, sliceBytes);
       } catch (thrown) {
         done(asError(thrown));
         return;
       }
-      this.#checked(checked);
-      this.#after(sliceRestMs, slice);
+      this.#checked(taken.amount);
+      if (taken.end === undefined) this.#after(sliceRestMs, slice);
+      else done(undefined);
     };
     slice();
   }

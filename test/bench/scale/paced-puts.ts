@@ -6,17 +6,21 @@ import { microsecondsSince } from '../load.ts';
 import { framed, keyOf, putOf } from '../requests.ts';
 import { latenciesOf, type Latencies, Samples } from '../statistics.ts';
 
-/** Far below what either system takes, so that queues come from what disturbs. */
-const putsPerSecond = 500;
 const intervalMs = 10;
 /** A server that answers nothing any more ends the load. */
 const underWayMost = 20_000;
 const connectionCount = 10;
 
+export interface PacedPutsOptions {
+  readonly prefix: string;
+  /** Random ones of so many keys below it. */
+  readonly keys: number;
+  readonly perSecond: number;
+}
+
 export class PacedPuts {
   readonly #connections: readonly Connection[];
-  readonly #prefix: string;
-  readonly #keys: number;
+  readonly #options: PacedPutsOptions;
   readonly #random = new SeededRandom(1);
   readonly #timer: NodeJS.Timeout;
   #samples = new Samples();
@@ -25,17 +29,15 @@ export class PacedPuts {
   #failure: Error | undefined;
   readonly #startMs = performance.now();
 
-  private constructor(connections: readonly Connection[], prefix: string, keys: number) {
+  private constructor(connections: readonly Connection[], options: PacedPutsOptions) {
     this.#connections = connections;
-    this.#prefix = prefix;
-    this.#keys = keys;
+    this.#options = options;
     this.#timer = setInterval(() => this.#send(), intervalMs);
   }
 
-  /** Begins to put random ones of so many keys below a prefix. */
-  static async start(address: string, prefix: string, keys: number): Promise<PacedPuts> {
+  static async start(address: string, options: PacedPutsOptions): Promise<PacedPuts> {
     const opening = Array.from({ length: connectionCount }, () => Connection.open(address));
-    return new PacedPuts(await Promise.all(opening), prefix, keys);
+    return new PacedPuts(await Promise.all(opening), options);
   }
 
   /** Forgets the puts that were answered so far. */
@@ -44,17 +46,18 @@ export class PacedPuts {
   }
 
   /**
-   * How long the puts took that were answered since this or `forget` was called last; those that
-   * were late to be sent count from when they were due.
+   * The puts that were answered since this or `forget` was called last, and how long they took;
+   * those that were late to be sent count from when they were due.
    *
    * @throws Error if one failed
    */
-  take(): Latencies {
+  take(): { readonly answered: number; readonly latencies: Latencies } {
     if (this.#failure !== undefined) throw this.#failure;
+    const answered = this.#samples.values.length;
     const latencies = latenciesOf(this.#samples.values.slice());
     this.forget();
     if (latencies === undefined) throw new Error('no put was answered');
-    return latencies;
+    return { answered, latencies };
   }
 
   /** Sends no more; resolves when all are answered. */
@@ -69,7 +72,7 @@ export class PacedPuts {
 
   #send(): void {
     if (this.#failure !== undefined) return;
-    const perMs = putsPerSecond / 1000;
+    const perMs = this.#options.perSecond / 1000;
     for (;;) {
       const dueMs = this.#startMs + this.#sent / perMs;
       if (dueMs > performance.now()) return;
@@ -82,8 +85,9 @@ export class PacedPuts {
   }
 
   #put(index: number, dueMs: number): void {
+    const { prefix, keys } = this.#options;
     const connection = this.#connections[index % this.#connections.length] as Connection;
-    const key = keyOf(this.#prefix, this.#random.below(this.#keys));
+    const key = keyOf(prefix, this.#random.below(keys));
     this.#underWay++;
     connection.call(KV.methods.put.path, framed(putOf(key))).then(
       () => {

@@ -69,14 +69,14 @@ const members = 3;
 const bytesOfKey = ({ emptyBytes, fullBytes, keys }: ScaleFigures): number =>
   Math.round((fullBytes - emptyBytes) / keys / members);
 
-const megabytes = (bytes: number): string => grouped(Math.round(bytes / 1e6));
+export const megabytes = (bytes: number): string => grouped(Math.round(bytes / 1e6));
 
 function latencyText(latencies: { p50: number; p99: number } | undefined): string {
   return latencies === undefined ? '' : `${latencies.p50.toFixed(1)} / ${latencies.p99.toFixed(1)}`;
 }
 
 /** Turns below 20 ms are not written down. */
-function turnText(turnMs: number | undefined): string {
+export function turnText(turnMs: number | undefined): string {
   if (turnMs === undefined) return '';
   return turnMs === 0 ? '< 20' : turnMs.toFixed(0);
 }

@@ -14,6 +14,8 @@ import { longestTurnMs, meterArguments } from './turns.ts';
 
 const members = 3;
 const prefix = 'scale';
+/** Puts a second: far below what either system takes, so that queues come from what disturbs. */
+const perSecond = 500;
 /** Versions that are superseded before the compaction, if there are as many keys. */
 const supersededMost = 1_000_000;
 /** Time for what was put off to be done, before memory is looked at or a phase begins. */
@@ -83,7 +85,7 @@ class Scenario {
     const restart = await this.#phase('restart of a follower', () => this.#restartFollower());
     await this.#settle();
     const leader = await this.#leader();
-    const puts = await PacedPuts.start(leader.address, prefix, keys);
+    const puts = await PacedPuts.start(leader.address, { prefix, keys, perSecond });
     await this.#settle();
     try {
       const quiet = await this.#phase('puts alone', () => delay(quietSeconds * 1000), puts);
@@ -118,7 +120,7 @@ class Scenario {
     const startMs = performance.now();
     await work();
     const seconds = (performance.now() - startMs) / 1000;
-    const latencies = puts?.take();
+    const latencies = puts?.take().latencies;
     const names = this.#running.map((member) => member.name);
     const figures: PhaseFigures = {
       seconds,

@@ -1,0 +1,119 @@
+/** Members under half of the load that they can take, for long: what they hold, and whether it grows. */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ClusterProcess, MemberProcess } from '../../support/cluster-process.ts';
+import { metricIn, metricsOf } from '../../support/member-metrics.ts';
+import { runClient } from '../client.ts';
+import { putKeys } from '../prepare.ts';
+import { residentBytes } from '../resources.ts';
+import { PacedPuts } from '../scale/paced-puts.ts';
+import { longestTurnMs, meterArguments } from '../scale/turns.ts';
+import { leaderOf, startMembers } from '../systems.ts';
+import { holdingsOf, type Holdings, type SteadyWindow } from './figures.ts';
+
+const members = 3;
+/** What `runClient` puts to. */
+const prefix = 'random';
+/** History is forgotten while the run goes on, as it is where members run for long. */
+const flags = ['--auto-compaction-mode=periodic', '--auto-compaction-retention=1m'];
+const inFlight = 100;
+const connections = 10;
+const warmUpSeconds = 5;
+const highestSeconds = 10;
+const samplesPerWindow = 12;
+/** Of the unit of `stat`, whatever the file system has. */
+const blockBytes = 512;
+
+export interface SteadyOptions {
+  readonly root: string;
+  readonly directory: string;
+  readonly keys: number;
+  readonly windows: number;
+  readonly windowSeconds: number;
+  /** Told once, before the load begins. */
+  readonly rates: (highestPerSecond: number, perSecond: number) => void;
+  readonly measured: (window: SteadyWindow) => void;
+}
+
+/** @throws Error if a put failed */
+export async function runSteady(options: SteadyOptions): Promise<void> {
+  const { root } = options;
+  mkdirSync(options.directory, { recursive: true });
+  const directory = mkdtempSync(join(options.directory, 'steady-'));
+  try {
+    const cluster = await startMembers('ours', {
+      ...{ root, members, directory, flags },
+      nodeArguments: (member) => meterArguments(root, directory, member),
+    });
+    try {
+      await loadAndLook(cluster, directory, options);
+    } finally {
+      await cluster.stop();
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function loadAndLook(
+  cluster: ClusterProcess,
+  directory: string,
+  { root, keys, windows, windowSeconds, rates, measured }: SteadyOptions,
+): Promise<void> {
+  const address = cluster.addresses[await leaderOf(cluster.addresses)] ?? '';
+  await putKeys(address, prefix, keys);
+  const load = { kind: 'unary', operation: 'put', inFlight, keys } as const;
+  const run = { load, address, connections, warmUpSeconds, seconds: highestSeconds };
+  const { operations, seconds } = await runClient(run, root, () => Promise.resolve());
+  const highestPerSecond = Math.round(operations / seconds);
+  const perSecond = Math.round(highestPerSecond / 2);
+  rates(highestPerSecond, perSecond);
+
+  const names = cluster.members.map(({ name }) => name);
+  const puts = await PacedPuts.start(address, { prefix, keys, perSecond });
+  try {
+    for (let window = 1; window <= windows; window++) {
+      const fromMs = Date.now();
+      const samples: Holdings[] = [];
+      for (let i = 0; i < samplesPerWindow; i++) {
+        await delay((windowSeconds * 1000) / samplesPerWindow);
+        samples.push(await holdings(cluster.members));
+      }
+      const { answered, latencies } = puts.take();
+      measured({
+        untilSeconds: window * windowSeconds,
+        puts: answered,
+        latencies,
+        holdings: holdingsOf(samples),
+        longestTurnMs: longestTurnMs(directory, names, fromMs, Date.now()),
+      });
+    }
+  } catch (error) {
+    await puts.stop().catch(() => undefined);
+    throw error;
+  }
+  await puts.stop();
+}
+
+async function holdings(running: readonly MemberProcess[]): Promise<Holdings> {
+  const texts = await Promise.all(running.map((member) => metricsOf(member)));
+  const sumOf = (name: string): number =>
+    texts.reduce((sum, text) => sum + Number(metricIn(text, name)), 0);
+  return {
+    residentBytes: running.reduce((sum, { pid }) => sum + residentBytes(pid ?? 0), 0),
+    heapBytes: sumOf('nodejs_heap_size_used_bytes'),
+    externalBytes: sumOf('nodejs_external_memory_bytes'),
+    openFiles: sumOf('process_open_fds'),
+    diskBytes: running.reduce((sum, { dataDir }) => sum + diskBytes(dataDir), 0),
+  };
+}
+
+function diskBytes(directory: string): number {
+  let blocks = 0;
+  for (const entry of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+    // Members delete files meanwhile.
+    blocks += statSync(join(directory, entry), { throwIfNoEntry: false })?.blocks ?? 0;
+  }
+  return blocks * blockBytes;
+}

@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Clock } from '../../../src/base/clock.ts';
+import { completion, result } from '../../../src/base/completion.ts';
+import { silentLogger } from '../../../src/base/logger.ts';
+import type { Engine } from '../../../src/storage/engine.ts';
+import { LevelDirectoryStore } from '../../../src/storage/level-directory.ts';
+import { put, realClock, temporaryDirectory, write } from '../../support/engines.ts';
+
+const mebibyte = 1024 * 1024;
+
+describe('the check before a database is opened', () => {
+  let temporary: ReturnType<typeof temporaryDirectory>;
+  let store: LevelDirectoryStore;
+  let turns: number;
+
+  /** A database of tables and a log, closed. */
+  async function fill(mebibytes: number): Promise<void> {
+    const engine = await result<Engine>((done) => store.openEngine('log', done));
+    for (let i = 0; i < mebibytes; i++) {
+      await write(engine, [put(`key ${i}`, Buffer.alloc(mebibyte, i + 1))]);
+    }
+    await completion((done) => engine.compact(done));
+    await write(engine, [put('last', 'in the log')]);
+    await completion((done) => engine.close(done));
+  }
+
+  beforeEach(async () => {
+    temporary = temporaryDirectory();
+    turns = 0;
+    const clock: Clock = {
+      ...realClock,
+      defer: (callback) => {
+        turns += 1;
+        realClock.defer(callback);
+      },
+    };
+    store = new LevelDirectoryStore({ path: temporary.path, clock, logger: silentLogger });
+    await result((done) => store.open((error) => done(error, 'open')));
+  });
+
+  afterEach(async () => {
+    await completion((done) => store.close(done));
+    temporary.remove();
+  });
+
+  test('takes a turn of the event loop for each few mebibytes', async () => {
+    await fill(40);
+    turns = 0;
+    expect(await result((done) => store.check('log', done))).toBe(true);
+    expect(turns).toBeGreaterThan(8);
+    expect(turns).toBeLessThan(40);
+  });
+
+  test('finds damage wherever it gets to', async () => {
+    await fill(40);
+    const location = join(temporary.path, 'log');
+    const table = readdirSync(location)
+      .filter((name) => name.endsWith('.ldb'))
+      .sort()
+      .at(-1) as string;
+    const bytes = readFileSync(join(location, table));
+    bytes[bytes.length / 2] = (bytes[bytes.length / 2] ?? 0) ^ 1;
+    writeFileSync(join(location, table), bytes);
+    await expect(result((done) => store.check('log', done))).rejects.toThrow(
+      /is damaged at offset \d+: a block fails its checksum/,
+    );
+  });
+
+  test('says that there is none', async () => {
+    expect(await result((done) => store.check('log', done))).toBe(false);
+  });
+});
