@@ -33,17 +33,18 @@ export function steadyPageOf(measurements: SteadyMeasurements): string {
   );
   return `# Half of the load, for long
 
-Three members on loopback take puts of 256 bytes to ${grouped(keys)} keys at half of the rate that one
-client reaches with 100 under way, and forget history that is older than a minute. Everything here is
-written by \`npm run bench:steady\` from [benchmarks-steady.json](benchmarks-steady.json).
+Three members on loopback take puts of 256 bytes to ${grouped(keys)} keys at half of the rate that
+one client reaches with 100 under way, and forget history that is older than a minute. Everything
+here is written by \`npm run bench:steady\` from [benchmarks-steady.json](benchmarks-steady.json).
 
 - Quorate ${commit}
 - ${machineOf(machine)}
 - begun ${begun}, when the load of the machine was ${grouped(machine.loadAverage)}
-- ${grouped(perSecond)} puts a second of ${grouped(highestPerSecond)}; they count from when they were due
+- ${grouped(perSecond)} puts a second of ${grouped(highestPerSecond)}; they count from when they
+  were due
 
-What members hold is that of all three together: medians of samples, of the heap the least sample. A
-turn is what an event loop does before it looks for what is new, by the CPU time of its thread.
+What members hold is that of all three together: medians of samples, of the heap the least sample.
+A turn is what an event loop does before it looks for what is new, by the CPU time of its thread.
 
 ${table(heads, windows.map(rowOf))}
 ${growth}`;

@@ -1,4 +1,4 @@
-/** Members under half of the load that they can take, for long: what they hold, and whether it grows. */
+/** Members under half of the load that they can take, for long: whether they hold more and more. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
