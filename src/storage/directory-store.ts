@@ -50,8 +50,8 @@ export interface DirectoryStore {
   /** Replaces what {@link readFounding} reads, durably, or throws. */
   writeFounding(memberId: MemberId, record: FoundingRecord): void;
   /**
-   * Proves that a database is whole without changing it, in slices; `there` tells whether it is at
-   * all. Else `done` gets a CorruptionError, or why that cannot be told.
+   * Proves that a database is whole without changing it, in slices; `there` is false if there is
+   * none. Or `done` gets a CorruptionError, a NewerVersionError, or why it could not be read.
    */
   check(name: string, done: (error: Error | undefined, there: boolean | undefined) => void): void;
   /** Opens a database, creating it if it is not there. */

@@ -54,7 +54,7 @@ const fileMode = 0o600;
 
 const mebibyte = 1024 * 1024;
 /** Checked in one turn of the event loop: a few milliseconds. */
-const checkedPerTurnBytes = 4 * mebibyte;
+const checkedPerTurnBytes = mebibyte;
 /** The unit of `stat`, whatever the file system has. */
 const blockBytes = 512;
 /** The log is written once, read rarely, and deleted from its beginning. */

@@ -132,7 +132,7 @@ export class Opening {
   #openWhole(name: string, next: (engine: Engine) => void): void {
     this.#store.check(name, (error, there) => {
       if (error !== undefined) this.#fail(error);
-      else if (there || !this.#ready) this.#openEngine(name, next);
+      else if (there === true || !this.#ready) this.#step(() => this.#openEngine(name, next));
       else this.#fail(new CorruptionError(`its database ${name} is missing`));
     });
   }

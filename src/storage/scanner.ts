@@ -51,7 +51,10 @@ export function checkDatabase(location: string): DatabaseCheck {
   return allSteps(databaseSteps(location));
 }
 
-/** The same in steps of at most a block each, which tell how many bytes they have checked. */
+/**
+ * The same in steps of at most a block each, which tell how many bytes they have checked; but to
+ * read a log or a MANIFEST is one step.
+ */
 export function* databaseSteps(location: string): Steps<DatabaseCheck> {
   const names = list(location);
   let current: string | undefined;

@@ -45,25 +45,42 @@ export interface SteadyMeasurements {
   readonly windows: readonly SteadyWindow[];
 }
 
-/** The medians of samples, but of the heap the least: what remains after a collection. */
-export function holdingsOf(samples: readonly Holdings[]): Holdings {
-  const of = (name: keyof Holdings): number => median(samples.map((sample) => sample[name]));
+/**
+ * What members hold together, from samples of each: the sums of each one's medians, but of the heap
+ * the least, which is about what remains after a collection.
+ * @param samples of all members at the same times
+ */
+export function holdingsOf(samples: readonly (readonly Holdings[])[]): Holdings {
+  const members = samples[0]?.map((_, member) => samples.map((sample) => sample[member])) ?? [];
+  const sumOf = (name: keyof Holdings, of: (values: number[]) => number): number =>
+    members.reduce((sum, all) => sum + of(all.map((each) => each?.[name] ?? NaN)), 0);
   return {
-    residentBytes: of('residentBytes'),
-    heapBytes: Math.min(...samples.map(({ heapBytes }) => heapBytes)),
-    externalBytes: of('externalBytes'),
-    openFiles: of('openFiles'),
-    diskBytes: of('diskBytes'),
+    residentBytes: sumOf('residentBytes', median),
+    heapBytes: sumOf('heapBytes', (values) => Math.min(...values)),
+    externalBytes: sumOf('externalBytes', median),
+    openFiles: sumOf('openFiles', median),
+    diskBytes: sumOf('diskBytes', median),
   };
 }
 
-/**
- * How much more of something the last third of the windows had than the one before, as a share;
- * the first third is left to caches that fill.
- */
-export function growthOf(windows: readonly SteadyWindow[], name: keyof Holdings): number {
+/** What was held in a later part of the time, beside an earlier one. */
+export interface Trend {
+  /** Of the windows of the second third; the first is left to caches that fill. */
+  readonly least: number;
+  readonly most: number;
+  /** The median of the last third. */
+  readonly last: number;
+}
+
+/** Undefined if there are too few windows. */
+export function trendOf(windows: readonly SteadyWindow[], name: keyof Holdings): Trend | undefined {
   const third = Math.floor(windows.length / 3);
+  if (third === 0) return undefined;
   const held = windows.map(({ holdings }) => holdings[name]);
-  const last = median(held.slice(held.length - third));
-  return last / median(held.slice(held.length - 2 * third, held.length - third)) - 1;
+  const second = held.slice(held.length - 2 * third, held.length - third);
+  return {
+    least: Math.min(...second),
+    most: Math.max(...second),
+    last: median(held.slice(held.length - third)),
+  };
 }

@@ -77,7 +77,7 @@ export async function benchSteady(
   if (!report) {
     for (const each of [directory, out]) mkdirSync(each, { recursive: true });
     const machine = thisMachine(directory);
-    const begun = new Date().toISOString();
+    const [measured, begun] = [commit(), new Date().toISOString()];
     const windows: SteadyWindow[] = [];
     let rates = { highestPerSecond: 0, perSecond: 0 };
     await runSteady({
@@ -97,7 +97,10 @@ export async function benchSteady(
             `longest turn ${longestTurnMs.toFixed(0)} ms`,
         );
         // What was measured is there for `--report`, whatever ends the rest.
-        writeMeasurements(dataPath, { commit: commit(), begun, machine, keys, ...rates, windows });
+        writeMeasurements(dataPath, {
+          ...{ commit: measured, begun, machine, keys, windows },
+          ...rates,
+        });
       },
     });
   }

@@ -3,11 +3,11 @@ import { grouped, table } from '../../report/markdown.ts';
 import { machineOf } from '../page.ts';
 import { megabytes, turnText } from '../scale/page.ts';
 import {
-  growthOf,
   holdingNames,
   type Holdings,
   type SteadyMeasurements,
   type SteadyWindow,
+  trendOf,
 } from './figures.ts';
 
 const titles: Readonly<Record<keyof Holdings, string>> = {
@@ -27,9 +27,9 @@ export function steadyPageOf(measurements: SteadyMeasurements): string {
     ...holdingNames.map((name) => titles[name]),
     'longest turn ms',
   ];
-  const growth = table(
-    ['from the second third of the time to the last', 'change'],
-    holdingNames.map((name) => [titles[name], percent(growthOf(windows, name))]),
+  const trends = table(
+    ['', 'second third of the time', 'last third, median', 'beyond the second'],
+    holdingNames.map((name) => [titles[name], ...trendText(windows, name)]),
   );
   return `# Half of the load, for long
 
@@ -44,10 +44,11 @@ here is written by \`npm run bench:steady\` from [benchmarks-steady.json](benchm
   were due
 
 What members hold is that of all three together: medians of samples, of the heap the least sample.
-A turn is what an event loop does before it looks for what is new, by the CPU time of its thread.
+A turn is what an event loop does before it looks for what is new, by the CPU time of its thread,
+at any one of them.
 
 ${table(heads, windows.map(rowOf))}
-${growth}`;
+${trends}`;
 }
 
 function rowOf({
@@ -69,8 +70,10 @@ function rowOf({
 const held = (name: keyof Holdings, value: number): string =>
   name === 'openFiles' ? grouped(value) : megabytes(value);
 
-/** With its sign. */
-function percent(share: number): string {
-  if (!Number.isFinite(share)) return '';
-  return `${share < 0 ? '−' : '+'}${Math.abs(share * 100).toFixed(1)} %`;
+function trendText(windows: readonly SteadyWindow[], name: keyof Holdings): string[] {
+  const trend = trendOf(windows, name);
+  if (trend === undefined) return ['', '', ''];
+  const { least, most, last } = trend;
+  const beyond = last > most ? `+${((last / most - 1) * 100).toFixed(1)} %` : 'no';
+  return [`${held(name, least)} to ${held(name, most)}`, held(name, last), beyond];
 }

@@ -1,5 +1,5 @@
 /** Members under half of the load that they can take, for long: whether they hold more and more. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { type Dirent, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterProcess, MemberProcess } from '../../support/cluster-process.ts';
@@ -22,7 +22,7 @@ const connections = 10;
 const warmUpSeconds = 5;
 const highestSeconds = 10;
 const samplesPerWindow = 12;
-/** Of the unit of `stat`, whatever the file system has. */
+/** The unit of `stat`, whatever the file system has. */
 const blockBytes = 512;
 
 export interface SteadyOptions {
@@ -72,12 +72,15 @@ async function loadAndLook(
 
   const names = cluster.members.map(({ name }) => name);
   const puts = await PacedPuts.start(address, { prefix, keys, perSecond });
+  const startMs = performance.now();
   try {
     for (let window = 1; window <= windows; window++) {
       const fromMs = Date.now();
-      const samples: Holdings[] = [];
-      for (let i = 0; i < samplesPerWindow; i++) {
-        await delay((windowSeconds * 1000) / samplesPerWindow);
+      const samples: (readonly Holdings[])[] = [];
+      const beginMs = startMs + (window - 1) * windowSeconds * 1000;
+      for (let i = 1; i <= samplesPerWindow; i++) {
+        const untilMs = beginMs + (i * windowSeconds * 1000) / samplesPerWindow;
+        await delay(Math.max(0, untilMs - performance.now()));
         samples.push(await holdings(cluster.members));
       }
       const { answered, latencies } = puts.take();
@@ -96,24 +99,43 @@ async function loadAndLook(
   await puts.stop();
 }
 
-async function holdings(running: readonly MemberProcess[]): Promise<Holdings> {
-  const texts = await Promise.all(running.map((member) => metricsOf(member)));
-  const sumOf = (name: string): number =>
-    texts.reduce((sum, text) => sum + Number(metricIn(text, name)), 0);
-  return {
-    residentBytes: running.reduce((sum, { pid }) => sum + residentBytes(pid ?? 0), 0),
-    heapBytes: sumOf('nodejs_heap_size_used_bytes'),
-    externalBytes: sumOf('nodejs_external_memory_bytes'),
-    openFiles: sumOf('process_open_fds'),
-    diskBytes: running.reduce((sum, { dataDir }) => sum + diskBytes(dataDir), 0),
-  };
+async function holdings(running: readonly MemberProcess[]): Promise<Holdings[]> {
+  return Promise.all(
+    running.map(async (member): Promise<Holdings> => {
+      const text = await metricsOf(member);
+      return {
+        residentBytes: residentBytes(member.pid ?? 0),
+        heapBytes: valueIn(text, 'nodejs_heap_size_used_bytes'),
+        externalBytes: valueIn(text, 'nodejs_external_memory_bytes'),
+        openFiles: valueIn(text, 'process_open_fds'),
+        diskBytes: diskBytes(member.dataDir),
+      };
+    }),
+  );
 }
 
+function valueIn(text: string, name: string): number {
+  const value = metricIn(text, name);
+  if (value === undefined) throw new Error(`${name} is not among the metrics of a member`);
+  return Number(value);
+}
+
+/** Members remove files and databases meanwhile. */
 function diskBytes(directory: string): number {
-  let blocks = 0;
-  for (const entry of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
-    // Members delete files meanwhile.
-    blocks += statSync(join(directory, entry), { throwIfNoEntry: false })?.blocks ?? 0;
+  let bytes = 0;
+  for (const entry of entriesOf(directory)) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) bytes += diskBytes(path);
+    else bytes += (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * blockBytes;
   }
-  return blocks * blockBytes;
+  return bytes;
+}
+
+function entriesOf(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
 }
