@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from '../base/bytes.ts';
-import { allSteps, type Steps } from '../base/steps.ts';
+import type { Steps } from '../base/steps.ts';
 import { codeOf, CorruptionError } from './errors.ts';
 import { logSteps } from './log-scanner.ts';
 import { type Manifest, type ManifestTable, manifestAfter, readManifest } from './manifest.ts';
@@ -46,14 +46,10 @@ export interface DatabaseCheck {
   readonly mend: Mend | undefined;
 }
 
-/** Checks all that LevelDB will rely on; throws {@link CorruptionError} with file and offset. */
-export function checkDatabase(location: string): DatabaseCheck {
-  return allSteps(databaseSteps(location));
-}
-
 /**
- * The same in steps of at most a block each, which tell how many bytes they have checked; but to
- * read a log or a MANIFEST is one step.
+ * Checks all that LevelDB will rely on; throws {@link CorruptionError} with file and offset. Its
+ * steps, of at most a block each, tell how many bytes they have checked; but to read a log or a
+ * MANIFEST is one step.
  */
 export function* databaseSteps(location: string): Steps<DatabaseCheck> {
   const names = list(location);

@@ -5,7 +5,7 @@
  * with the places of the two indexes.
  */
 import { crc32c, unmaskCrc } from '../base/crc32c.ts';
-import { allSteps, type Steps } from '../base/steps.ts';
+import type { Steps } from '../base/steps.ts';
 import { CorruptionError, NewerVersionError } from './errors.ts';
 
 const footerBytes = 48;
@@ -61,12 +61,10 @@ export interface TableKeys {
   readonly last: Buffer;
 }
 
-/** Throws {@link CorruptionError} with `name` and an offset unless the table is whole. */
-export function checkTable(read: ReadAt, sizeBytes: number, name: string): TableKeys {
-  return allSteps(tableSteps(read, sizeBytes, name));
-}
-
-/** The same in steps of a block each, which tell how many bytes they have checked. */
+/**
+ * Throws {@link CorruptionError} with `name` and an offset unless the table is whole. Its steps, of
+ * a block each, tell how many bytes they have checked.
+ */
 export function* tableSteps(read: ReadAt, sizeBytes: number, name: string): Steps<TableKeys> {
   const damaged = (offset: number, how: string): never => {
     throw new CorruptionError(`${name} is damaged at offset ${offset}: ${how}`);

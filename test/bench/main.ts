@@ -10,6 +10,7 @@ import {
   readMeasurements,
   type Turn,
   writeMeasurements,
+  writePageTo,
 } from './measurements.ts';
 import { type BenchOptions, benchOptions, chosen, usage } from './options.ts';
 import { pageOf } from './page.ts';
@@ -174,7 +175,5 @@ function summaryOf({ operations, seconds, cpuSeconds, latencies, verdict }: Figu
 function writePage({ out }: BenchOptions, measurements: Measurements): void {
   const { text, charts } = pageOf(measurements);
   for (const [name, chart] of charts) writeFileSync(join(out, name), chart);
-  const path = join(out, 'benchmarks.md');
-  writeFileSync(path, text);
-  console.log(`written: ${path}`);
+  writePageTo(out, 'benchmarks.md', text);
 }

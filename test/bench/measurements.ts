@@ -1,5 +1,6 @@
 /** What comes of a run of the benchmark: the data behind the page. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Latencies } from './statistics.ts';
 import type { SystemName } from './systems.ts';
 
@@ -80,6 +81,13 @@ export interface Measurements {
 
 export function writeMeasurements(path: string, measurements: object): void {
   writeFileSync(path, `${JSON.stringify(measurements, undefined, 1)}\n`);
+}
+
+/** Writes a page and says where. */
+export function writePageTo(out: string, name: string, text: string): void {
+  const path = join(out, name);
+  writeFileSync(path, text);
+  console.log(`written: ${path}`);
 }
 
 export function readMeasurements(path: string): Measurements {

@@ -11,9 +11,7 @@ import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { completion } from '../../src/base/completion.ts';
 import { CorruptionError } from '../../src/storage/errors.ts';
 import { scanLog } from '../../src/storage/log-scanner.ts';
-import { checkDatabase } from '../../src/storage/scanner.ts';
-import { checkTable } from '../../src/storage/table-scanner.ts';
-import { openLevel, temporaryDirectory } from '../support/engines.ts';
+import { checkDatabase, checkTable, openLevel, temporaryDirectory } from '../support/engines.ts';
 import { decoded, fuzz, type Verdict } from './fuzz.ts';
 import { edits, mutate, type Edit } from './mutation.ts';
 

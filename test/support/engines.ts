@@ -5,9 +5,12 @@ import { join } from 'node:path';
 import type { Clock } from '../../src/base/clock.ts';
 import { completion, result } from '../../src/base/completion.ts';
 import { silentLogger } from '../../src/base/logger.ts';
+import { allSteps } from '../../src/base/steps.ts';
 import type { Engine, Operation } from '../../src/storage/engine.ts';
 import { LevelEngine } from '../../src/storage/level-engine.ts';
 import { MemoryEngine } from '../../src/storage/memory-engine.ts';
+import { type DatabaseCheck, databaseSteps } from '../../src/storage/scanner.ts';
+import { type ReadAt, type TableKeys, tableSteps } from '../../src/storage/table-scanner.ts';
 
 /** The machine's clock: LevelDB works in threads and cannot be simulated. */
 export const realClock: Clock = {
@@ -53,4 +56,14 @@ export function write(
   sync = true,
 ): Promise<void> {
   return completion((done) => engine.write(operations, sync, done));
+}
+
+/** The whole check at once. */
+export function checkDatabase(location: string): DatabaseCheck {
+  return allSteps(databaseSteps(location));
+}
+
+/** The same of a table. */
+export function checkTable(read: ReadAt, sizeBytes: number, name: string): TableKeys {
+  return allSteps(tableSteps(read, sizeBytes, name));
 }

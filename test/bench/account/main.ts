@@ -1,10 +1,10 @@
 /** `npm run bench:account`: profiles members under load and writes where their time went. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { thisMachine } from '../machine.ts';
 import { type Repository, wordsOf } from '../main.ts';
-import { writeMeasurements } from '../measurements.ts';
+import { writeMeasurements, writePageTo } from '../measurements.ts';
 import { chosen, positiveSeconds } from '../options.ts';
 import { runTurn, type TurnOptions } from '../turn.ts';
 import { workloadsOf } from '../workloads.ts';
@@ -66,9 +66,7 @@ export async function benchAccount(
     writeMeasurements(dataPath, data);
   }
   const data = JSON.parse(readFileSync(dataPath, 'utf8')) as AccountData;
-  const path = join(out, 'benchmarks-account.md');
-  writeFileSync(path, accountPageOf(data));
-  console.log(`written: ${path}`);
+  writePageTo(out, 'benchmarks-account.md', accountPageOf(data));
   return 0;
 }
 

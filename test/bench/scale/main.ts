@@ -1,10 +1,10 @@
 /** `npm run bench:scale`: the scenario for each system and number of keys, and the page of it. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { thisMachine } from '../machine.ts';
 import { type Repository, wordsOf } from '../main.ts';
-import { writeMeasurements } from '../measurements.ts';
+import { writeMeasurements, writePageTo } from '../measurements.ts';
 import { wholeNumber } from '../options.ts';
 import type { MemberSystem } from '../systems.ts';
 import type { ScaleMeasurements, ScaleTurn } from './figures.ts';
@@ -72,12 +72,14 @@ export async function benchScale(args: readonly string[], repository: Repository
   }
   const { out, report, help } = options;
   const dataPath = join(out, 'benchmarks-scale.json');
+  const writePage = (data: ScaleMeasurements): void =>
+    writePageTo(out, 'benchmarks-scale.md', scalePageOf(data));
   if (help) console.log(usage);
   else if (report) {
-    writePage(out, JSON.parse(readFileSync(dataPath, 'utf8')) as ScaleMeasurements);
+    writePage(JSON.parse(readFileSync(dataPath, 'utf8')) as ScaleMeasurements);
   } else {
     const measurements = await measure(options, repository, dataPath);
-    writePage(out, measurements);
+    writePage(measurements);
     return measurements.turns.some(({ failed }) => failed !== undefined) ? 1 : 0;
   }
   return 0;
@@ -110,10 +112,4 @@ async function measure(
     }
   }
   return measurements;
-}
-
-function writePage(out: string, measurements: ScaleMeasurements): void {
-  const path = join(out, 'benchmarks-scale.md');
-  writeFileSync(path, scalePageOf(measurements));
-  console.log(`written: ${path}`);
 }

@@ -1,18 +1,16 @@
 /** A cluster with many keys: how long it takes to fill, restart, grow and compact it. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Cluster, KV } from '../../../src/gen/services.ts';
 import type { ClusterProcess, Joiner, MemberProcess } from '../../support/cluster-process.ts';
 import { Connection } from '../connection.ts';
 import { putKeys } from '../prepare.ts';
 import { residentBytes } from '../resources.ts';
-import { leaderOf, startMembers, type MemberSystem } from '../systems.ts';
+import { leaderOf, type MemberSystem } from '../systems.ts';
+import { withMeteredMembers } from './metered-members.ts';
 import { PacedPuts } from './paced-puts.ts';
 import type { PhaseFigures, ScaleFigures } from './figures.ts';
-import { longestTurnMs, meterArguments } from './turns.ts';
+import { longestTurnMs } from './turns.ts';
 
-const members = 3;
 const prefix = 'scale';
 /** Puts a second: far below what either system takes, so that queues come from what disturbs. */
 const perSecond = 500;
@@ -37,23 +35,11 @@ export interface ScaleOptions {
 
 /** @throws Error if a call failed or an answer is wrong */
 export async function runScale(system: MemberSystem, options: ScaleOptions): Promise<ScaleFigures> {
-  const { root } = options;
-  mkdirSync(options.directory, { recursive: true });
-  const directory = mkdtempSync(join(options.directory, `${system}-scale-`));
-  try {
-    const cluster = await startMembers(system, {
-      ...{ root, members, directory, flags },
-      nodeArguments: (member) => meterArguments(root, directory, member),
-    });
-    const scenario = new Scenario(system, cluster, directory, options);
-    try {
-      return await scenario.run();
-    } finally {
-      await cluster.stop();
-    }
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  const { root, directory } = options;
+  const metered = { root, directory, prefix: `${system}-scale-`, flags };
+  return withMeteredMembers(system, metered, (cluster, own) =>
+    new Scenario(system, cluster, own, options).run(),
+  );
 }
 
 class Scenario {

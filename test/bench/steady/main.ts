@@ -1,10 +1,10 @@
 /** `npm run bench:steady`: members under half load, and the page of what they held. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { thisMachine } from '../machine.ts';
 import { type Repository, wordsOf } from '../main.ts';
-import { writeMeasurements } from '../measurements.ts';
+import { writeMeasurements, writePageTo } from '../measurements.ts';
 import { wholeNumber } from '../options.ts';
 import type { SteadyMeasurements, SteadyWindow } from './figures.ts';
 import { steadyPageOf } from './page.ts';
@@ -104,11 +104,7 @@ export async function benchSteady(
       },
     });
   }
-  const path = join(out, 'benchmarks-steady.md');
-  writeFileSync(
-    path,
-    steadyPageOf(JSON.parse(readFileSync(dataPath, 'utf8')) as SteadyMeasurements),
-  );
-  console.log(`written: ${path}`);
+  const data = JSON.parse(readFileSync(dataPath, 'utf8')) as SteadyMeasurements;
+  writePageTo(out, 'benchmarks-steady.md', steadyPageOf(data));
   return 0;
 }

@@ -1,5 +1,5 @@
 /** Members under half of the load that they can take, for long: whether they hold more and more. */
-import { type Dirent, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterProcess, MemberProcess } from '../../support/cluster-process.ts';
@@ -7,12 +7,12 @@ import { metricIn, metricsOf } from '../../support/member-metrics.ts';
 import { runClient } from '../client.ts';
 import { putKeys } from '../prepare.ts';
 import { residentBytes } from '../resources.ts';
+import { withMeteredMembers } from '../scale/metered-members.ts';
 import { PacedPuts } from '../scale/paced-puts.ts';
-import { longestTurnMs, meterArguments } from '../scale/turns.ts';
-import { leaderOf, startMembers } from '../systems.ts';
+import { longestTurnMs } from '../scale/turns.ts';
+import { leaderOf } from '../systems.ts';
 import { holdingsOf, type Holdings, type SteadyWindow } from './figures.ts';
 
-const members = 3;
 /** What `runClient` puts to. */
 const prefix = 'random';
 /** History is forgotten while the run goes on, as it is where members run for long. */
@@ -38,22 +38,10 @@ export interface SteadyOptions {
 
 /** @throws Error if a put failed */
 export async function runSteady(options: SteadyOptions): Promise<void> {
-  const { root } = options;
-  mkdirSync(options.directory, { recursive: true });
-  const directory = mkdtempSync(join(options.directory, 'steady-'));
-  try {
-    const cluster = await startMembers('ours', {
-      ...{ root, members, directory, flags },
-      nodeArguments: (member) => meterArguments(root, directory, member),
-    });
-    try {
-      await loadAndLook(cluster, directory, options);
-    } finally {
-      await cluster.stop();
-    }
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  const { root, directory } = options;
+  await withMeteredMembers('ours', { root, directory, prefix: 'steady-', flags }, (cluster, own) =>
+    loadAndLook(cluster, own, options),
+  );
 }
 
 async function loadAndLook(

@@ -18,9 +18,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { completion, result } from '../../../src/base/completion.ts';
 import type { Entry } from '../../../src/raft/index.ts';
 import { RaftLog } from '../../../src/storage/raft-log.ts';
-import { checkDatabase } from '../../../src/storage/scanner.ts';
 import { scanLog } from '../../../src/storage/log-scanner.ts';
-import { openLevel, temporaryDirectory } from '../../support/engines.ts';
+import { checkDatabase, openLevel, temporaryDirectory } from '../../support/engines.ts';
 import { encodeLog } from '../../support/level-log.ts';
 
 let temporary: ReturnType<typeof temporaryDirectory>;

@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { completion } from '../../../src/base/completion.ts';
-import { checkDatabase } from '../../../src/storage/scanner.ts';
-import { openLevel, put, temporaryDirectory, write } from '../../support/engines.ts';
+import { checkDatabase, openLevel, put, temporaryDirectory, write } from '../../support/engines.ts';
 
 /** Linux lets a process limit how large the files become that it writes: a disk that is full. */
 function limitFileBytes(limit: number | 'unlimited'): void {

@@ -23,8 +23,14 @@ import { fromUtf8 } from '../../../src/base/bytes.ts';
 import { openDataDirectory } from '../../../src/storage/data-directory.ts';
 import { scanLog } from '../../../src/storage/log-scanner.ts';
 import { mendDatabase } from '../../../src/storage/mend.ts';
-import { checkDatabase, type Mend } from '../../../src/storage/scanner.ts';
-import { openLevel, put, realClock, temporaryDirectory } from '../../support/engines.ts';
+import type { Mend } from '../../../src/storage/scanner.ts';
+import {
+  checkDatabase,
+  openLevel,
+  put,
+  realClock,
+  temporaryDirectory,
+} from '../../support/engines.ts';
 
 const bufferBytes = 64 * 1024;
 const keys = 50;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { crc32c } from '../../../src/base/crc32c.ts';
 import { CorruptionError, NewerVersionError } from '../../../src/storage/errors.ts';
-import { checkTable } from '../../../src/storage/table-scanner.ts';
+import { checkTable } from '../../support/engines.ts';
 
 const trailerBytes = 5;
 
