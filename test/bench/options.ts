@@ -40,8 +40,8 @@ export interface BenchOptions {
   readonly help: boolean;
 }
 
-/** Long enough for compilers and caches to be warm. */
-const warmUpSeconds = 2;
+/** Until V8 has compiled what a load uses: a put costs twice as much two seconds after a start. */
+const warmUpSeconds = 8;
 const quickSeconds = 0.2;
 
 /**

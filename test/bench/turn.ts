@@ -43,6 +43,9 @@ export interface TurnOptions {
  */
 const warmUpInFlight = 100;
 
+/** How long the rate of a load is looked for, if its members are warm already. */
+const rateSeconds = 2;
+
 /** @throws Error if a call failed or an answer is wrong */
 export async function runTurn(
   name: SystemName,
@@ -135,12 +138,12 @@ class Measurement {
       connections,
       streams: inFlight / connections,
     };
-    if (inFlight < warmUpInFlight) {
+    const fewInFlight = inFlight < warmUpInFlight;
+    if (fewInFlight) {
       const amount = { seconds: warmUpSeconds };
       await h2load({ ...load, connections: 10, streams: warmUpInFlight / 10, amount });
     }
-    // Half of a rate that is known badly would be half of nothing.
-    const amount = { seconds: atHalf ? Math.max(warmUpSeconds, seconds) : warmUpSeconds };
+    const amount = { seconds: fewInFlight ? Math.min(warmUpSeconds, rateSeconds) : warmUpSeconds };
     const { callsPerSecond: most } = await h2load({ ...load, amount });
     const callsPerSecond = atHalf ? most / 2 : most;
     const calls = Math.max(inFlight, Math.round(callsPerSecond * seconds));
