@@ -294,6 +294,7 @@ export const ${name}: Codec<${name}> = {
     write${name}(w, m);
     return w.finish();
   },
+  write: write${name},
   decode(bytes: Uint8Array): ${name} {
     return read${name}(new Reader(bytes));
   },

@@ -21,7 +21,7 @@ import {
   type WatchStream,
   type WatchStreamOptions,
 } from '../mvcc/watch-stream.ts';
-import type { CallContext } from './handler.ts';
+import type { Answers, CallContext } from './handler.ts';
 import type { HeaderSource } from './header.ts';
 
 /** The shortest that can be configured, as in etcd. */
@@ -60,22 +60,39 @@ export class WatchService {
 
   /**
    * Serves one stream until the client leaves; that it will not ask any more is no reason to end.
-   * @throws EtcdError `noLeader` for clients that asked to be told, `watchCanceled`
+   * The answers throw EtcdError `noLeader` for clients that asked to be told, and `watchCanceled`.
    */
-  async *watch(
-    requests: AsyncIterable<WatchRequest>,
-    context: CallContext,
-  ): AsyncGenerator<WatchResponse> {
-    const needsLeader = context.metadata('hasleader') === 'true';
+  watch(requests: AsyncIterable<WatchRequest>, context: CallContext): WatchAnswers {
+    return new WatchAnswers(this.#backend, requests, context);
+  }
+}
+
+/** What one stream is answered, from the first step of its iteration to the end of that. */
+export class WatchAnswers implements Answers<WatchResponse> {
+  readonly #backend: WatchBackend;
+  readonly #requests: AsyncIterable<WatchRequest>;
+  readonly #context: CallContext;
+  #session: WatchSession | undefined;
+
+  constructor(backend: WatchBackend, requests: AsyncIterable<WatchRequest>, context: CallContext) {
+    this.#backend = backend;
+    this.#requests = requests;
+    this.#context = context;
+  }
+
+  ready(): WatchResponse | undefined {
+    return this.#session?.next();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<WatchResponse> {
+    const needsLeader = this.#context.metadata('hasleader') === 'true';
     if (needsLeader && !this.#backend.hasLeader) throw new EtcdError('noLeader');
-    const session = new WatchSession(this.#backend, context, needsLeader);
+    const session = new WatchSession(this.#backend, this.#context, needsLeader);
+    this.#session = session;
     try {
-      session.read(requests);
+      session.read(this.#requests);
       for (;;) {
-        for (let next = session.take(); next !== undefined; next = session.take()) {
-          // Not `yield*`, which would make promises of its own for each.
-          for (const response of next) yield response;
-        }
+        for (let next = session.next(); next !== undefined; next = session.next()) yield next;
         await session.readable();
       }
     } finally {
@@ -94,6 +111,8 @@ class WatchSession {
   readonly #stopDoubting: (() => void) | undefined;
   readonly #abort = (): void => this.#fail(new EtcdError('watchCanceled'));
   #timer: Timer;
+  /** What is left of an answer that is sent in pieces, the next one last. */
+  #pieces: WatchResponse[] = [];
   #failure: Error | undefined;
   #closed = false;
   #wakeWriter: (() => void) | undefined;
@@ -188,8 +207,9 @@ class WatchSession {
     });
   }
 
-  /** The next answer, in pieces if need be. @throws why the stream ends */
-  take(): readonly WatchResponse[] | undefined {
+  /** The next answer, or piece of one. @throws why the stream ends */
+  next(): WatchResponse | undefined {
+    if (this.#pieces.length > 0) return this.#pieces.pop();
     if (this.#failure !== undefined) throw this.#failure;
     const output = this.#stream.take();
     if (output === undefined) return undefined;
@@ -197,10 +217,10 @@ class WatchSession {
       this.#wakeReader();
       this.#wakeReader = undefined;
     }
-    return this.#responses(output);
+    return this.#response(output);
   }
 
-  /** Resolves when {@link take} may have something. */
+  /** Resolves when {@link next} may have something. */
   async readable(): Promise<void> {
     if (this.#failure !== undefined || this.#stream.unsent > 0) return;
     await new Promise<void>((resolve) => {
@@ -228,65 +248,64 @@ class WatchSession {
     this.#wakeReader?.();
   }
 
-  #responses(output: WatchOutput): readonly WatchResponse[] {
+  #response(output: WatchOutput): WatchResponse | undefined {
     const source = this.#backend.headerSource;
     switch (output.kind) {
+      case 'events':
+        return this.#eventResponse(output);
       case 'created':
-        return [answer(source, output.revision, { watchId: output.watchId, created: true })];
+        return { ...answer(source, output.revision, output.watchId), created: true };
       case 'refused':
-        return [
-          answer(source, output.revision, {
-            watchId: invalidWatchId,
-            created: true,
-            canceled: true,
-            cancelReason: output.reason,
-          }),
-        ];
+        return {
+          ...answer(source, output.revision, invalidWatchId),
+          created: true,
+          canceled: true,
+          cancelReason: output.reason,
+        };
       case 'cancelled':
-        return [answer(source, output.revision, { watchId: output.watchId, canceled: true })];
+        return { ...answer(source, output.revision, output.watchId), canceled: true };
       case 'compacted': {
         const { watchId, compactRevision } = output;
         // As in etcd, this answer's header has no revision.
-        return [answer(source, 0, { watchId, canceled: true, compactRevision })];
+        return { ...answer(source, 0, watchId), canceled: true, compactRevision };
       }
       case 'progress':
-        return [answer(source, output.revision, { watchId: output.watchId })];
-      case 'events':
-        return this.#eventResponses(output);
+        return answer(source, output.revision, output.watchId);
     }
   }
 
-  #eventResponses(output: WatchDelivery): readonly WatchResponse[] {
+  #eventResponse(output: WatchDelivery): WatchResponse | undefined {
     const source = this.#backend.headerSource;
     const { watchId, revision, events } = output;
     const limit = this.#backend.fragmentBytes;
     const small = output.sizeBytes + responseOverheadBytes < limit;
     if (!output.fragment || small || events.length < 2) {
-      return [answer(source, revision, { watchId, events })];
+      return answer(source, revision, watchId, events);
     }
     const pieces = cut(events, limit - responseOverheadBytes);
     const last = pieces.length - 1;
-    return pieces.map((piece, i) =>
-      answer(source, revision, { watchId, events: piece, fragment: i < last }),
-    );
+    this.#pieces = pieces
+      .map((piece, i) => answer(source, revision, watchId, piece, i < last))
+      .reverse();
+    return this.#pieces.pop();
   }
 }
 
 function answer(
   source: HeaderSource,
   revision: number,
-  fields: Partial<WatchResponse>,
+  watchId: number,
+  events = noEvents,
+  fragment = false,
 ): WatchResponse {
-  const { watchId = 0, created = false, canceled = false, compactRevision = 0 } = fields;
-  const { cancelReason = '', fragment = false, events = noEvents } = fields;
   const { clusterId, memberId, term: raftTerm } = source;
   return {
     header: { clusterId, memberId, revision, raftTerm },
     watchId,
-    created,
-    canceled,
-    compactRevision,
-    cancelReason,
+    created: false,
+    canceled: false,
+    compactRevision: 0,
+    cancelReason: '',
     fragment,
     events,
   };

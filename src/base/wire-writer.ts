@@ -3,6 +3,8 @@ import { highAt, lowAt, two32, unsignedWord, word } from './words.ts';
 
 /** Small results are cut from chunks of this size: one allocation serves many messages. */
 const chunkSizeBytes = 32 * 1024;
+/** gRPC's PROTOCOL-HTTP2.md, Length-Prefixed-Message. */
+const frameHeaderBytes = 5;
 
 /** Appends fields to a growing buffer. A nested message's length is filled in when it is closed. */
 export class Writer {
@@ -42,6 +44,35 @@ export class Writer {
       this.#at = 0;
     }
     return result;
+  }
+
+  /** The same, in memory of its own; what has been written is forgotten. */
+  copy(): Uint8Array {
+    const result = Buffer.allocUnsafe(this.sizeBytes);
+    this.#bytes.copy(result, 0, this.#start, this.#at);
+    this.reset();
+    return result;
+  }
+
+  /** Begins a message as gRPC frames it: a flag, the length, the fields. Must be ended. */
+  openFrame(): number {
+    this.#room(frameHeaderBytes);
+    this.#at += frameHeaderBytes;
+    return this.#at - this.#start;
+  }
+
+  /** Ends what `openFrame` began. Returns the length of the fields. */
+  closeFrame(opened: number): number {
+    const begin = this.#start + opened;
+    const length = this.#at - begin;
+    this.#bytes[begin - frameHeaderBytes] = 0;
+    this.#bytes.writeUInt32BE(length, begin - frameHeaderBytes + 1);
+    return length;
+  }
+
+  /** Forgets what `openFrame` began. */
+  cancelFrame(opened: number): void {
+    this.#at = this.#start + opened - frameHeaderBytes;
   }
 
   bytes(tag: number, value: Uint8Array): void {

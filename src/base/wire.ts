@@ -6,9 +6,10 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { buffer } from './bytes.ts';
+import { sharedWriter, Writer } from './wire-writer.ts';
 import { highAt, lowAt, signedWord, two32, unsignedWord, word } from './words.ts';
 
-export { sharedWriter, Writer } from './wire-writer.ts';
+export { sharedWriter, Writer };
 
 /** Under this key a message may carry its encoding, which is written in place of its fields. */
 export const preencoded: unique symbol = Symbol('preencoded');
@@ -28,6 +29,8 @@ export type FieldNames = Readonly<Record<number, string>>;
 export interface Codec<T> {
   /** The result may share memory with other results: copy what is kept for long. */
   encode(message: T): Uint8Array;
+  /** Appends the fields of a message. */
+  write(writer: Writer, message: T): void;
   /** Fields of type bytes are views of `bytes`. Throws {@link WireError}. */
   decode(bytes: Uint8Array): T;
   /** The message with default values where `partial` has none. */

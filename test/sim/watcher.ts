@@ -131,8 +131,9 @@ export class Watcher {
       life.process.deliver(() => {
         requests.send({ case: 'createRequest', value: request });
         if (abort.signal.aborted) return;
-        answers = life.watch.watch(requests, contextOf(abort.signal));
-        this.#pull(stream, member, life, answers);
+        const own = life.watch.watch(requests, contextOf(abort.signal))[Symbol.asyncIterator]();
+        answers = own;
+        this.#pull(stream, member, life, own);
       });
     });
     this.#askProgress(stream, life, requests);

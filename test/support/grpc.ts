@@ -182,6 +182,7 @@ export class GrpcClient {
   raw(path: string, request: Uint8Array, metadata?: CallMetadata): Promise<Uint8Array> {
     const same: Codec<Uint8Array> = {
       encode: (bytes) => bytes,
+      write: (writer, bytes) => writer.raw(bytes),
       decode: (bytes) => bytes,
       create: () => new Uint8Array(0),
     };

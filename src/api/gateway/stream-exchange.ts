@@ -4,8 +4,8 @@
  */
 import { EventEmitter } from 'node:events';
 import { StatusError } from '../../base/errors.ts';
+import type { Codec } from '../../base/wire.ts';
 import { deadlineExceeded } from '../grpc/deadline.ts';
-import type { Written } from '../grpc/response-writer.ts';
 import type { StatusObject } from '../grpc/status.ts';
 import type { StreamCall, StreamMethod } from '../grpc/stream-method.ts';
 import { HeaderMetadata } from './call-headers.ts';
@@ -76,21 +76,23 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     this.#options.clock.defer(() => this.#read());
   }
 
-  write(message: Uint8Array, written: Written): void {
+  write<T>(codec: Codec<T>, answer: T): number {
     const { response, types, memory } = this.#options;
-    if (this.#isOver || response.destroyed) return;
+    if (this.#isOver || response.destroyed) return 0;
+    const message = codec.encode(answer);
     const line = jsonOf(message, types.response, '{"result":', '}\n');
     const extraBytes = line.length - message.length;
     this.#extraBytes += extraBytes;
     memory.answers.add(extraBytes);
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/json' });
-    response.write(line, (error) => {
+    response.write(line, () => {
       if (!this.#isClosed) {
         this.#extraBytes -= extraBytes;
         memory.answers.release(extraBytes);
       }
-      written(error);
+      this.emit('sent', 1, message.length);
     });
+    return message.length;
   }
 
   finish(status: StatusObject | undefined): void {

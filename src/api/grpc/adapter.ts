@@ -13,7 +13,13 @@ import type { Logger } from '../../base/logger.ts';
 import { silentMetrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
 import { Turns } from '../turns.ts';
-import type { BidiHandler, CallContext, ServerStreamHandler, UnaryHandler } from '../handler.ts';
+import type {
+  Answers,
+  BidiHandler,
+  CallContext,
+  ServerStreamHandler,
+  UnaryHandler,
+} from '../handler.ts';
 import {
   ANSWER_LIMITS,
   type GrpcAdapterOptions,
@@ -402,7 +408,7 @@ export class GrpcAdapter {
   /** Sends what a handler yields until it ends, fails, or nobody listens any more. */
   async #pump(
     method: Method,
-    start: () => AsyncIterable<unknown>,
+    start: () => Answers<unknown>,
     writer: ResponseWriter,
     context: GrpcCallContext & CallContext,
     metrics: MethodMetrics,
@@ -411,14 +417,19 @@ export class GrpcAdapter {
     let status: StatusObject | undefined;
     try {
       this.#admit(method.path, context, this.#streamVersions);
-      for await (const answer of start()) {
-        const room = writer.room();
-        if (room !== undefined) await room;
+      const answers = start();
+      for await (const first of answers) {
+        let answer: unknown = first;
+        while (answer !== undefined) {
+          const room = writer.room();
+          if (room !== undefined) await room;
+          if (writer.isClosed()) break;
+          metrics.messagesSent.increment();
+          const length = writer.write(method.response, answer);
+          if (length > LARGE_ANSWER_BYTES) await this.#turns.next();
+          answer = answers.ready?.();
+        }
         if (writer.isClosed()) break;
-        metrics.messagesSent.increment();
-        const bytes = method.response.encode(answer);
-        writer.write(bytes);
-        if (bytes.length > LARGE_ANSWER_BYTES) await this.#turns.next();
       }
     } catch (error) {
       if (!context.cancelled) status = statusOf(error, method.path, this.#logger);

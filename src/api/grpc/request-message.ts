@@ -93,42 +93,13 @@ export function decompress(
 /** A longer message is not copied behind its prefix, but sent after it. */
 const MAX_COPIED_BYTES = 64 * 1024;
 
-/** What is to be written to send these messages, in as few pieces as pays. */
-export function framed(messages: readonly Uint8Array[]): Uint8Array[] {
-  const pieces: Uint8Array[] = [];
-  for (let from = 0; from < messages.length;) {
-    let bytes = 0;
-    let to = from;
-    let long: Uint8Array | undefined;
-    while (to < messages.length && long === undefined) {
-      const message = messages[to++] as Uint8Array;
-      bytes += PREFIX_BYTES;
-      if (message.length <= MAX_COPIED_BYTES) bytes += message.length;
-      else long = message;
-    }
-    pieces.push(joined(messages, from, to, bytes));
-    if (long !== undefined) pieces.push(long);
-    from = to;
-  }
-  return pieces;
-}
-
-function joined(
-  messages: readonly Uint8Array[],
-  from: number,
-  to: number,
-  bytes: number,
-): Uint8Array {
-  const piece = Buffer.allocUnsafe(bytes);
-  let position = 0;
-  for (let i = from; i < to; i++) {
-    const message = messages[i] as Uint8Array;
-    piece[position] = PLAIN;
-    piece.writeUInt32BE(message.length, position + 1);
-    position += PREFIX_BYTES;
-    if (message.length > MAX_COPIED_BYTES) break;
-    piece.set(message, position);
-    position += message.length;
-  }
-  return piece;
+/** What is to be written to send a message: its prefix and the message, in one piece if it pays. */
+export function framed(message: Uint8Array): [Uint8Array, Uint8Array?] {
+  const isCopied = message.length <= MAX_COPIED_BYTES;
+  const piece = Buffer.allocUnsafe(PREFIX_BYTES + (isCopied ? message.length : 0));
+  piece[0] = PLAIN;
+  piece.writeUInt32BE(message.length, 1);
+  if (!isCopied) return [piece, message];
+  piece.set(message, PREFIX_BYTES);
+  return [piece];
 }

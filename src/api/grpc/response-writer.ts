@@ -1,5 +1,6 @@
 /** Sends the answers of a stream no faster than the client takes them. */
 import type { Counter } from '../../base/metrics.ts';
+import type { Codec } from '../../base/wire.ts';
 import type { AnswerMemory } from '../handler.ts';
 import type { StatusObject } from './status.ts';
 
@@ -8,20 +9,21 @@ const MAX_UNSENT_BYTES = 1024 * 1024;
 /** Small ones weigh more than their bytes. */
 const MAX_UNSENT_MESSAGES = 1024;
 
-/** Told when a message was sent, or will never be. */
-export type Written = (error?: Error | null) => void;
-
 /** What takes the answers of a stream. */
 export interface WritableCall {
-  /** Does nothing, and tells nobody, if the call is over. */
-  write(bytes: Uint8Array, written: Written): void;
+  /**
+   * Returns the length of the message. Does nothing, returns 0 and tells nobody, if the call is
+   * over.
+   */
+  write<T>(codec: Codec<T>, message: T): number;
+  /** So many messages, of so many bytes together, were sent, or never will be. */
+  on(event: 'sent', listener: (messages: number, bytes: number) => void): unknown;
   /** Ends the call, well if there is no status. */
   finish(status: StatusObject | undefined): void;
 }
 
 export class ResponseWriter {
   readonly #call: WritableCall;
-  readonly #sentBytes: Counter;
   readonly #memory: AnswerMemory;
   #unsentBytes = 0;
   #unsentMessages = 0;
@@ -33,8 +35,12 @@ export class ResponseWriter {
 
   constructor(call: WritableCall, sentBytes: Counter, memory: AnswerMemory) {
     this.#call = call;
-    this.#sentBytes = sentBytes;
     this.#memory = memory;
+    call.on('sent', (messages, bytes) => {
+      sentBytes.increment(bytes);
+      this.#release(messages, bytes);
+      if (!this.#full) this.#wake();
+    });
   }
 
   /** Whether nobody listens any more. */
@@ -42,22 +48,18 @@ export class ResponseWriter {
     return this.#closed;
   }
 
-  /** Queues one message. */
-  write(bytes: Uint8Array): void {
-    if (this.#closed) return;
-    const { length } = bytes;
+  /** Queues one message. Returns its length. */
+  write<T>(codec: Codec<T>, message: T): number {
+    if (this.#closed) return 0;
     this.#returnReserved();
+    const length = this.#call.write(codec, message);
     this.#unsentBytes += length;
     this.#unsentMessages++;
     this.#memory.add(length);
-    this.#call.write(bytes, () => {
-      this.#sentBytes.increment(length);
-      this.#release(length, 1);
-      if (!this.#full) this.#wake();
-    });
+    return length;
   }
 
-  #release(bytes: number, messages: number): void {
+  #release(messages: number, bytes: number): void {
     if (this.#abandoned) return;
     this.#unsentBytes -= bytes;
     this.#unsentMessages -= messages;
@@ -110,7 +112,7 @@ export class ResponseWriter {
   abandon(): void {
     this.close();
     if (this.#abandoned) return;
-    this.#release(this.#unsentBytes, this.#unsentMessages);
+    this.#release(this.#unsentMessages, this.#unsentBytes);
     this.#abandoned = true;
   }
 

@@ -6,6 +6,7 @@ import type { StatusObject } from './status.ts';
 
 /** A call as its method sees it. */
 export interface StreamCall extends CancellableCall, WritableCall {
+  on(event: 'sent', listener: (messages: number, bytes: number) => void): unknown;
   on(event: 'data', listener: (request: unknown) => void): unknown;
   on(event: 'end', listener: () => void): unknown;
   /** It was ended for a reason of its own, with this status; `cancelled` follows. */

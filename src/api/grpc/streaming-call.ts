@@ -6,6 +6,8 @@ import { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
+import type { Codec } from '../../base/wire.ts';
+import { AnswerFrames } from './answer-frames.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
 import {
@@ -22,14 +24,12 @@ import { okTrailers } from './ok-trailers.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import {
   decompress,
-  framed,
   isPlain,
   messageAt,
   messageBytesAt,
   tooLarge,
   unexpectedEnd,
 } from './request-message.ts';
-import type { Written } from './response-writer.ts';
 import type { StatusObject } from './status.ts';
 import type { StreamCall, StreamMethod } from './stream-method.ts';
 
@@ -60,9 +60,8 @@ export class StreamingCall extends EventEmitter implements StreamCall {
   /** A status was sent, or nobody is there to take one. */
   #isOver = false;
   #cancelled = false;
-  /** Answers of this turn, and whom to tell when they are sent. */
-  #unsent: Uint8Array[] = [];
-  #written: Written[] = [];
+  /** Answers of this turn. */
+  readonly #unsent = new AnswerFrames();
   #trailers = okTrailers;
 
   constructor(
@@ -115,11 +114,11 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#clock.defer(() => this.#goOn());
   }
 
-  write(message: Uint8Array, written: Written): void {
-    if (this.#isOver) return;
-    this.#unsent.push(message);
-    this.#written.push(written);
-    if (this.#unsent.length === 1) this.#clock.defer(() => this.#flush());
+  write<T>(codec: Codec<T>, message: T): number {
+    if (this.#isOver) return 0;
+    const length = this.#unsent.add(codec, message);
+    if (this.#unsent.messages === 1) this.#clock.defer(() => this.#flush());
+    return length;
   }
 
   finish(status: StatusObject | undefined): void {
@@ -140,11 +139,9 @@ export class StreamingCall extends EventEmitter implements StreamCall {
 
   #flush(): void {
     const stream = this.#stream;
-    const messages = this.#unsent;
-    if (messages.length === 0 || stream.destroyed || stream.closed) return;
-    const written = this.#written;
-    this.#unsent = [];
-    this.#written = [];
+    const { messages, bytes } = this.#unsent;
+    if (messages === 0 || stream.destroyed || stream.closed) return;
+    const pieces = this.#unsent.take();
     if (!stream.headersSent) {
       beginAnswer(stream);
       stream.on('wantTrailers', () => {
@@ -152,12 +149,9 @@ export class StreamingCall extends EventEmitter implements StreamCall {
         closeUnread(stream, this.#clock);
       });
     }
-    const pieces = framed(messages);
     const last = pieces.pop();
     for (const piece of pieces) stream.write(piece);
-    stream.write(last, (error) => {
-      for (const each of written) each(error);
-    });
+    stream.write(last, () => this.emit('sent', messages, bytes));
   }
 
   #receive(chunk: Buffer): void {
@@ -279,8 +273,7 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#over();
     this.#cancel();
     // The stream is kept for some time, and this with it.
-    this.#unsent = [];
-    this.#written = [];
+    this.#unsent.clear();
     this.emit('closed');
   }
 

@@ -261,7 +261,7 @@ export class UnaryCall implements UnaryContext {
     const stream = this.#stream;
     beginAnswer(stream);
     stream.on('wantTrailers', onWantTrailers);
-    const [first, rest] = framed([bytes]) as [Uint8Array, Uint8Array?];
+    const [first, rest] = framed(bytes);
     if (rest === undefined && this.#sessionMemory.answers.heldBytes <= MOST_UNCOUNTED_BYTES) {
       endWith(stream, first);
     } else {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
-import { WatchService, type WatchBackend } from '../../../src/api/watch.ts';
+import { type WatchAnswers, type WatchBackend, WatchService } from '../../../src/api/watch.ts';
 import { WatchCreateRequest, WatchRequest, WatchResponse } from '../../../src/gen/rpc.ts';
 import { WatchableStore } from '../../../src/mvcc/watchable-store.ts';
 import { roomyMemory } from '../../support/api-calls.ts';
@@ -64,6 +64,7 @@ class Fixture {
   readonly controller = new AbortController();
   readonly leaderLost = new Set<() => void>();
   readonly #metadata: Readonly<Record<string, string>>;
+  readonly answers: WatchAnswers;
   readonly #responses: AsyncGenerator<WatchResponse>;
 
   constructor(
@@ -93,11 +94,12 @@ class Fixture {
       },
       ...overrides,
     });
-    this.#responses = service.watch(this.requests, {
+    this.answers = service.watch(this.requests, {
       signal: this.controller.signal,
       metadata: (name) => this.#metadata[name],
       memory: roomyMemory,
     });
+    this.#responses = this.answers[Symbol.asyncIterator]();
   }
 
   put(key: string, value: string | Uint8Array = 'v'): void {
@@ -278,6 +280,32 @@ describe('a watch', () => {
     for (const piece of pieces) expect(WatchResponse.encode(piece).length).toBeLessThan(1024);
     const whole = await f.next();
     expect([whole.watchId, whole.fragment, whole.events.length]).toEqual([1, false, 5]);
+  });
+
+  test('is given what is there without waiting, in the order of the iteration', async () => {
+    const f = fixture({ fragmentBytes: 1024 });
+    expect(f.answers.ready()).toBeUndefined();
+    f.create({ rangeEnd: 'z', fragment: true });
+    f.create({ key: 'e' });
+    expect([(await f.next()).watchId, f.answers.ready()?.watchId]).toEqual([0, 1]);
+    expect(f.answers.ready()).toBeUndefined();
+    const txn = f.store.begin();
+    for (const key of ['a', 'b', 'c', 'd', 'e']) txn.put(key, new Uint8Array(400), 0n);
+    txn.end();
+    const first = await f.next();
+    const second = f.answers.ready();
+    const third = await f.next();
+    const rest = [f.answers.ready(), f.answers.ready()];
+    const all = [first, second, third, ...rest];
+    expect(all.map((answer) => answer && [answer.watchId, answer.events.length])).toEqual([
+      [0, 2],
+      [0, 2],
+      [0, 1],
+      [1, 1],
+      undefined,
+    ]);
+    f.controller.abort();
+    expect(() => f.answers.ready()).toThrow(new EtcdError('watchCanceled'));
   });
 });
 
