@@ -30,11 +30,6 @@ export type UnaryHandler<Request, Response> = (
   context: CallContext,
 ) => Promise<Response>;
 
-export type ServerStreamHandler<Request, Response> = (
-  request: Request,
-  context: CallContext,
-) => AsyncIterable<Response>;
-
 /** Answers as they come. */
 export interface Answers<Response> extends AsyncIterable<Response> {
   /**
@@ -43,6 +38,11 @@ export interface Answers<Response> extends AsyncIterable<Response> {
    */
   ready?(): Response | undefined;
 }
+
+export type ServerStreamHandler<Request, Response> = (
+  request: Request,
+  context: CallContext,
+) => Answers<Response>;
 
 /** The iteration of `requests` ends when the client half-closes; the answers may go on. */
 export type BidiHandler<Request, Response> = (

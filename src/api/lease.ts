@@ -18,6 +18,7 @@ import type {
 import { anyGrant, type Lease, noLease } from '../lease/lease.ts';
 import type { CallContext } from './handler.ts';
 import { header, type HeaderSource } from './header.ts';
+import { type AnswerSession, SessionAnswers } from './session-answers.ts';
 
 /**
  * Renewals of one stream that are under way; more are not read before these are answered. Together
@@ -104,26 +105,20 @@ export class LeaseService {
   }
 
   /**
-   * Answers renewals in the order in which they came. Ends when the client has no more.
-   * @throws EtcdError `noLeader` for clients that asked to be told, or why a renewal failed
+   * Answers renewals in the order in which they came. Ends when the client has no more. The answers
+   * throw EtcdError `noLeader` for clients that asked to be told, or why a renewal failed.
    */
-  async *leaseKeepAlive(
+  leaseKeepAlive(
     requests: AsyncIterable<LeaseKeepAliveRequest>,
     context: CallContext,
-  ): AsyncGenerator<LeaseKeepAliveResponse> {
-    const needsLeader = context.metadata('hasleader') === 'true';
-    if (needsLeader && !this.#backend.hasLeader) throw new EtcdError('noLeader');
-    const session = new KeepAliveSession(this.#backend, context, needsLeader);
-    try {
+  ): SessionAnswers<LeaseKeepAliveResponse> {
+    return new SessionAnswers(() => {
+      const needsLeader = context.metadata('hasleader') === 'true';
+      if (needsLeader && !this.#backend.hasLeader) throw new EtcdError('noLeader');
+      const session = new KeepAliveSession(this.#backend, context, needsLeader);
       session.read(requests);
-      for (;;) {
-        for (let next = session.take(); next !== undefined; next = session.take()) yield next;
-        if (session.isOver()) return;
-        await session.readable();
-      }
-    } finally {
-      session.close();
-    }
+      return session;
+    });
   }
 }
 
@@ -132,7 +127,7 @@ interface Renewal {
 }
 
 /** One stream of one client. */
-class KeepAliveSession {
+class KeepAliveSession implements AnswerSession<LeaseKeepAliveResponse> {
   readonly #backend: LeaseBackend;
   readonly #context: CallContext;
   readonly #stopListening: () => void;
@@ -201,7 +196,7 @@ class KeepAliveSession {
   }
 
   /** The next answer, if the oldest renewal has one. */
-  take(): LeaseKeepAliveResponse | undefined {
+  next(): LeaseKeepAliveResponse | undefined {
     if (this.#failure !== undefined) throw this.#failure;
     const answer = this.#renewals[0]?.answer;
     if (answer === undefined) return undefined;

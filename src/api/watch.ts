@@ -2,6 +2,7 @@
  * The Watch service (etcd: api/v3rpc/watch.go): many watchers on one stream, their events and the
  * answers to their creation and cancellation in one order.
  */
+import { assert } from '../base/assert.ts';
 import { latin1 } from '../base/bytes.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { etcdErrors, EtcdError } from '../base/errors.ts';
@@ -21,8 +22,9 @@ import {
   type WatchStream,
   type WatchStreamOptions,
 } from '../mvcc/watch-stream.ts';
-import type { Answers, CallContext } from './handler.ts';
+import type { CallContext } from './handler.ts';
 import type { HeaderSource } from './header.ts';
+import { type AnswerSession, SessionAnswers } from './session-answers.ts';
 
 /** The shortest that can be configured, as in etcd. */
 const minProgressIntervalMs = 100;
@@ -62,47 +64,22 @@ export class WatchService {
    * Serves one stream until the client leaves; that it will not ask any more is no reason to end.
    * The answers throw EtcdError `noLeader` for clients that asked to be told, and `watchCanceled`.
    */
-  watch(requests: AsyncIterable<WatchRequest>, context: CallContext): WatchAnswers {
-    return new WatchAnswers(this.#backend, requests, context);
-  }
-}
-
-/** What one stream is answered, from the first step of its iteration to the end of that. */
-export class WatchAnswers implements Answers<WatchResponse> {
-  readonly #backend: WatchBackend;
-  readonly #requests: AsyncIterable<WatchRequest>;
-  readonly #context: CallContext;
-  #session: WatchSession | undefined;
-
-  constructor(backend: WatchBackend, requests: AsyncIterable<WatchRequest>, context: CallContext) {
-    this.#backend = backend;
-    this.#requests = requests;
-    this.#context = context;
-  }
-
-  ready(): WatchResponse | undefined {
-    return this.#session?.next();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<WatchResponse> {
-    const needsLeader = this.#context.metadata('hasleader') === 'true';
-    if (needsLeader && !this.#backend.hasLeader) throw new EtcdError('noLeader');
-    const session = new WatchSession(this.#backend, this.#context, needsLeader);
-    this.#session = session;
-    try {
-      session.read(this.#requests);
-      for (;;) {
-        for (let next = session.next(); next !== undefined; next = session.next()) yield next;
-        await session.readable();
-      }
-    } finally {
-      session.close();
-    }
+  watch(
+    requests: AsyncIterable<WatchRequest>,
+    context: CallContext,
+  ): SessionAnswers<WatchResponse> {
+    return new SessionAnswers(() => {
+      const needsLeader = context.metadata('hasleader') === 'true';
+      if (needsLeader && !this.#backend.hasLeader) throw new EtcdError('noLeader');
+      const session = new WatchSession(this.#backend, context, needsLeader);
+      session.read(requests);
+      return session;
+    });
   }
 }
 
 /** One stream of one client. */
-class WatchSession {
+class WatchSession implements AnswerSession<WatchResponse> {
   readonly #backend: WatchBackend;
   readonly #context: CallContext;
   readonly #stream: WatchStream;
@@ -228,6 +205,11 @@ class WatchSession {
     });
   }
 
+  /** Clients end their watches by leaving. */
+  isOver(): boolean {
+    return false;
+  }
+
   #wake(): void {
     this.#wakeWriter?.();
     this.#wakeWriter = undefined;
@@ -248,7 +230,7 @@ class WatchSession {
     this.#wakeReader?.();
   }
 
-  #response(output: WatchOutput): WatchResponse | undefined {
+  #response(output: WatchOutput): WatchResponse {
     const source = this.#backend.headerSource;
     switch (output.kind) {
       case 'events':
@@ -274,7 +256,7 @@ class WatchSession {
     }
   }
 
-  #eventResponse(output: WatchDelivery): WatchResponse | undefined {
+  #eventResponse(output: WatchDelivery): WatchResponse {
     const source = this.#backend.headerSource;
     const { watchId, revision, events } = output;
     const limit = this.#backend.fragmentBytes;
@@ -284,10 +266,12 @@ class WatchSession {
     }
     const pieces = cut(events, limit - responseOverheadBytes);
     const last = pieces.length - 1;
-    this.#pieces = pieces
-      .map((piece, i) => answer(source, revision, watchId, piece, i < last))
-      .reverse();
-    return this.#pieces.pop();
+    const [first, ...rest] = pieces.map((piece, i) =>
+      answer(source, revision, watchId, piece, i < last),
+    );
+    assert(first !== undefined, 'events without a piece');
+    this.#pieces = rest.reverse();
+    return first;
   }
 }
 

@@ -22,18 +22,18 @@ export class Writer {
     return this.#bytes.length;
   }
 
-  /** Written since the last `finish`. */
+  /** Written since the last `finish` or `copy`. */
   get sizeBytes(): number {
     return this.#at - this.#start;
   }
 
-  /** Forgets what has been written since the last `finish`. */
+  /** Forgets what has been written since the last `finish` or `copy`. */
   reset(): this {
     this.#at = this.#start;
     return this;
   }
 
-  /** What has been written since the last `finish`. The bytes are never written again. */
+  /** What has been written since the last one. The bytes are never written again. */
   finish(): Uint8Array {
     const result = this.#bytes.subarray(this.#start, this.#at);
     this.#start = this.#at;
@@ -46,7 +46,7 @@ export class Writer {
     return result;
   }
 
-  /** The same, in memory of its own; what has been written is forgotten. */
+  /** As `finish`, but a copy: the memory is used again. */
   copy(): Uint8Array {
     const result = Buffer.allocUnsafe(this.sizeBytes);
     this.#bytes.copy(result, 0, this.#start, this.#at);
@@ -54,7 +54,10 @@ export class Writer {
     return result;
   }
 
-  /** Begins a message as gRPC frames it: a flag, the length, the fields. Must be ended. */
+  /**
+   * Begins a message as gRPC frames it: a flag, the length, the fields. The result is for
+   * `closeFrame` or `cancelFrame`, before anything is finished, copied or forgotten.
+   */
   openFrame(): number {
     this.#room(frameHeaderBytes);
     this.#at += frameHeaderBytes;

@@ -43,7 +43,7 @@ export interface TurnOptions {
  */
 const warmUpInFlight = 100;
 
-/** How long the rate of a load is looked for, if its members are warm already. */
+/** How long the rate of a load is looked for, once its members are warm. */
 const rateSeconds = 2;
 
 /** @throws Error if a call failed or an answer is wrong */
@@ -138,12 +138,9 @@ class Measurement {
       connections,
       streams: inFlight / connections,
     };
-    const fewInFlight = inFlight < warmUpInFlight;
-    if (fewInFlight) {
-      const amount = { seconds: warmUpSeconds };
-      await h2load({ ...load, connections: 10, streams: warmUpInFlight / 10, amount });
-    }
-    const amount = { seconds: fewInFlight ? Math.min(warmUpSeconds, rateSeconds) : warmUpSeconds };
+    const warmUp = inFlight < warmUpInFlight && { connections: 10, streams: warmUpInFlight / 10 };
+    await h2load({ ...load, ...warmUp, amount: { seconds: warmUpSeconds } });
+    const amount = { seconds: Math.min(warmUpSeconds, rateSeconds) };
     const { callsPerSecond: most } = await h2load({ ...load, amount });
     const callsPerSecond = atHalf ? most / 2 : most;
     const calls = Math.max(inFlight, Math.round(callsPerSecond * seconds));

@@ -224,7 +224,7 @@ async function renewOnce(
   context: CallContext,
 ): Promise<LeaseKeepAliveResponse> {
   const request = LeaseKeepAliveRequest.decode(LeaseKeepAliveRequest.encode({ id }));
-  const stream = lease.leaseKeepAlive(only(request), context);
+  const stream = lease.leaseKeepAlive(only(request), context)[Symbol.asyncIterator]();
   const { value } = await stream.next();
   await stream.return(undefined);
   if (value === undefined) throw new Error('a stream of renewals ended without an answer');

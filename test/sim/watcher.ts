@@ -1,4 +1,5 @@
 /** A client that watches, reads at its own speed, and resumes when its stream breaks. */
+import type { SessionAnswers } from '../../src/api/session-answers.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import { FilterType, WatchCreateRequest, WatchRequest, WatchResponse } from '../../src/gen/rpc.ts';
 import { type Chance, streamOf } from './chance.ts';
@@ -37,6 +38,12 @@ class Requests implements AsyncIterable<WatchRequest> {
   }
 }
 
+/** The server's half of one. */
+interface OpenStream {
+  readonly answers: SessionAnswers<WatchResponse>;
+  readonly steps: AsyncGenerator<WatchResponse>;
+}
+
 export class Watcher {
   readonly #plan: WatcherPlan;
   readonly #workload: Workload;
@@ -49,6 +56,7 @@ export class Watcher {
   /** Arrival of the newest answer: the next comes after it. */
   #arrivedMs = 0;
   #stream = 0;
+  #pulls = 0;
 
   constructor(plan: WatcherPlan, workload: Workload) {
     this.#plan = plan;
@@ -117,11 +125,11 @@ export class Watcher {
     const stream = ++this.#stream;
     const requests = new Requests();
     const abort = new AbortController();
-    let answers: AsyncGenerator<WatchResponse> | undefined;
+    let open: OpenStream | undefined;
     // The server ends a stream whose connection broke, wherever it stands.
     const cut = (): void => {
       abort.abort();
-      answers?.return(undefined).catch(() => undefined);
+      open?.steps.return(undefined).catch(() => undefined);
     };
     const forget = member.onDeath(() => {
       life.process.deliver(cut);
@@ -131,9 +139,9 @@ export class Watcher {
       life.process.deliver(() => {
         requests.send({ case: 'createRequest', value: request });
         if (abort.signal.aborted) return;
-        const own = life.watch.watch(requests, contextOf(abort.signal))[Symbol.asyncIterator]();
-        answers = own;
-        this.#pull(stream, member, life, own);
+        const answers = life.watch.watch(requests, contextOf(abort.signal));
+        open = { answers, steps: answers[Symbol.asyncIterator]() };
+        this.#pull(stream, member, life, open);
       });
     });
     this.#askProgress(stream, life, requests);
@@ -160,24 +168,19 @@ export class Watcher {
     });
   }
 
-  #pull(
-    stream: number,
-    member: SimMember,
-    life: Life,
-    answers: AsyncIterator<WatchResponse>,
-  ): void {
-    answers.next().then(
+  #pull(stream: number, member: SimMember, life: Life, open: OpenStream): void {
+    open.steps.next().then(
       ({ done, value }) => {
         if (done === true) {
           this.#arrive(stream, member, life, () => this.#ended(stream, 'ended by the server'));
           return;
         }
-        const bytes = WatchResponse.encode(value);
+        const all = [value, ...this.#ready(open)].map((answer) => WatchResponse.encode(answer));
         this.#arrive(stream, member, life, () => {
-          this.#take(stream, WatchResponse.decode(bytes));
+          for (const bytes of all) this.#take(stream, WatchResponse.decode(bytes));
           this.#later(this.#plan.readMs, () => {
             if (stream !== this.#stream) return;
-            life.process.deliver(() => this.#pull(stream, member, life, answers));
+            life.process.deliver(() => this.#pull(stream, member, life, open));
           });
         });
       },
@@ -186,6 +189,21 @@ export class Watcher {
         this.#arrive(stream, member, life, () => this.#ended(stream, reason));
       },
     );
+  }
+
+  /** A few of the answers that are there at once: none, one or two in turns. */
+  #ready({ answers }: OpenStream): WatchResponse[] {
+    const taken: WatchResponse[] = [];
+    try {
+      for (let left = this.#pulls++ % 3; left > 0; left--) {
+        const answer = answers.ready();
+        if (answer === undefined) break;
+        taken.push(answer);
+      }
+    } catch {
+      // The next step of the iteration fails as well, and says why.
+    }
+    return taken;
   }
 
   /** After a delay and in order, if the process still runs and clients reach it. */

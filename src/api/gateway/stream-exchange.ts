@@ -81,7 +81,8 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     if (this.#isOver || response.destroyed) return 0;
     const message = codec.encode(answer);
     const line = jsonOf(message, types.response, '{"result":', '}\n');
-    const extraBytes = line.length - message.length;
+    const { length } = message;
+    const extraBytes = line.length - length;
     this.#extraBytes += extraBytes;
     memory.answers.add(extraBytes);
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/json' });
@@ -90,9 +91,9 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
         this.#extraBytes -= extraBytes;
         memory.answers.release(extraBytes);
       }
-      this.emit('sent', 1, message.length);
+      this.emit('sent', 1, length);
     });
-    return message.length;
+    return length;
   }
 
   finish(status: StatusObject | undefined): void {

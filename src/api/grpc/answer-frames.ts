@@ -1,11 +1,11 @@
 /**
  * The answers of a stream as gRPC frames them, one behind the other. They are encoded into memory
- * that all streams use in turn: each answer would else be two pieces of memory of its own.
+ * that all streams use in turn, and copied once: memory outside of the heap makes V8 collect all.
  */
 import { type Codec, Writer } from '../../base/wire.ts';
 
-/** Of more frames the memory itself is handed on, instead of a copy. */
-const maxCopiedBytes = 64 * 1024;
+/** What has grown beyond it is not used again. */
+const maxKeptBytes = 1024 * 1024;
 
 const shared = new Writer();
 /** Whose frames are in there. */
@@ -13,7 +13,8 @@ let owner: AnswerFrames | undefined;
 
 function giveSharedTo(frames: AnswerFrames): void {
   if (owner === frames) return;
-  owner?.leaveShared();
+  if (owner === undefined) shared.reset();
+  else owner.leaveShared();
   owner = frames;
 }
 
@@ -64,9 +65,11 @@ export class AnswerFrames {
     this.#bytes = 0;
   }
 
-  /** Leaves the shared memory to the next. */
+  /** Leaves the shared memory, which it owns, to the next. */
   leaveShared(): void {
+    this.#pieces.push(shared.copy());
+    // Not before: were there no memory for the copy, it would still be the owner's.
     owner = undefined;
-    this.#pieces.push(shared.sizeBytes > maxCopiedBytes ? shared.finish() : shared.copy());
+    if (shared.capacityBytes > maxKeptBytes) shared.finish();
   }
 }

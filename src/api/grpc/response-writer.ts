@@ -16,7 +16,10 @@ export interface WritableCall {
    * over.
    */
   write<T>(codec: Codec<T>, message: T): number;
-  /** So many messages, of so many bytes together, were sent, or never will be. */
+  /**
+   * So many messages, of so many bytes together, were sent, or could not be. Of what still waits
+   * when the call is closed nothing is told.
+   */
   on(event: 'sent', listener: (messages: number, bytes: number) => void): unknown;
   /** Ends the call, well if there is no status. */
   finish(status: StatusObject | undefined): void;

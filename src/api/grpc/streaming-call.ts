@@ -150,8 +150,10 @@ export class StreamingCall extends EventEmitter implements StreamCall {
       });
     }
     const last = pieces.pop();
+    if (pieces.length > 0) stream.cork();
     for (const piece of pieces) stream.write(piece);
     stream.write(last, () => this.emit('sent', messages, bytes));
+    stream.uncork();
   }
 
   #receive(chunk: Buffer): void {

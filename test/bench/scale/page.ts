@@ -3,6 +3,7 @@ import { grouped, table } from '../../report/markdown.ts';
 import { machineOf } from '../page.ts';
 import type { MemberSystem } from '../systems.ts';
 import type { PhaseName, ScaleFigures, ScaleMeasurements, ScaleTurn } from './figures.ts';
+import { turnText } from './turns.ts';
 
 /** What each phase is, and whether puts went on beside it. */
 const phases: readonly (readonly [PhaseName, string])[] = [
@@ -73,10 +74,4 @@ export const megabytes = (bytes: number): string => grouped(Math.round(bytes / 1
 
 function latencyText(latencies: { p50: number; p99: number } | undefined): string {
   return latencies === undefined ? '' : `${latencies.p50.toFixed(1)} / ${latencies.p99.toFixed(1)}`;
-}
-
-/** Turns below 20 ms are not written down. */
-export function turnText(turnMs: number | undefined): string {
-  if (turnMs === undefined) return '';
-  return turnMs === 0 ? '< 20' : turnMs.toFixed(0);
 }

@@ -9,7 +9,7 @@ import { leaderOf, type MemberSystem } from '../systems.ts';
 import { withMeteredMembers } from './metered-members.ts';
 import { PacedPuts } from './paced-puts.ts';
 import type { PhaseFigures, ScaleFigures } from './figures.ts';
-import { longestTurnMs } from './turns.ts';
+import { longestTurnMs, turnText } from './turns.ts';
 
 const prefix = 'scale';
 /** Puts a second: far below what either system takes, so that queues come from what disturbs. */
@@ -118,7 +118,7 @@ class Scenario {
     const turn = figures.longestTurnMs;
     const parts = [`${name}: ${seconds.toFixed(1)} s`];
     if (latencies !== undefined) parts.push(`put p99 ${latencies.p99.toFixed(1)} ms`);
-    if (turn !== undefined) parts.push(`longest turn ${turn.toFixed(0)} ms`);
+    if (turn !== undefined) parts.push(`longest turn ${turnText(turn)} ms`);
     this.#options.log(parts.join(', '));
     return figures;
   }

@@ -7,10 +7,10 @@
 import { appendFileSync, openSync, readSync } from 'node:fs';
 
 const intervalMs = 5;
-/** Shorter turns are of no interest. */
-const reportedMs = 20;
 
-const out = new URL(import.meta.url).searchParams.get('out');
+const { searchParams } = new URL(import.meta.url);
+const out = searchParams.get('out');
+const reportedMs = Number(searchParams.get('from'));
 if (out === null) throw new Error('the meter was not told where to write');
 
 /** Its first number is the time on a core in nanoseconds; of the main thread, as proc(5) says. */

@@ -3,12 +3,16 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+/** Shorter turns are of no interest, and not written down. */
+const reportedMs = 20;
+
 const nameOf = (member: string): string => `${member}.turns`;
 
 /** Arguments of Node that put the meter into a member. */
 export function meterArguments(root: string, directory: string, member: string): string[] {
   const url = pathToFileURL(join(root, 'build', 'test', 'bench', 'scale', 'turn-meter.js'));
   url.searchParams.set('out', join(directory, nameOf(member)));
+  url.searchParams.set('from', String(reportedMs));
   return [`--import=${url.href}`];
 }
 
@@ -33,6 +37,12 @@ export function longestTurnMs(
     }
   }
   return longest;
+}
+
+/** In milliseconds, as pages and logs show it. */
+export function turnText(turnMs: number | undefined): string {
+  if (turnMs === undefined) return '';
+  return turnMs === 0 ? `< ${reportedMs}` : turnMs.toFixed(0);
 }
 
 /** @param text lines of a time of day and milliseconds; the last one may be cut */

@@ -6,6 +6,7 @@ import { thisMachine } from '../machine.ts';
 import { type Repository, wordsOf } from '../main.ts';
 import { writeMeasurements, writePageTo } from '../measurements.ts';
 import { wholeNumber } from '../options.ts';
+import { turnText } from '../scale/turns.ts';
 import type { SteadyMeasurements, SteadyWindow } from './figures.ts';
 import { steadyPageOf } from './page.ts';
 import { runSteady } from './scenario.ts';
@@ -94,7 +95,7 @@ export async function benchSteady(
         console.log(
           `${untilSeconds} s: put p99 ${latencies.p99.toFixed(1)} ms, ` +
             `${(holdings.residentBytes / 1e6).toFixed(0)} MB resident, ` +
-            `longest turn ${longestTurnMs.toFixed(0)} ms`,
+            `longest turn ${turnText(longestTurnMs)} ms`,
         );
         // What was measured is there for `--report`, whatever ends the rest.
         writeMeasurements(dataPath, {

@@ -1,7 +1,8 @@
 /** The page of the steady benchmark, from measurements and from nothing else. */
 import { grouped, table } from '../../report/markdown.ts';
 import { machineOf } from '../page.ts';
-import { megabytes, turnText } from '../scale/page.ts';
+import { megabytes } from '../scale/page.ts';
+import { turnText } from '../scale/turns.ts';
 import {
   holdingNames,
   type Holdings,

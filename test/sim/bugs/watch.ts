@@ -208,7 +208,33 @@ export const watchBugs: readonly PlantedBug[] = [
     title: 'every piece of an answer says that it is the last',
     caughtBy: 'watch-atomic',
     edits: [
-      { file: 'src/api/watch.ts', find: 'fragment: i < last }', replace: 'fragment: false }' },
+      { file: 'src/api/watch.ts', find: 'piece, i < last)', replace: 'piece, false)' },
+    ],
+  },
+  {
+    id: 'watch-ready-answer-lost',
+    mistake: 'watch',
+    title: 'of the answers that are there at once, every other one is lost',
+    caughtBy: 'watch-reliable',
+    edits: [
+      {
+        file: 'src/api/session-answers.ts',
+        find: 'return this.#session?.next();',
+        replace: 'this.#session?.next();\n    return this.#session?.next();',
+      },
+    ],
+  },
+  {
+    id: 'watch-pieces-overtaken',
+    mistake: 'watch',
+    title: 'a new answer overtakes the pieces that are left of the one before',
+    caughtBy: 'watch-atomic or watch-ordered',
+    edits: [
+      {
+        file: 'src/api/watch.ts',
+        find: 'if (this.#pieces.length > 0) return this.#pieces.pop();',
+        replace: 'if (this.#pieces.length > 0 && this.#stream.unsent === 0) return this.#pieces.pop();',
+      },
     ],
   },
   {

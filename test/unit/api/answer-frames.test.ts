@@ -36,6 +36,8 @@ describe('frames of answers', () => {
       b.add(WatchResponse, answer(id + 1));
     }
     b.add(WatchResponse, answer(8));
+    const { length } = WatchResponse.encode(answer(1));
+    expect([a.messages, a.bytes]).toEqual([3, 3 * length]);
     const ofA = Buffer.concat(a.take());
     a.add(WatchResponse, answer(9));
     expect(ofA).toEqual(framesOf(answer(1), answer(3), answer(5)));

@@ -29,6 +29,58 @@ describe('streams of answers', () => {
     );
   });
 
+  test('come in order if they are there at once, however many', async () => {
+    const numbers = Array.from({ length: 5000 }, (_, i) => i);
+    const waiting = [...numbers];
+    const next = (): RangeStreamResponse | undefined => {
+      const count = waiting.shift();
+      return count === undefined
+        ? undefined
+        : RangeStreamResponse.create({ rangeResponse: RangeResponse.create({ count }) });
+    };
+    const { client } = await serve({
+      rangeStream: () => ({
+        ready: next,
+        async *[Symbol.asyncIterator]() {
+          for (let answer = next(); answer !== undefined; answer = next()) {
+            yield await Promise.resolve(answer);
+          }
+        },
+      }),
+    });
+    const stream = client.serverStream(KV.methods.rangeStream, RangeRequest.create());
+    await stream.next();
+    // No more are taken than may wait to be sent to a client that has read one.
+    expect(waiting.length).toBeGreaterThan(0);
+    const answers = await stream.all();
+    const counts = answers.map((answer) => answer.rangeResponse?.count);
+    expect(counts).toEqual(numbers.slice(1));
+  });
+
+  test('end with a refusal of what is there at once, after what was sent before', async () => {
+    const ended = deferred();
+    let taken = 0;
+    const { client } = await serve({
+      rangeStream: () => ({
+        ready: () => {
+          if (++taken === 3) throw new EtcdError('compacted');
+          return RangeStreamResponse.create();
+        },
+        async *[Symbol.asyncIterator]() {
+          try {
+            for (;;) yield await Promise.resolve(RangeStreamResponse.create());
+          } finally {
+            ended.resolve();
+          }
+        },
+      }),
+    });
+    const stream = client.serverStream(KV.methods.rangeStream, RangeRequest.create());
+    for (let i = 0; i < 3; i++) expect(await stream.next()).toBeDefined();
+    await expect(stream.next()).rejects.toMatchObject({ code: StatusCode.outOfRange });
+    await ended.promise;
+  });
+
   test('end with a refusal after what was sent before', async () => {
     const { client } = await serve({
       async *rangeStream() {

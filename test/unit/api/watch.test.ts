@@ -2,7 +2,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
-import { type WatchAnswers, type WatchBackend, WatchService } from '../../../src/api/watch.ts';
+import type { SessionAnswers } from '../../../src/api/session-answers.ts';
+import { type WatchBackend, WatchService } from '../../../src/api/watch.ts';
 import { WatchCreateRequest, WatchRequest, WatchResponse } from '../../../src/gen/rpc.ts';
 import { WatchableStore } from '../../../src/mvcc/watchable-store.ts';
 import { roomyMemory } from '../../support/api-calls.ts';
@@ -64,7 +65,7 @@ class Fixture {
   readonly controller = new AbortController();
   readonly leaderLost = new Set<() => void>();
   readonly #metadata: Readonly<Record<string, string>>;
-  readonly answers: WatchAnswers;
+  readonly answers: SessionAnswers<WatchResponse>;
   readonly #responses: AsyncGenerator<WatchResponse>;
 
   constructor(
@@ -297,11 +298,13 @@ describe('a watch', () => {
     const third = await f.next();
     const rest = [f.answers.ready(), f.answers.ready()];
     const all = [first, second, third, ...rest];
-    expect(all.map((answer) => answer && [answer.watchId, answer.events.length])).toEqual([
-      [0, 2],
-      [0, 2],
-      [0, 1],
-      [1, 1],
+    const keys = (answer: WatchResponse): string =>
+      answer.events.map(({ kv }) => fromUtf8(kv?.key ?? utf8('?'))).join('');
+    expect(all.map((answer) => answer && [answer.watchId, keys(answer), answer.fragment])).toEqual([
+      [0, 'ab', true],
+      [0, 'cd', true],
+      [0, 'e', false],
+      [1, 'e', false],
       undefined,
     ]);
     f.controller.abort();
