@@ -207,9 +207,7 @@ export const watchBugs: readonly PlantedBug[] = [
     mistake: 'watch',
     title: 'every piece of an answer says that it is the last',
     caughtBy: 'watch-atomic',
-    edits: [
-      { file: 'src/api/watch.ts', find: 'piece, i < last)', replace: 'piece, false)' },
-    ],
+    edits: [{ file: 'src/api/watch.ts', find: 'piece, i < last)', replace: 'piece, false)' }],
   },
   {
     id: 'watch-ready-answer-lost',
@@ -232,8 +230,8 @@ export const watchBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/api/watch.ts',
-        find: 'if (this.#pieces.length > 0) return this.#pieces.pop();',
-        replace: 'if (this.#pieces.length > 0 && this.#stream.unsent === 0) return this.#pieces.pop();',
+        find: 'if (this.#pieces.length > 0) return',
+        replace: 'if (this.#pieces.length > 0 && this.#stream.unsent === 0) return',
       },
     ],
   },
