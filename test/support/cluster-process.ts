@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePorts } from './free-ports.ts';
 
+/** For a member with few keys. */
 const readyTimeoutMs = 30_000;
 const stopTimeoutMs = 10_000;
 const pollMs = 50;
@@ -59,8 +60,8 @@ export interface MemberProcess {
   readonly endings: readonly Ending[];
   /** @param environment further variables, for this start only */
   start(environment?: Readonly<Record<string, string>>): Promise<void>;
-  /** Waits until the member serves linearizable reads. */
-  ready(): Promise<void>;
+  /** Waits until the member serves linearizable reads. @param timeoutMs if it has many keys */
+  ready(timeoutMs?: number): Promise<void>;
   /** Asks the process to end, and ends it if it does not. */
   stop(): Promise<void>;
   /** Ends the process at once, as a crash would. */
@@ -199,8 +200,8 @@ class Member implements MemberProcess {
     });
   }
 
-  async ready(): Promise<void> {
-    const until = Date.now() + readyTimeoutMs;
+  async ready(timeoutMs = readyTimeoutMs): Promise<void> {
+    const until = Date.now() + timeoutMs;
     for (;;) {
       const isAnswered = await isHealthy(this.clientUrl);
       // If this process has ended, another one has the port.

@@ -20,6 +20,8 @@ const supersededMost = 1_000_000;
 const settleMsMost = 5_000;
 /** For a restarted member to count as healthy. */
 const healthyTimeoutMs = 15_000;
+/** For a member to be ready that reads or is sent millions of keys. */
+const readyTimeoutMs = 600_000;
 /** So that a new member gets a snapshot, and a state of five million keys has room. */
 const flags = ['--snapshot-count=1000', '--quota-backend-bytes=8589934592'];
 
@@ -137,7 +139,7 @@ class Scenario {
     const follower = this.#running.find((member) => member !== leader) as MemberProcess;
     await follower.stop();
     await follower.start();
-    await follower.ready();
+    await follower.ready(readyTimeoutMs);
   }
 
   /** Adds a member to the cluster, which is not started yet. */
@@ -161,7 +163,7 @@ class Scenario {
   async #join(member: MemberProcess): Promise<void> {
     this.#running.push(member);
     await member.start();
-    await member.ready();
+    await member.ready(readyTimeoutMs);
   }
 
   async #compact(): Promise<void> {
