@@ -9,12 +9,19 @@ import { join } from 'node:path';
 import { prepare, vitest } from './prepare.mjs';
 
 /** Counts tests; a file that could not even be loaded is one failure. */
-function countOf(report) {
-  const { numPassedTests: passed, numFailedTests, numPendingTests: skipped, testResults } = report;
-  const broken = testResults.filter(
-    (file) => file.status === 'failed' && file.assertionResults.every((t) => t.status !== 'failed'),
-  ).length;
-  return { passed, failed: numFailedTests + broken, skipped };
+function countOf({ testResults }) {
+  const counts = { passed: 0, failed: 0, skipped: 0, unfinished: [] };
+  for (const { name, status, assertionResults } of testResults) {
+    const having = (wanted) => assertionResults.filter((test) => test.status === wanted).length;
+    const failed = having('failed');
+    // Of a process that died there are tests that never ended.
+    const pending = having('pending');
+    counts.passed += having('passed');
+    counts.skipped += having('skipped');
+    counts.failed += failed + pending + (status === 'failed' && failed === 0 ? 1 : 0);
+    if (pending > 0) counts.unfinished.push(`${name}: ${pending} tests never ended`);
+  }
+  return counts;
 }
 
 prepare((command) => console.log(`${command} failed\n0 passed, 1 failed`));
@@ -31,8 +38,11 @@ if (!existsSync(reportPath)) {
   console.log('0 passed, 1 failed');
   process.exit(status === 0 ? 1 : status);
 }
-const { passed, failed, skipped } = countOf(JSON.parse(readFileSync(reportPath, 'utf8')));
+const { passed, failed, skipped, unfinished } = countOf(
+  JSON.parse(readFileSync(reportPath, 'utf8')),
+);
 rmSync(folder, { recursive: true });
+for (const text of unfinished) console.log(text);
 if (skipped > 0) console.log(`${skipped} skipped: they say why above or in their names`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : status);
