@@ -9,6 +9,7 @@ import {
   rangeQuery,
   reducePart,
 } from '../apply/range.ts';
+import { answerMemory } from '../base/reusable-memory.ts';
 import { preencoded, sharedWriter, Writer } from '../base/wire.ts';
 import type { KeyValue } from '../gen/kv.ts';
 import {
@@ -60,14 +61,19 @@ const roomBytesMax = 32 * 1024 * 1024;
 /** Beyond what the whole takes if it is like the first slice. */
 const roomShare = 1.1;
 
+/** Where ranges begin of more than one key; what they hold is copied from there. */
+const firstSlices = new Writer();
+/** What has grown beyond it is not used again. */
+const maxKeptBytes = 4 * 1024 * 1024;
+
 /**
- * Begins in the shared writer, so it must be kept or finished in the turn in which it begins, and
- * nothing may be encoded before that.
+ * Begins in a writer that is shared, so it must be kept or finished in the turn in which it begins,
+ * and nothing may be encoded before that.
  */
 class CopiedAnswer implements RangeAnswer {
   readonly query: RangeQuery;
   readonly #header: ResponseHeader;
-  #writer = sharedWriter.reset();
+  #writer: Writer;
   #memory: Pick<AnswerMemory, 'hold'> | undefined;
   #heldBytes = 0;
   readonly #sink: KeyValueSink = (source, start, end) => {
@@ -78,6 +84,7 @@ class CopiedAnswer implements RangeAnswer {
     // The count tells whether there are more.
     this.query = { ...rangeQuery(request), limit: Math.max(request.limit, 0) };
     this.#header = header;
+    this.#writer = (this.query.end === undefined ? sharedWriter : firstSlices).reset();
     writeRangeResponse(this.#writer, { header, kvs: [], more: false, count: 0 });
   }
 
@@ -92,12 +99,11 @@ class CopiedAnswer implements RangeAnswer {
   }
 
   keep(share: number, memory: Pick<AnswerMemory, 'hold'>): void {
-    const bytes = this.#writer.finish();
-    const room = Math.min((roomShare * bytes.length) / share, roomBytesMax);
+    const { sizeBytes } = this;
+    const room = Math.min((roomShare * sizeBytes) / share, roomBytesMax);
     this.#memory = memory;
-    this.#hold(Math.max(bytes.length, Math.ceil(room)));
-    this.#writer = new Writer(this.#heldBytes);
-    this.#writer.raw(bytes);
+    this.#hold(Math.max(sizeBytes, Math.ceil(room)));
+    this.#writer = copied(this.#writer, this.#heldBytes);
   }
 
   #hold(bytes: number): void {
@@ -110,8 +116,23 @@ class CopiedAnswer implements RangeAnswer {
     const { limit, countOnly } = this.query;
     const more = !countOnly && limit > 0 && count > limit;
     writeRangeResponse(this.#writer, { header: undefined, kvs: [], more, count });
-    return new EncodedRangeResponse(this.#header, more, count, this.#writer.finish());
+    return new EncodedRangeResponse(this.#header, more, count, this.#encoded());
   }
+
+  #encoded(): Uint8Array {
+    const writer = this.#writer;
+    if (writer === sharedWriter) return writer.finish();
+    return (writer === firstSlices ? copied(writer, writer.sizeBytes) : writer).written;
+  }
+}
+
+/** Moves what is written to a writer with room for so many bytes. */
+function copied(from: Writer, roomBytes: number): Writer {
+  const to = new Writer(answerMemory.take(roomBytes));
+  to.raw(from.written);
+  if (from.capacityBytes > maxKeptBytes) from.finish();
+  else from.reset();
+  return to;
 }
 
 /**

@@ -12,9 +12,12 @@ export class Writer {
   #start = 0;
   #at = 0;
 
-  /** @param roomBytes what is expected to be written; more makes it grow */
-  constructor(roomBytes: number = chunkSizeBytes) {
-    this.#bytes = Buffer.allocUnsafeSlow(Math.ceil(roomBytes));
+  /**
+   * @param room bytes that are expected to be written, or memory for them; more makes it grow, into
+   *   memory of its own
+   */
+  constructor(room: number | Buffer = chunkSizeBytes) {
+    this.#bytes = typeof room === 'number' ? Buffer.allocUnsafeSlow(Math.ceil(room)) : room;
   }
 
   /** Memory that it has. */
@@ -33,9 +36,14 @@ export class Writer {
     return this;
   }
 
+  /** What has been written since the last `finish` or `copy`: a view, until more is written. */
+  get written(): Uint8Array {
+    return this.#bytes.subarray(this.#start, this.#at);
+  }
+
   /** What has been written since the last one. The bytes are never written again. */
   finish(): Uint8Array {
-    const result = this.#bytes.subarray(this.#start, this.#at);
+    const result = this.written;
     this.#start = this.#at;
     if (this.#bytes.length > chunkSizeBytes) {
       // Small messages must not keep the memory of a large one that came before them.

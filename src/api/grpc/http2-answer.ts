@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
+import { answerMemory } from '../../base/reusable-memory.ts';
 import { okTrailers } from './ok-trailers.ts';
 import { messageHeader, type StatusObject } from './status.ts';
 
@@ -72,8 +73,21 @@ export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void 
 export function endWith(stream: ServerHttp2Stream, bytes: Uint8Array): void {
   // What a stream does when it is written to, without what is written counting as under way. An
   // error destroys the stream by itself.
-  stream._write(bytes, bufferEncoding, ignoreFailure);
+  stream._write(bytes, bufferEncoding, whenWritten(bytes));
   stream.end();
+}
+
+/** Writes bytes of an answer, whose memory may be used again as soon as the connection has them. */
+export function writeReusable(stream: ServerHttp2Stream, bytes: Uint8Array): void {
+  stream.write(bytes, whenWritten(bytes));
+}
+
+/** After an error the system may still read them: only what it has taken whole is given back. */
+function whenWritten(bytes: Uint8Array): (error?: Error | null) => void {
+  if (!answerMemory.isLent(bytes)) return ignoreFailure;
+  return (error) => {
+    if (error === undefined || error === null) answerMemory.giveBack(bytes);
+  };
 }
 
 /** A client that goes on sending after its answer is told that nobody listens. */

@@ -1,6 +1,7 @@
 /** Messages as gRPC frames them, in both directions: a flag, the length, the bytes. */
 import { gunzip, inflate } from 'node:zlib';
 import { StatusCode } from '../../base/errors.ts';
+import { answerMemory } from '../../base/reusable-memory.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 import { PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import type { StatusObject } from './status.ts';
@@ -92,14 +93,26 @@ export function decompress(
 
 /** A longer message is not copied behind its prefix, but sent after it. */
 const MAX_COPIED_BYTES = 64 * 1024;
+/** The memory of shorter ones is not worth being used again. */
+const MIN_REUSABLE_BYTES = 8 * 1024;
 
-/** What is to be written to send a message: its prefix and the message, in one piece if it pays. */
+/**
+ * What is to be written to send a message: its prefix and the message, in one piece if it pays.
+ * The message is not to be used any more: its memory may be that of the piece, or given back.
+ */
 export function framed(message: Uint8Array): [Uint8Array, Uint8Array?] {
   const isCopied = message.length <= MAX_COPIED_BYTES;
-  const piece = Buffer.allocUnsafe(PREFIX_BYTES + (isCopied ? message.length : 0));
+  const piece = room(PREFIX_BYTES + (isCopied ? message.length : 0));
   piece[0] = PLAIN;
   piece.writeUInt32BE(message.length, 1);
   if (!isCopied) return [piece, message];
   piece.set(message, PREFIX_BYTES);
+  answerMemory.giveBack(message);
   return [piece];
+}
+
+function room(bytes: number): Buffer {
+  return bytes < MIN_REUSABLE_BYTES
+    ? Buffer.allocUnsafe(bytes)
+    : answerMemory.take(bytes).subarray(0, bytes);
 }

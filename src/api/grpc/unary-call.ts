@@ -19,6 +19,7 @@ import {
   firstValue,
   ignoreFailure,
   refuse,
+  writeReusable,
 } from './http2-answer.ts';
 import { OkTrailersSender } from './ok-trailers.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
@@ -265,8 +266,9 @@ export class UnaryCall implements UnaryContext {
     if (rest === undefined && this.#sessionMemory.answers.heldBytes <= MOST_UNCOUNTED_BYTES) {
       endWith(stream, first);
     } else {
-      stream.write(first);
-      stream.end(rest);
+      writeReusable(stream, first);
+      if (rest !== undefined) writeReusable(stream, rest);
+      stream.end();
     }
   }
 
