@@ -41,21 +41,25 @@ export const systemClock: Clock = {
 
 /** The system's clock for a process that may spend processor time on waking sooner. */
 export function busyPollingClock(): Clock {
-  /** Until when each is awaited. */
-  const awaited = new Map<Awaited, number>();
+  /** Few, and until when: a Map would move to a new table with each of them that comes and goes. */
+  const awaited: { readonly each: Awaited; untilMs: number }[] = [];
   // Between two immediates the event loop looks for input, and does not sleep.
   const look = (): void => {
     const nowMs = performance.now();
-    for (const [each, untilMs] of awaited) {
-      if (!each.isPending || nowMs >= untilMs) awaited.delete(each);
+    for (let i = awaited.length - 1; i >= 0; i--) {
+      const { each, untilMs } = awaited[i] as (typeof awaited)[number];
+      if (!each.isPending || nowMs >= untilMs) awaited.splice(i, 1);
     }
-    if (awaited.size > 0) setImmediate(look);
+    if (awaited.length > 0) setImmediate(look);
   };
   return {
     ...systemClock,
     keepAwake: (each, forMs) => {
-      if (awaited.size === 0) setImmediate(look);
-      awaited.set(each, performance.now() + forMs);
+      if (awaited.length === 0) setImmediate(look);
+      const untilMs = performance.now() + forMs;
+      const known = awaited.find((other) => other.each === each);
+      if (known === undefined) awaited.push({ each, untilMs });
+      else known.untilMs = untilMs;
     },
   };
 }

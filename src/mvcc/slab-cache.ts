@@ -6,6 +6,7 @@
  * them, even after the cache has dropped their slab.
  */
 import { assert } from '../base/assert.ts';
+import { ChurnMap } from '../base/churn.ts';
 
 /** Small enough that dropping one loses little, large enough that a million keys need few. */
 const slabLimitBytes = 1024 * 1024;
@@ -20,7 +21,7 @@ export class SlabCache {
   readonly #slabBytes: number;
   readonly #slabUnits: number;
   /** By number; those dropped are absent. Numbers grow for ever. */
-  readonly #slabs = new Map<number, Buffer>();
+  readonly #slabs = new ChurnMap<number, Buffer>();
   #current: Buffer;
   #currentNumber = 0;
   #nextNumber = 1;

@@ -2,6 +2,7 @@
  * A member's service about leases to its API: who leads answers by its own clock, the others ask
  * their leader over the connections between members, as often as it takes until the time is up.
  */
+import { ChurnMap } from '../base/churn.ts';
 import type { Clock } from '../base/clock.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { Metrics } from '../base/metrics.ts';
@@ -69,7 +70,7 @@ export class Leases {
   /** Of questions, and of the entries of the keeper, whose outcome nobody waits for. */
   readonly #numbers: RequestIds;
   readonly #waiting: WaitList<LeaseAnswer | 'stopped'>;
-  readonly #pending = new Map<bigint, Pending>();
+  readonly #pending = new ChurnMap<bigint, Pending>();
   #outgoingAsks: Pending[] = [];
   #outgoingAnswers = new Map<MemberId, NumberedAnswer[]>();
   #flushing = false;

@@ -1,4 +1,5 @@
 /** Callers that wait for the outcome of their proposal, found by request id (etcd: pkg/wait). */
+import { ChurnMap } from '../base/churn.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 
 interface Waiter<Outcome> {
@@ -15,7 +16,7 @@ export class WaitList<Outcome> {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   /** In order of registration. */
-  readonly #waiters = new Map<bigint, Waiter<Outcome>>();
+  readonly #waiters = new ChurnMap<bigint, Waiter<Outcome>>();
   #timer: Timer | undefined;
 
   constructor(clock: Clock, timeoutMs: number) {

@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { ChurnSet } from '../../base/churn.ts';
 import type { Clock } from '../../base/clock.ts';
 import { etcdErrors, StatusCode, StatusError } from '../../base/errors.ts';
 import type { SessionMemory } from '../grpc/connection-memory.ts';
@@ -40,8 +41,8 @@ export class Gateway {
   readonly #methods: GatewayMethods;
   readonly #clock: Clock;
   readonly #memories = new WeakMap<Socket, SessionMemory>();
-  readonly #streams = new Set<Exchange>();
-  readonly #calls = new Set<Exchange>();
+  readonly #streams = new ChurnSet<Exchange>();
+  readonly #calls = new ChurnSet<Exchange>();
   #isStopping = false;
   #whenEmpty: (() => void) | undefined;
 
@@ -114,7 +115,7 @@ export class Gateway {
     }
   }
 
-  #track(open: Set<Exchange>, exchange: Exchange, response: ServerResponse): void {
+  #track(open: ChurnSet<Exchange>, exchange: Exchange, response: ServerResponse): void {
     open.add(exchange);
     response.once('close', () => {
       open.delete(exchange);

@@ -33,6 +33,7 @@ import {
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
 import { ClientVersions } from './client-versions.ts';
+import { collectionPace } from './collection-pace.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { Sessions } from './grpc-js-internals.ts';
 import { isGrpcRequest, refuseStream } from './http2-answer.ts';
@@ -213,6 +214,7 @@ export class GrpcAdapter {
 
   #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const path = headers[':path'] ?? '';
+    collectionPace.called();
     if (!isGrpcRequest(headers)) {
       refuseStream(stream, { httpStatus: UNSUPPORTED_MEDIA_TYPE });
     } else if (headers[':method'] !== 'POST') {

@@ -13,7 +13,7 @@ const bufferEncoding = 'buffer' as BufferEncoding;
 
 const answerHeaders = { ':status': 200, 'content-type': CONTENT_TYPE };
 /** Without a date, as from grpc-go. */
-const answerOptions = { waitForTrailers: true, sendDate: false };
+const answerOptions = { waitForTrailers: true, sendDate: false, endStream: false };
 const refusalOptions = { endStream: true, sendDate: false };
 
 /** What a call is answered with that gets nothing but a status; without a code, of HTTP only. */

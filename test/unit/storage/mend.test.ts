@@ -167,7 +167,12 @@ describe('a MANIFEST', () => {
 
   test('that names a table which is gone is refused when the log is gone as well', async () => {
     await fill();
-    for (const name of files(/\.ldb$/)) {
+    // A table that LevelDB was about to write when it was closed may be left, until it opens again.
+    const engine = await openLevel(location, bufferBytes);
+    await completion((done) => engine.close(done));
+    const tables = files(/\.ldb$/);
+    expect(tables.length).toBeGreaterThan(0);
+    for (const name of tables) {
       const bytes = readFileSync(join(location, name));
       unlinkSync(join(location, name));
       expect(() => checkDatabase(location)).toThrow(/is missing/);
