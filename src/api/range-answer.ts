@@ -9,7 +9,7 @@ import {
   rangeQuery,
   reducePart,
 } from '../apply/range.ts';
-import { answerMemory } from '../base/reusable-memory.ts';
+import { answerMemory, minReusableBytes } from '../base/reusable-memory.ts';
 import { preencoded, sharedWriter, Writer } from '../base/wire.ts';
 import type { KeyValue } from '../gen/kv.ts';
 import {
@@ -67,8 +67,8 @@ const firstSlices = new Writer();
 const maxKeptBytes = 4 * 1024 * 1024;
 
 /**
- * Begins in a writer that is shared, so it must be kept or finished in the turn in which it begins,
- * and nothing may be encoded before that.
+ * Begins in a writer that is shared, so it must be kept or finished in the turn in which it begins;
+ * before that no other range may begin, and nothing may be encoded.
  */
 class CopiedAnswer implements RangeAnswer {
   readonly query: RangeQuery;
@@ -122,7 +122,9 @@ class CopiedAnswer implements RangeAnswer {
   #encoded(): Uint8Array {
     const writer = this.#writer;
     if (writer === sharedWriter) return writer.finish();
-    return (writer === firstSlices ? copied(writer, writer.sizeBytes) : writer).written;
+    if (writer !== firstSlices) return writer.written;
+    const { sizeBytes } = writer;
+    return sizeBytes < minReusableBytes ? writer.copy() : copied(writer, sizeBytes).written;
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Collections for entries that come and go. A Map or Set of V8's moves to a new table each time
- * that so many were added and removed, and each table refers to the next, for the sake of iterators.
- * Once one of them is old enough for V8's old space, its young collections take all that followed
+ * that so many were added and removed, and each table refers to the next, for the sake of
+ * iterators. Once one of them is in V8's old space, its young collections take all that followed
  * for alive: every entry there ever was, until everything is collected. A server that keeps its
  * calls in a Map so keeps all calls of the last second, and half of its collector's work is theirs.
  *
@@ -49,7 +49,10 @@ export class ChurnMap<Key, Value> implements Map<Key, Value> {
     this.#removals = 0;
   }
 
-  /** Those that are there now, less those that are removed meanwhile. */
+  /**
+   * Those that are there now, less those that are removed meanwhile. Those that are added meanwhile
+   * may be among them.
+   */
   *entries(): MapIterator<[Key, Value]> {
     for (const key of this.#map.keys()) {
       // It may have begun anew since.
@@ -101,7 +104,7 @@ export class ChurnSet<Value> implements Set<Value> {
     this.#map.clear();
   }
 
-  /** Those that are there now, less those that are removed meanwhile. */
+  /** As of the map. */
   values(): SetIterator<Value> {
     return this.#map.keys();
   }

@@ -8,6 +8,8 @@
 const stepsPerDoubling = 8;
 /** A piece that is larger by more than this is left for what needs it. */
 const fitFactor = 1.25;
+/** Pieces that are kept at most: they are looked through. */
+const maxIdlePieces = 256;
 
 export class ReusableMemory {
   readonly #maxIdleBytes: number;
@@ -51,10 +53,10 @@ export class ReusableMemory {
    */
   giveBack(part: Uint8Array): void {
     const memory = part.buffer;
-    if (!this.#lent.delete(memory)) return;
+    if (!this.#lent.delete(memory) || memory.byteLength > this.#maxIdleBytes) return;
     this.#idle.push(Buffer.from(memory));
     this.#idleBytes += memory.byteLength;
-    while (this.#idleBytes > this.#maxIdleBytes) {
+    while (this.#idleBytes > this.#maxIdleBytes || this.#idle.length > maxIdlePieces) {
       const oldest = this.#idle.shift();
       if (oldest === undefined) return;
       this.#idleBytes -= oldest.length;
@@ -66,6 +68,9 @@ function roundedUp(bytes: number): number {
   const step = Math.max(1, 2 ** Math.floor(Math.log2(bytes)) / stepsPerDoubling);
   return Math.ceil(bytes / step) * step;
 }
+
+/** Less is not worth it. */
+export const minReusableBytes = 16 * 1024;
 
 /** Of answers: enough for the largest ranges of a few clients that read all the time. */
 export const answerMemory = new ReusableMemory(32 * 1024 * 1024);

@@ -1,8 +1,11 @@
 /** Vitest's processes for tests, which say what ended one that dies in the middle of a file. */
 import { ForksPoolWorker, type PoolOptions, type WorkerRequest } from 'vitest/node';
 
+const poolName = 'accountable-forks';
+
 /** Vitest itself says only that a worker exited unexpectedly. */
 class AccountableWorker extends ForksPoolWorker {
+  override readonly name = poolName;
   #files: readonly string[] = [];
   readonly #exited = (code: number | null, signal?: string): void => {
     const end = signal ?? `code ${code}`;
@@ -27,6 +30,6 @@ class AccountableWorker extends ForksPoolWorker {
 
 /** For the option `pool`. */
 export const accountableForks = {
-  name: 'accountable-forks',
+  name: poolName,
   createPoolWorker: (options: PoolOptions) => new AccountableWorker(options),
 };

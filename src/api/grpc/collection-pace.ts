@@ -31,7 +31,7 @@ export class CollectionPace {
     this.#heapBytes = heapBytes;
   }
 
-  /** A call has come. */
+  /** A call of gRPC has come. */
   called(): void {
     if (++this.#calls < this.#lookAt) return;
     const enough = Math.min(this.#heapBytes() / heapBytesPerCall, callsMax);

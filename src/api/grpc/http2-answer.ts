@@ -2,7 +2,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
-import { answerMemory } from '../../base/reusable-memory.ts';
 import { okTrailers } from './ok-trailers.ts';
 import { messageHeader, type StatusObject } from './status.ts';
 
@@ -70,24 +69,15 @@ export function refuseStream(stream: ServerHttp2Stream, refusal: Refusal): void 
  * they leave. With `stream.end(bytes)` it would know of the end only when they are gone, as
  * trailers follow, and the client would wait for it.
  */
-export function endWith(stream: ServerHttp2Stream, bytes: Uint8Array): void {
+export function endWith(
+  stream: ServerHttp2Stream,
+  bytes: Uint8Array,
+  written: (error?: Error | null) => void,
+): void {
   // What a stream does when it is written to, without what is written counting as under way. An
   // error destroys the stream by itself.
-  stream._write(bytes, bufferEncoding, whenWritten(bytes));
+  stream._write(bytes, bufferEncoding, written);
   stream.end();
-}
-
-/** Writes bytes of an answer, whose memory may be used again as soon as the connection has them. */
-export function writeReusable(stream: ServerHttp2Stream, bytes: Uint8Array): void {
-  stream.write(bytes, whenWritten(bytes));
-}
-
-/** After an error the system may still read them: only what it has taken whole is given back. */
-function whenWritten(bytes: Uint8Array): (error?: Error | null) => void {
-  if (!answerMemory.isLent(bytes)) return ignoreFailure;
-  return (error) => {
-    if (error === undefined || error === null) answerMemory.giveBack(bytes);
-  };
 }
 
 /** A client that goes on sending after its answer is told that nobody listens. */

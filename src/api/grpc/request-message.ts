@@ -1,7 +1,7 @@
 /** Messages as gRPC frames them, in both directions: a flag, the length, the bytes. */
 import { gunzip, inflate } from 'node:zlib';
 import { StatusCode } from '../../base/errors.ts';
-import { answerMemory } from '../../base/reusable-memory.ts';
+import { answerMemory, minReusableBytes } from '../../base/reusable-memory.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 import { PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import type { StatusObject } from './status.ts';
@@ -93,8 +93,6 @@ export function decompress(
 
 /** A longer message is not copied behind its prefix, but sent after it. */
 const MAX_COPIED_BYTES = 64 * 1024;
-/** The memory of shorter ones is not worth being used again. */
-const MIN_REUSABLE_BYTES = 8 * 1024;
 
 /**
  * What is to be written to send a message: its prefix and the message, in one piece if it pays.
@@ -112,7 +110,7 @@ export function framed(message: Uint8Array): [Uint8Array, Uint8Array?] {
 }
 
 function room(bytes: number): Buffer {
-  return bytes < MIN_REUSABLE_BYTES
+  return bytes < minReusableBytes
     ? Buffer.allocUnsafe(bytes)
     : answerMemory.take(bytes).subarray(0, bytes);
 }

@@ -6,6 +6,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
+import { answerMemory } from '../../base/reusable-memory.ts';
 import type { CallContext } from '../handler.ts';
 import { CallMemory } from './call-memory.ts';
 import type { SessionMemory } from './connection-memory.ts';
@@ -19,7 +20,6 @@ import {
   firstValue,
   ignoreFailure,
   refuse,
-  writeReusable,
 } from './http2-answer.ts';
 import { OkTrailersSender } from './ok-trailers.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
@@ -71,7 +71,7 @@ const MOST_UNCOUNTED_BYTES = 256 * 1024;
 
 /**
  * Under this key a stream carries its call, so that listeners need not be made for each; until it
- * is closed, because V8's young collections keep all streams of Node that are gone.
+ * is closed, so that whatever keeps a stream for longer does not keep its call.
  */
 const callOf = Symbol('call');
 
@@ -114,6 +114,7 @@ export class UnaryCall implements UnaryContext {
   #taken = false;
   #ended = false;
   #cancelled = false;
+  #handedOver = false;
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
 
@@ -181,8 +182,9 @@ export class UnaryCall implements UnaryContext {
     destroySoon(this.#stream, this.#method.clock);
   }
 
-  /** All of the answer is with HTTP/2. */
+  /** All of the answer is with HTTP/2, and nothing waits within the stream any more. */
   answered(): void {
+    this.#handedOver = true;
     if (!this.#stream.readableEnded) closeUnread(this.#stream, this.#method.clock);
   }
 
@@ -264,12 +266,25 @@ export class UnaryCall implements UnaryContext {
     stream.on('wantTrailers', onWantTrailers);
     const [first, rest] = framed(bytes);
     if (rest === undefined && this.#sessionMemory.answers.heldBytes <= MOST_UNCOUNTED_BYTES) {
-      endWith(stream, first);
+      endWith(stream, first, this.#whenWritten(first));
     } else {
-      writeReusable(stream, first);
-      if (rest !== undefined) writeReusable(stream, rest);
+      stream.write(first, this.#whenWritten(first));
+      if (rest !== undefined) stream.write(rest, this.#whenWritten(rest));
       stream.end();
     }
+  }
+
+  /**
+   * The memory of what was written may be used again once the connection has it. Of a stream that
+   * was destroyed Node says that everything was written without an error, whatever is still on its
+   * way out of the same memory. Only if all had been handed over before is that so.
+   */
+  #whenWritten(bytes: Uint8Array): (error?: Error | null) => void {
+    if (!answerMemory.isLent(bytes)) return ignoreFailure;
+    return (error) => {
+      const failed = error !== undefined && error !== null;
+      if (!failed && (this.#handedOver || !this.#stream.destroyed)) answerMemory.giveBack(bytes);
+    };
   }
 
   #fail(error: unknown): void {

@@ -6,6 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { forgetStreamsSooner } from '../../../src/api/grpc/grpc-js-internals.ts';
 import { ChurnMap } from '../../../src/base/churn.ts';
 
+const patient = { timeout: 10_000 };
+
 let server: ReturnType<typeof createServer>;
 let session: Http2Session;
 let client: ClientHttp2Session;
@@ -59,7 +61,7 @@ test('this Node lets them be exchanged, and streams are in them while they are o
   const open = client.request({ ':path': '/open' });
   open.on('error', () => undefined);
   for (let i = 0; i < 200; i++) await call('/');
-  await expect.poll(() => [...streams().keys()]).toEqual([1]);
+  await expect.poll(() => [...streams().keys()], patient).toEqual([1]);
 });
 
 test('a session that is closed waits for its streams', async () => {
@@ -72,7 +74,7 @@ test('a session that is closed waits for its streams', async () => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(closed).toBe(false);
   open.close();
-  await expect.poll(() => closed).toBe(true);
+  await expect.poll(() => closed, patient).toBe(true);
 });
 
 test('a session that is destroyed takes its streams with it', async () => {
@@ -82,7 +84,7 @@ test('a session that is destroyed takes its streams with it', async () => {
     stream.on('error', () => undefined);
     return once(stream, 'close');
   });
-  await expect.poll(() => streams().size).toBe(100);
+  await expect.poll(() => streams().size, patient).toBe(100);
   session.destroy();
   await Promise.all(ends);
   expect(streams().size).toBe(0);

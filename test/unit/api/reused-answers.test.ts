@@ -1,5 +1,8 @@
 /** Memory of large answers is used again, and not before an answer has left. */
+import { once } from 'node:events';
 import { type ClientHttp2Session, connect } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
 import { slicedRange } from '../../../src/api/sliced-range.ts';
 import { Turns } from '../../../src/api/turns.ts';
@@ -9,6 +12,15 @@ import { RangeRequest, RangeResponse } from '../../../src/gen/rpc.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
 import { cleanups, framed, serve } from '../../support/api-calls.ts';
 import type { ApiPort } from '../../support/api-port.ts';
+import {
+  callFields,
+  Flag,
+  frame,
+  FrameType,
+  headerBlock,
+  opening,
+  uint32,
+} from '../../support/http2-bytes.ts';
 import { MapBackend, openStore } from '../mvcc/fakes.ts';
 
 const header = { clusterId: 1n, memberId: 7n, revision: 1, raftTerm: 3 };
@@ -21,13 +33,21 @@ const prefixes = [
   { name: 'd', keys: 2500, valueBytes: 200 },
   { name: 'e', keys: 5, valueBytes: 300_000 },
 ] as const;
-type Prefix = (typeof prefixes)[number];
+/** Larger than what the system takes of a connection before its client reads. */
+const huge = { name: 'y', keys: 22, valueBytes: 1_000_000 };
+const otherHuge = { ...huge, name: 'z' };
+
+interface Prefix {
+  readonly name: string;
+  readonly keys: number;
+  readonly valueBytes: number;
+}
 
 let store: Store;
 
 beforeAll(() => {
   store = openStore({ backend: new MapBackend(), clock: systemClock });
-  for (const { name, keys, valueBytes } of prefixes) {
+  for (const { name, keys, valueBytes } of [...prefixes, huge, otherHuge]) {
     for (let i = 0; i < keys; i++) {
       const txn = store.begin();
       txn.put(`${name}${String(i).padStart(5, '0')}`, valueOf(name, i, valueBytes), 0n);
@@ -138,4 +158,58 @@ test('answers of many clients stay apart, whether others have enough or vanish',
     ended = true;
     await Promise.all(spoilers);
   }
+});
+
+/** Asks for a range with room for so many bytes of it, and reads nothing. */
+async function unread(port: ApiPort, prefix: Prefix, windowBytes: number) {
+  const socket = connectSocket(port.port, '127.0.0.1');
+  cleanups.push(() => void socket.destroy());
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  const initialWindowSize = 4;
+  socket.write(
+    Buffer.concat([
+      opening([[initialWindowSize, windowBytes]]),
+      frame(FrameType.windowUpdate, 0, 0, uint32(windowBytes)),
+      frame(
+        FrameType.headers,
+        Flag.endHeaders,
+        1,
+        headerBlock(callFields('/etcdserverpb.KV/Range')),
+      ),
+      frame(FrameType.data, Flag.endStream, 1, requestOf(prefix)),
+    ]),
+  );
+  return socket;
+}
+
+/** The bytes of all DATA frames. */
+function dataOf(bytes: Buffer): Buffer {
+  const data: Buffer[] = [];
+  for (let at = 0; at + 9 <= bytes.length;) {
+    const end = at + 9 + bytes.readUIntBE(at, 3);
+    if (bytes[at + 3] === FrameType.data) data.push(bytes.subarray(at + 9, end));
+    at = end;
+  }
+  return Buffer.concat(data);
+}
+
+test('an answer whose connection was given up goes out as it was made', async () => {
+  const [port, other] = [await serveStore(), await serveStore()];
+  const socket = await unread(port, huge, 20_000_000);
+  await expect.poll(() => port.adapter.unsentBytes).toBeGreaterThan(20_000_000);
+  // Until the system takes no more.
+  await delay(500);
+  const stopped = port.adapter.stop(0);
+  await delay(100);
+  const session = connected(other);
+  for (let i = 0; i < 2; i++) expectWhole(await range(session, otherHuge), otherHuge);
+  const received: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => received.push(chunk));
+  await once(socket, 'close');
+  await stopped;
+  const data = dataOf(Buffer.concat(received));
+  expect(data.length).toBeGreaterThan(1_000_000);
+  expect(data.includes('y21.')).toBe(false);
+  expect(data.includes('z')).toBe(false);
 });

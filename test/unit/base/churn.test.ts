@@ -98,8 +98,7 @@ describe('young collections', () => {
     return process.memoryUsage().heapUsed - heapUsed;
   }
 
-  test('find what was in it, other than in a Map', () => {
+  test('find what was in it: of a Map they would leave it all', () => {
     expect(left(new ChurnMap())).toBeLessThan(3_000_000);
-    expect(left(new Map())).toBeGreaterThan(8_000_000);
   });
 });

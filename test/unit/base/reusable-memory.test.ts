@@ -40,9 +40,16 @@ test('no more is kept than it may be, the longest unused goes first', () => {
   const again = [1, 2, 3].map(() => memory.take(100 * kibibyte).buffer);
   expect(again.includes(all[0]?.buffer ?? expect.unreachable())).toBe(false);
   expect(again.includes(all[1]?.buffer ?? expect.unreachable())).toBe(true);
-  const huge = memory.take(1000 * kibibyte);
-  memory.giveBack(huge);
-  expect(memory.idleBytes).toBe(0);
+  memory.giveBack(again[0] === undefined ? expect.unreachable() : Buffer.from(again[0]));
+  const { idleBytes } = memory;
+  memory.giveBack(memory.take(1000 * kibibyte));
+  expect(memory.idleBytes).toBe(idleBytes);
+});
+
+test('not many pieces are kept, however small', () => {
+  const memory = new ReusableMemory(1000 * kibibyte);
+  for (const each of Array.from({ length: 1000 }, () => memory.take(32))) memory.giveBack(each);
+  expect(memory.idleBytes).toBe(256 * 32);
 });
 
 test.each([1, 7, 8, 9, 1000, 8191, 65_541, 3_333_333])(
