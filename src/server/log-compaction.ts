@@ -15,9 +15,11 @@ export interface CompactableLog {
 
 /**
  * After a snapshot was sent its receiver needs this long to load it and to ask for what follows
- * (etcd: releaseDelayAfterSnapshot).
+ * (etcd: releaseDelayAfterSnapshot); a large one that took long to be sent takes long to be loaded
+ * too. Were what follows gone by then, it would be sent another one, and so on for ever.
  */
 const graceAfterSnapshotMs = 30_000;
+const gracePerSending = 3;
 /** A receiver that never comes back must not make the log grow without end. */
 const heldEntriesLimit = 1_000_000;
 
@@ -41,14 +43,20 @@ export class LogCompaction {
     this.#lastIndex = options.log.anchor.index;
   }
 
-  /** A snapshot begins to be sent: its receiver will need the entries after it. */
-  sendingBegins(): void {
+  /**
+   * A snapshot begins to be sent: its receiver will need the entries after it. Returns what is to
+   * be called once when the sending has ended.
+   */
+  sendingBegins(): () => void {
+    const { clock } = this.#options;
+    const startMs = clock.monotonicMs();
     this.#sending++;
-  }
-
-  sendingEnds(): void {
-    this.#sending--;
-    this.#graceUntilMs = this.#options.clock.monotonicMs() + graceAfterSnapshotMs;
+    return () => {
+      this.#sending--;
+      const nowMs = clock.monotonicMs();
+      const graceMs = Math.max(graceAfterSnapshotMs, gracePerSending * (nowMs - startMs));
+      this.#graceUntilMs = Math.max(this.#graceUntilMs, nowMs + graceMs);
+    };
   }
 
   /** The log was replaced by a snapshot. */

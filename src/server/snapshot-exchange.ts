@@ -13,7 +13,7 @@ export interface SnapshotExchangeOptions {
   readonly directory: Pick<DataDirectory, 'openSnapshot' | 'dropReceived'> & {
     readonly receiveSnapshot: (metadata: SnapshotMetadata) => SnapshotSink | undefined;
   };
-  readonly logCompaction: Pick<LogCompaction, 'sendingBegins' | 'sendingEnds'>;
+  readonly logCompaction: Pick<LogCompaction, 'sendingBegins'>;
   /** Its state is not to be passed on. */
   readonly refuses: () => boolean;
   readonly takesPart: () => boolean;
@@ -41,7 +41,7 @@ export class SnapshotExchange implements Pick<
     const { refuses, directory, logCompaction } = this.#options;
     const source = refuses() ? undefined : directory.openSnapshot();
     if (source === undefined) return undefined;
-    logCompaction.sendingBegins();
+    const sendingEnds = logCompaction.sendingBegins();
     const endTiming = this.#beginTiming();
     let isOpen = true;
     return {
@@ -49,7 +49,7 @@ export class SnapshotExchange implements Pick<
       next: (done) => source.next(done),
       close: () => {
         source.close();
-        if (isOpen) logCompaction.sendingEnds();
+        if (isOpen) sendingEnds();
         isOpen = false;
         endTiming();
       },

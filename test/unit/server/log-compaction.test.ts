@@ -38,15 +38,27 @@ test('every so many entries the log is cut behind those that followers may still
 
 test('nothing goes while a snapshot is sent, nor while its receiver loads it', () => {
   const { clock, compaction, flushed } = setUp();
-  compaction.sendingBegins();
-  compaction.sendingBegins();
+  const ends = [compaction.sendingBegins(), compaction.sendingBegins()];
   expect(flushed(500)).toBe(0);
-  compaction.sendingEnds();
-  clock.advance(60_000);
+  ends[0]?.();
+  clock.advance(9_000);
   expect(flushed(600)).toBe(0);
-  compaction.sendingEnds();
+  ends[1]?.();
   expect(flushed(700)).toBe(0);
   clock.advance(29_000);
+  expect(flushed(800)).toBe(0);
+  clock.advance(1000);
+  expect(flushed(801)).toBe(781);
+});
+
+test('what takes long to be sent may take longer to be loaded', () => {
+  const { clock, compaction, flushed } = setUp();
+  const [long, short] = [compaction.sendingBegins(), compaction.sendingBegins()];
+  clock.advance(100_000);
+  long();
+  short();
+  compaction.sendingBegins()();
+  clock.advance(299_000);
   expect(flushed(800)).toBe(0);
   clock.advance(1000);
   expect(flushed(801)).toBe(781);

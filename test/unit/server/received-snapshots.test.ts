@@ -239,7 +239,7 @@ test('a member that does not take part yet takes no snapshot, whatever it covers
       receiveSnapshot: () => sink,
       dropReceived: () => {},
     },
-    logCompaction: { sendingBegins: () => {}, sendingEnds: () => {} },
+    logCompaction: { sendingBegins: () => () => {} },
     refuses: () => false,
     takesPart: () => takesPart,
     committedIndex: () => 3,
