@@ -4,7 +4,7 @@
 /** Folders of src from the bottom up; folders in one row are siblings. */
 const layers = [
   ['base', 'gen'],
-  ['raft', 'bbolt'],
+  ['raft', 'bbolt', 'http2'],
   ['storage'],
   ['mvcc', 'lease', 'auth', 'cluster', 'alarm'],
   ['apply', 'transport', 'schema'],
@@ -26,7 +26,7 @@ const upward = layers.slice(0, -1).map((folders, i) => ({
 /** Packages that exactly these files may import. */
 const seams = [
   { dependency: 'classic-level', allowed: '^src/storage/level-engine\\.ts$' },
-  { dependency: '@grpc/grpc-js', allowed: '^src/(api|transport|client)/' },
+  { dependency: '@grpc/grpc-js', allowed: '^src/(transport|client)/' },
   { dependency: 'pino', allowed: '^src/telemetry/' },
   { dependency: 'prom-client', allowed: '^src/telemetry/' },
   { dependency: 'commander', allowed: '^src/(config|cli|daemon)/' },

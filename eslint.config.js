@@ -8,6 +8,7 @@ import tseslint from 'typescript-eslint';
  */
 const replayable = [
   'bbolt',
+  'http2',
   'storage',
   'mvcc',
   'lease',
@@ -115,7 +116,7 @@ export default defineConfig(
   },
   {
     // Bytes of connections come when the system likes: what stands between is not replayed.
-    files: ['src/api/http/**/*.ts', 'src/api/grpc/**/*.ts'],
+    files: ['src/http2/**/*.ts', 'src/api/http/**/*.ts', 'src/api/grpc/**/*.ts'],
     rules: {
       'no-restricted-imports': [
         'error',

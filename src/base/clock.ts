@@ -27,6 +27,11 @@ export interface Clock {
   /** Calls `callback` soon, after the input that is already waiting (like setImmediate). */
   defer(callback: () => void): void;
   /**
+   * Calls `callback` once all that the present event brings about has happened, promises included
+   * (like process.nextTick). Where it is missing, `defer` does.
+   */
+  afterEvent?(callback: () => void): void;
+  /**
    * A hint: `awaited` is expected soon. A clock whose thread would sleep until it comes may keep it
    * awake, at most for `forMs`.
    */

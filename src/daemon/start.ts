@@ -244,10 +244,9 @@ function clientApi(
     router: httpRouter(config, dependencies, member, gateway),
     clock,
     logger: logger.child({ module: 'http' }),
-    maxConcurrentStreams: adapter.maxConcurrentStreams,
     maxMessageBytes: adapter.maxMessageBytes,
     openMemory: (close) => adapter.openMemory(close),
-    acceptGrpc: (socket) => adapter.accept(socket),
+    acceptGrpc: (socket, received) => adapter.accept(socket, received),
   });
   const stop = async (): Promise<void> => {
     health.stop();

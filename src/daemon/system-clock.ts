@@ -37,6 +37,7 @@ export const systemClock: Clock = {
   defer: (callback) => {
     setImmediate(callback);
   },
+  afterEvent: (callback) => process.nextTick(callback),
 };
 
 /** The system's clock for a process that may spend processor time on waking sooner. */

@@ -1,12 +1,12 @@
-/** First bytes of connections, header blocks that are mended, and requests over HTTP/1.1. */
+/** HTTP/2 from its first byte on, and requests over HTTP/1.1. */
 import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import type { HealthEndpoints } from '../../src/api/http/health.ts';
-import { mendAuthority } from '../../src/api/http/header-block.ts';
-import { mendHeadersFrame } from '../../src/api/http/http2-frames.ts';
-import { Http2Opening, preface } from '../../src/api/http/http2-opening.ts';
-import { FrameMender } from '../../src/api/http/mended-connection.ts';
 import { HttpRouter } from '../../src/api/http/router.ts';
+import { FrameReader, type FrameSink } from '../../src/http2/frame-reader.ts';
+import { ConnectionError, preface } from '../../src/http2/frames.ts';
+import { HeaderDecoder } from '../../src/http2/header-decoder.ts';
+import { ServerStream } from '../../src/http2/server-stream.ts';
 import { fuzz, type Verdict } from './fuzz.ts';
 import { edits, mutate, mutateText } from './mutation.ts';
 
@@ -50,11 +50,19 @@ const frames = fc
     fc.oneof(
       damagedBlock.map((bytes) => frame(1, 0x4, 1, bytes)),
       damagedBlock.map((bytes) => frame(1, 0xc, 1, Buffer.concat([Buffer.of(2), bytes]))),
+      damagedBlock.map((bytes) => frame(1, 0x25, 3, Buffer.concat([Buffer.alloc(5), bytes]))),
+      damagedBlock.map((bytes) =>
+        Buffer.concat([frame(1, 0, 1, bytes.subarray(0, 3)), frame(9, 4, 1, bytes.subarray(3))]),
+      ),
       fc.constant(frame(4, 0, 0, Buffer.alloc(0))),
       fc.constant(frame(4, 1, 0, Buffer.alloc(0))),
       fc.constant(frame(4, 0, 0, Buffer.from([0, 4, 0, 1, 0, 0]))),
       fc.constant(frame(8, 0, 0, Buffer.from([0, 0, 255, 255]))),
+      fc.constant(frame(6, 0, 0, Buffer.alloc(8, 1))),
+      fc.constant(frame(3, 0, 1, Buffer.from([0, 0, 0, 8]))),
+      fc.constant(frame(7, 0, 0, Buffer.alloc(8))),
       fc.uint8Array({ maxLength: 50 }).map((body) => frame(0, 1, 1, body)),
+      fc.uint8Array({ maxLength: 9 }).map((body) => frame(0, 9, 3, body)),
     ),
     { maxLength: 6 },
   )
@@ -73,66 +81,89 @@ function split(bytes: Buffer, places: readonly number[]): Buffer[] {
 }
 const places = fc.array(fc.nat(500), { maxLength: 5 });
 
+/** What `read` makes of bytes; undefined if they are refused as they should be. */
+function unlessRefused<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof ConnectionError) return undefined;
+    throw error;
+  }
+}
+
 describe('header blocks', () => {
-  const attempt = (bytes: Buffer): Verdict => {
-    const mended = mendAuthority(bytes);
-    if (mended === undefined) return 'refused';
-    expect(mendAuthority(mended), 'what was mended is mended once').toBeUndefined();
-    // Huffman codes are at least five bits long, and the length itself takes a few bytes.
-    expect(mended.length).toBeLessThanOrEqual(bytes.length * 1.6 + 8);
-    return 'accepted';
-  };
-  fuzz('blocks', damagedBlock, attempt, { weight: 2 });
-
-  const attemptFrame = (bytes: Buffer): Verdict => {
-    const mended = mendHeadersFrame(bytes);
-    if (mended === undefined) return 'refused';
-    expect(mended.readUIntBE(0, 3)).toBe(mended.length - 9);
-    return 'accepted';
-  };
-  const whole = fc
-    .tuple(damagedBlock, fc.nat(255), fc.uint8Array({ maxLength: 6 }))
-    .map(([bytes, flags, before]) => frame(1, flags, 1, Buffer.concat([before, bytes])));
-  fuzz('frames of headers', whole, attemptFrame, { weight: 2 });
-});
-
-describe('openings', () => {
-  const open = (pieces: readonly Buffer[]): { state: string; bytes: Buffer; mended: boolean } => {
-    const opening = new Http2Opening({ maxConcurrentStreams: 100, send: () => undefined });
-    let state = 'opening';
-    for (const [at, piece] of pieces.entries()) {
-      state = opening.take(piece);
-      expect(opening.unseenBytes).toBeGreaterThanOrEqual(0);
-      if (state === 'opening') continue;
-      // What comes later is the library's, or nobody's.
-      const bytes = Buffer.concat([opening.bytes, ...pieces.slice(at + 1)]);
-      return { state, bytes, mended: opening.isMended };
+  const maxListBytes = 2000;
+  const attempt = (blocks: readonly Buffer[]): Verdict => {
+    const decoder = new HeaderDecoder(maxListBytes);
+    const other = new HeaderDecoder(maxListBytes);
+    for (const bytes of blocks) {
+      const list = unlessRefused(() => [decoder.decode(bytes, 0, bytes.length)]);
+      // The same within other bytes, and after it was read before.
+      const within = Buffer.concat([Buffer.of(0x41, 0xff), bytes, Buffer.of(0x7f)]);
+      const again = unlessRefused(() => [other.decode(within, 2, 2 + bytes.length)]);
+      expect(again).toEqual(list);
+      if (list === undefined) return 'refused';
+      if (list[0] === undefined) return 'unchanged';
     }
-    return { state, bytes: opening.bytes, mended: opening.isMended };
+    return 'accepted';
   };
-  const attempt = ([bytes, at]: [Buffer, readonly number[]]): Verdict => {
-    const { state, bytes: passed, mended } = open([preface, bytes]);
-    expect(open([preface, ...split(bytes, at)]).state).toBe(state);
-    // All that may be missing are our settings' acknowledgement and what was mended.
-    const whole = Buffer.concat([preface, bytes]);
-    if (!mended) expect([0, 9]).toContain(whole.length - passed.length);
-    return state === 'ready' ? 'accepted' : 'refused';
-  };
-  fuzz('frames before the first request', fc.tuple(damagedFrames, places), attempt);
+  fuzz('blocks', fc.array(damagedBlock, { minLength: 1, maxLength: 4 }), attempt, { weight: 4 });
 });
+
+/** Everything that frames say, and how it ends. Parts of data are taken together. */
+function eventsOf(pieces: readonly Buffer[]): unknown[] {
+  const events: unknown[] = [];
+  let heldBytes = 0;
+  const host = {} as ConstructorParameters<typeof ServerStream>[1];
+  const data = new Map<ServerStream, number[]>();
+  const sink: FrameSink = {
+    dataBegins: (streamId, bytes) => {
+      events.push(['data', streamId, bytes]);
+      if (streamId === 3) return undefined;
+      const stream = new ServerStream(streamId, host, 0);
+      const body: number[] = [];
+      data.set(stream, body);
+      events.push(body);
+      return stream;
+    },
+    data: (stream, bytes, start, end) => data.get(stream)?.push(...bytes.subarray(start, end)),
+    padding: (stream, bytes) => events.push(['padding', stream.id, bytes]),
+    dataEnds: (stream) => events.push(['end', stream.id]),
+    headers: (streamId, block, start, end, isLast) =>
+      events.push(['headers', streamId, Buffer.from(block.subarray(start, end)), isLast]),
+    reset: (streamId) => events.push(['reset', streamId]),
+    settings: (values) => events.push(['settings', values]),
+    settingsAcknowledged: () => events.push(['acknowledged']),
+    pinged: (payload, flags) => events.push(['ping', Buffer.from(payload), flags]),
+    goAway: () => events.push(['goaway']),
+    windowUpdate: (streamId, bytes) => events.push(['window', streamId, bytes]),
+  };
+  const reader = new FrameReader(sink, {
+    take: (bytes) => {
+      heldBytes += bytes;
+      return true;
+    },
+    release: (bytes) => (heldBytes -= bytes),
+  });
+  const end = unlessRefused(() => {
+    for (const piece of pieces) reader.take(Buffer.from(piece));
+    return 'read';
+  });
+  events.push(end ?? 'refused');
+  reader.close();
+  expect(heldBytes).toBe(0);
+  return events;
+}
 
 describe('connections', () => {
   const attempt = ([bytes, at]: [Buffer, readonly number[]]): Verdict => {
-    const pass = (pieces: readonly Buffer[]): Buffer => {
-      const mender = new FrameMender();
-      return Buffer.concat(pieces.flatMap((piece) => mender.take(piece)));
-    };
-    const passed = pass([bytes]);
-    expect(pass(split(bytes, at)).equals(passed)).toBe(true);
-    return bytes.subarray(0, passed.length).equals(passed) ? 'unchanged' : 'accepted';
+    const whole = Buffer.concat([preface, bytes]);
+    const events = eventsOf([whole]);
+    expect(eventsOf(split(whole, at))).toEqual(events);
+    expect(eventsOf(Array.from(whole, (byte) => Buffer.of(byte)))).toEqual(events);
+    return events.at(-1) === 'read' ? 'accepted' : 'refused';
   };
-  const options = { expects: ['accepted', 'unchanged'] as const };
-  fuzz('frames after it', fc.tuple(damagedFrames, places), attempt, options);
+  fuzz('frames', fc.tuple(damagedFrames, places), attempt, { weight: 3 });
 });
 
 describe('requests over HTTP/1.1', () => {

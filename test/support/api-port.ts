@@ -91,10 +91,9 @@ export class ApiPort {
       router,
       clock: systemClock,
       logger,
-      maxConcurrentStreams: this.adapter.maxConcurrentStreams,
       maxMessageBytes: this.adapter.maxMessageBytes,
       openMemory: (close) => this.adapter.openMemory(close),
-      acceptGrpc: (socket) => this.adapter.accept(socket),
+      acceptGrpc: (socket, received) => this.adapter.accept(socket, received),
       ...options.port,
     });
   }

@@ -1,5 +1,5 @@
 /** HTTP/2 and gRPC as bytes (RFC 9113 section 6, RFC 7541), right or wrong as the caller likes. */
-import { preface } from '../../src/api/http/http2-opening.ts';
+import { preface } from '../../src/http2/frames.ts';
 
 export const FrameType = {
   data: 0,

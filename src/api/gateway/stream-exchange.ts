@@ -123,7 +123,7 @@ export class StreamExchange extends EventEmitter implements StreamCall, Exchange
     time.lift();
     http.socket.setKeepAlive(true, keepAliveMs);
     this.#isServed = true;
-    this.#method.serve(this, memory.answers, request);
+    void this.#method.serve(this, memory.answers, request);
   }
 
   /** Where there is one request only, what follows it is ignored, as etcd does. */

@@ -4,6 +4,7 @@ import type { EtcdErrorName } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Metrics } from '../../base/metrics.ts';
 import type { MemoryLimits } from './connection-memory.ts';
+import type { LivenessTimes } from './liveness.ts';
 
 /** What a message may weigh beyond the request in it: etcd's allowance. */
 export const REQUEST_OVERHEAD_BYTES = 512 * 1024;
@@ -55,13 +56,16 @@ export interface GrpcAdapterOptions {
   readonly requestLimits?: MemoryLimits;
   readonly answerLimits?: MemoryLimits;
   readonly probeTimeoutMs?: number;
+  readonly openingTimeoutMs?: number;
 }
 
-/** Pings of ours need both an interval and a timeout, as in etcd. */
-export function keepaliveOptions(options: GrpcAdapterOptions): Record<string, number> {
-  if (options.keepaliveIntervalMs <= 0 || options.keepaliveTimeoutMs <= 0) return {};
-  return {
-    'grpc.keepalive_time_ms': Math.min(options.keepaliveIntervalMs, MAX_INTERVAL_MS),
-    'grpc.keepalive_timeout_ms': Math.min(options.keepaliveTimeoutMs, MAX_INTERVAL_MS),
-  };
+/** Pings of ours need both an interval and a timeout, as in etcd; we send some in any case. */
+export function livenessOf(options: GrpcAdapterOptions): LivenessTimes {
+  const { keepaliveIntervalMs, keepaliveTimeoutMs } = options;
+  const idleMs = options.idleProbeMs ?? IDLE_PROBE_MS;
+  if (keepaliveIntervalMs > 0 && keepaliveTimeoutMs > 0 && keepaliveIntervalMs <= idleMs) {
+    const timeoutMs = Math.min(keepaliveTimeoutMs, MAX_INTERVAL_MS);
+    return { idleMs: keepaliveIntervalMs, timeoutMs };
+  }
+  return { idleMs, timeoutMs: options.probeTimeoutMs ?? PROBE_TIMEOUT_MS };
 }

@@ -1,17 +1,13 @@
-/**
- * Serves handlers over gRPC. Of grpc-js it takes the server around the connections; calls are
- * served straight on their HTTP/2 streams.
- */
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ConnectionInjector } from '@grpc/grpc-js';
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import type { Duplex } from 'node:stream';
+/** Serves handlers over gRPC, on HTTP/2 streams of our own. */
+import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { EtcdError, StatusCode, StatusError } from '../../base/errors.ts';
 import { ExpectedWait } from '../../base/expected-wait.ts';
 import type { Logger } from '../../base/logger.ts';
 import { silentMetrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
+import type { HeaderList } from '../../http2/header-fields.ts';
+import type { ServerStream } from '../../http2/server-stream.ts';
 import { Turns } from '../turns.ts';
 import type {
   Answers,
@@ -23,20 +19,17 @@ import type {
 import {
   ANSWER_LIMITS,
   type GrpcAdapterOptions,
-  IDLE_PROBE_MS,
-  keepaliveOptions,
+  livenessOf,
   MAX_STREAMS_PER_CONNECTION,
-  PROBE_TIMEOUT_MS,
   REQUEST_LIMITS,
   REQUEST_OVERHEAD_BYTES,
 } from './adapter-options.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
 import { ClientVersions } from './client-versions.ts';
-import { collectionPace } from './collection-pace.ts';
 import type { SessionMemory } from './connection-memory.ts';
-import { Sessions } from './grpc-js-internals.ts';
-import { isGrpcRequest, refuseStream } from './http2-answer.ts';
+import { Connections } from './connections.ts';
+import { isGrpcRequest, refuse } from './grpc-answer.ts';
 import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
@@ -45,10 +38,6 @@ import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from 
 import { StreamingCall } from './streaming-call.ts';
 import { UnaryCall, type UnaryMethod } from './unary-call.ts';
 
-/** Memory for the protocol state of one connection (grpc-js's own default is no limit). */
-const MAX_SESSION_MEMORY_MB = 256;
-/** Paths of calls that are too short for pings during them. */
-const SHORT_CALLS = '/etcdserverpb.KV/';
 /** From an answer to the next request of clients that ask again at once. */
 const SHORT_PAUSE_MS = 0.15;
 /** Calls that go on until somebody ends them: it is of no use to wait for their end. */
@@ -93,8 +82,6 @@ function decodeWith(request: Codec<unknown>, message: Uint8Array): unknown {
 
 export class GrpcAdapter {
   readonly #options: GrpcAdapterOptions;
-  readonly #server: Server;
-  readonly #injector: ConnectionInjector;
   /** Calls at a time on one connection. */
   readonly maxConcurrentStreams: number;
   /** Largest request. */
@@ -106,7 +93,7 @@ export class GrpcAdapter {
   readonly #slowCallMs: number;
   readonly #clock: Clock;
   readonly #services = new Set<string>();
-  readonly #sessions: Sessions;
+  readonly #connections: Connections;
   readonly #turns: Turns;
   /** From an answer to the next request of any client. */
   readonly #nextRequest: ExpectedWait;
@@ -130,21 +117,13 @@ export class GrpcAdapter {
     this.#streamVersions = new ClientVersions(metrics, 'stream');
     this.maxConcurrentStreams = Math.min(options.maxConcurrentStreams, MAX_STREAMS_PER_CONNECTION);
     this.maxMessageBytes = options.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
-    this.#server = new Server({
-      'grpc.max_concurrent_streams': this.maxConcurrentStreams,
-      'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MB,
-      'grpc.enable_channelz': 0,
-      ...keepaliveOptions(options),
-    });
-    this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#sessions = new Sessions(this.#server, {
-      serve: (stream, headers) => this.#serve(stream, headers),
+    this.#connections = new Connections({
+      serve: (stream, headers, memory) => this.#serve(stream, headers, memory),
+      maxConcurrentStreams: this.maxConcurrentStreams,
       minPingTimeMs: options.keepaliveMinTimeMs,
       clock: options.clock,
-      // Calls of KV end soon and are many: their answers forgive pings, without a count.
-      isLong: (path) => !path.startsWith(SHORT_CALLS),
-      idleProbeMs: options.idleProbeMs ?? IDLE_PROBE_MS,
-      probeTimeoutMs: options.probeTimeoutMs ?? PROBE_TIMEOUT_MS,
+      liveness: livenessOf(options),
+      openingTimeoutMs: options.openingTimeoutMs,
       failed: (error) => this.#logger.debug({ error }, 'client connection failed'),
       requestLimits: options.requestLimits ?? REQUEST_LIMITS,
       answerLimits: options.answerLimits ?? ANSWER_LIMITS,
@@ -187,17 +166,17 @@ export class GrpcAdapter {
 
   /** A share of the memory of all connections for one that comes otherwise. */
   openMemory(close: () => void): SessionMemory {
-    return this.#sessions.openMemory(close);
+    return this.#connections.openMemory(close);
   }
 
   /** Memory of answers that are being made or not sent yet. */
   get unsentBytes(): number {
-    return this.#sessions.unsentBytes;
+    return this.#connections.unsentBytes;
   }
 
-  /** Takes over a connection that speaks HTTP/2, its first bytes included. */
-  accept(connection: Duplex): void {
-    this.#injector.injectConnection(connection);
+  /** Takes over a connection that speaks HTTP/2. @param received its first bytes */
+  accept(socket: Socket, received: Buffer): void {
+    this.#connections.accept(socket, received);
   }
 
   /**
@@ -205,34 +184,31 @@ export class GrpcAdapter {
    * New calls are refused.
    */
   async stop(graceMs: number): Promise<void> {
-    const drained = this.#sessions.drain(graceMs);
+    const drained = this.#connections.drain(graceMs);
     for (const end of [...this.#endless]) end();
     await drained;
-    this.#injector.destroy();
-    this.#server.forceShutdown();
   }
 
-  #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    const path = headers[':path'] ?? '';
-    collectionPace.called();
+  #serve(stream: ServerStream, headers: HeaderList, memory: SessionMemory): void {
+    const { path, method } = headers;
     if (!isGrpcRequest(headers)) {
-      refuseStream(stream, { httpStatus: UNSUPPORTED_MEDIA_TYPE });
-    } else if (headers[':method'] !== 'POST') {
-      const name = JSON.stringify(headers[':method'] ?? '');
+      refuse(stream, { httpStatus: UNSUPPORTED_MEDIA_TYPE });
+    } else if (method !== 'POST') {
+      const name = JSON.stringify(method);
       const details = `Received a HEADERS frame with :method ${name} which should be POST`;
-      refuseStream(stream, { httpStatus: METHOD_NOT_ALLOWED, code: StatusCode.internal, details });
-    } else this.#call(stream, headers, path);
+      refuse(stream, { httpStatus: METHOD_NOT_ALLOWED, code: StatusCode.internal, details });
+    } else this.#call(stream, headers, memory, path);
   }
 
-  #call(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, path: string): void {
+  #call(stream: ServerStream, headers: HeaderList, memory: SessionMemory, path: string): void {
     const unary = this.#unaryMethods.get(path);
     if (unary !== undefined) {
-      new UnaryCall(stream, headers, unary);
+      stream.listener = new UnaryCall(stream, headers, unary, memory);
       return;
     }
     const method = this.#streamMethods.get(path);
-    if (method === undefined) refuseStream(stream, this.refusalOf(path));
-    else new StreamingCall(stream, headers, method, this.#sessions.memoryOf(stream), this.#clock);
+    if (method === undefined) refuse(stream, this.refusalOf(path));
+    else new StreamingCall(stream, headers, method, memory, this.#clock);
   }
 
   #register(service: string, method: Method, handler: unknown): void {
@@ -288,7 +264,6 @@ export class GrpcAdapter {
     return {
       clock: this.#clock,
       maxMessageBytes: this.maxMessageBytes,
-      memoryOf: (stream) => this.#sessions.memoryOf(stream),
       handle,
       statusOf: (error) => statusOf(error, path, this.#logger),
       started: () => {
@@ -336,10 +311,10 @@ export class GrpcAdapter {
       this.#follow(call, writer, context, metrics);
       if (request instanceof Malformed) {
         this.#finish(writer, context, metrics, malformedStatus(request.error, false));
-        return;
+        return Promise.resolve();
       }
       this.#endWithServer(method, writer, context, metrics);
-      void this.#pump(method, () => handler(request, context), writer, context, metrics);
+      return this.#pump(method, () => handler(request, context), writer, context, metrics);
     };
   }
 
@@ -364,12 +339,11 @@ export class GrpcAdapter {
           requests.push(request);
         }
       });
-      // The end of a cancelled call is first reported as the client's own end.
-      call.on('end', () => this.#clock.defer(() => requests.end()));
+      call.on('end', () => requests.end());
       this.#follow(call, writer, context, metrics);
       call.once('cancelled', () => requests.abandon());
       this.#endWithServer(method, writer, context, metrics, requests);
-      void this.#pump(method, () => handler(requests, context), writer, context, metrics);
+      return this.#pump(method, () => handler(requests, context), writer, context, metrics);
     };
   }
 

@@ -38,18 +38,16 @@ export const deadlineExceeded: StatusObject = {
 };
 
 /**
- * Starts the timer that a call's header asks for; undefined if none is needed.
- * @param told `malformed` is called once the call has been set up, `expired` at the deadline
+ * Starts the timer that a call's header asks for; undefined if none is needed. Of a header that is
+ * malformed, what the call is told.
  */
 export function deadlineOf(
-  header: string | string[],
+  header: string,
   clock: Clock,
-  told: { malformed(status: StatusObject): void; expired(): void },
-): Timer | undefined {
-  const timeoutMs = typeof header === 'string' ? timeoutMsOf(header) : undefined;
+  expired: () => void,
+): Timer | StatusObject | undefined {
+  const timeoutMs = timeoutMsOf(header);
   if (timeoutMs === Infinity) return undefined;
-  if (timeoutMs !== undefined) return clock.after(timeoutMs, () => told.expired());
-  const details = `malformed grpc-timeout: ${String(header)}`;
-  clock.defer(() => told.malformed({ code: StatusCode.internal, details }));
-  return undefined;
+  if (timeoutMs !== undefined) return clock.after(timeoutMs, expired);
+  return { code: StatusCode.internal, details: `malformed grpc-timeout: ${header}` };
 }

@@ -1,7 +1,6 @@
 /** Messages as gRPC frames them, in both directions: a flag, the length, the bytes. */
 import { gunzip, inflate } from 'node:zlib';
 import { StatusCode } from '../../base/errors.ts';
-import { answerMemory, minReusableBytes } from '../../base/reusable-memory.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 import { PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import type { StatusObject } from './status.ts';
@@ -46,7 +45,7 @@ export interface Compressed {
   /** Of its prefix. */
   readonly flag: number | undefined;
   /** The header `grpc-encoding` of the call. */
-  readonly encoding: string | string[] | undefined;
+  readonly encoding: string | undefined;
   readonly maxMessageBytes: number;
   /** Holds it, and what decompressing it takes, until that is done. */
   readonly memory: ConnectionMemory;
@@ -92,25 +91,18 @@ export function decompress(
 }
 
 /** A longer message is not copied behind its prefix, but sent after it. */
-const MAX_COPIED_BYTES = 64 * 1024;
+const maxCopiedBytes = 1024;
 
 /**
- * What is to be written to send a message: its prefix and the message, in one piece if it pays.
- * The message is not to be used any more: its memory may be that of the piece, or given back.
+ * What is to be written to send a message: its prefix and the message. In one piece if it is small:
+ * as a part of a larger memory, it would keep all of that while it waits.
  */
 export function framed(message: Uint8Array): [Uint8Array, Uint8Array?] {
-  const isCopied = message.length <= MAX_COPIED_BYTES;
-  const piece = room(PREFIX_BYTES + (isCopied ? message.length : 0));
+  const isCopied = message.length <= maxCopiedBytes;
+  const piece = Buffer.allocUnsafe(PREFIX_BYTES + (isCopied ? message.length : 0));
   piece[0] = PLAIN;
   piece.writeUInt32BE(message.length, 1);
   if (!isCopied) return [piece, message];
   piece.set(message, PREFIX_BYTES);
-  answerMemory.giveBack(message);
   return [piece];
-}
-
-function room(bytes: number): Buffer {
-  return bytes < minReusableBytes
-    ? Buffer.allocUnsafe(bytes)
-    : answerMemory.take(bytes).subarray(0, bytes);
 }

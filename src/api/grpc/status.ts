@@ -62,10 +62,14 @@ export function malformedStatus(error: unknown, stream: boolean): StatusObject {
   return { code: StatusCode.internal, details: `${words}: ${reason}` };
 }
 
+/** Of a path that nobody serves, characters that are told. */
+const maxShownPath = 256;
+
 /** What grpc-go says of a path that nobody serves. */
 export function unknownMethodText(path: string, knownServices: ReadonlySet<string>): string {
-  const match = /^\/?(.*)\/([^/]*)$/.exec(path);
-  if (match === null) return `malformed method name: ${JSON.stringify(path)}`;
+  const shown = path.slice(0, maxShownPath);
+  const match = /^\/?(.*)\/([^/]*)$/.exec(shown);
+  if (match === null) return `malformed method name: ${JSON.stringify(shown)}`;
   const [, service = '', method = ''] = match;
   if (!knownServices.has(service)) return `unknown service ${service}`;
   return `unknown method ${method} for service ${service}`;

@@ -23,5 +23,6 @@ export interface StreamMethod {
   readonly maxMessageBytes: number;
   /** What {@link serve} takes for a message, even for a malformed one. */
   decode(message: Buffer): unknown;
-  serve(call: StreamCall, memory: ConnectionMemory, request?: unknown): void;
+  /** Resolves when nobody works on it any more. */
+  serve(call: StreamCall, memory: ConnectionMemory, request?: unknown): Promise<void>;
 }

@@ -1,26 +1,14 @@
-/**
- * Calls with streams, on their HTTP/2 streams like those with one message each way. What is
- * answered in one go, such as an event to each of a hundred watchers, is sent in one piece.
- */
+/** Calls with streams, on their HTTP/2 streams like those with one message each way. */
 import { EventEmitter } from 'node:events';
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
 import type { Codec } from '../../base/wire.ts';
+import type { HeaderList } from '../../http2/header-fields.ts';
+import type { ServerStream, StreamListener } from '../../http2/server-stream.ts';
 import { AnswerFrames } from './answer-frames.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
-import {
-  beginAnswer,
-  closeAfterwards,
-  closeUnread,
-  destroySoon,
-  firstValue,
-  ignoreFailure,
-  refuse,
-  trailersOf,
-} from './http2-answer.ts';
-import { okTrailers } from './ok-trailers.ts';
+import { answerHead, refuse, trailersOf } from './grpc-answer.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import {
   decompress,
@@ -42,9 +30,9 @@ const secondMessage: StatusObject = {
   details: 'received a second message for a call with one',
 };
 
-export class StreamingCall extends EventEmitter implements StreamCall {
-  readonly #stream: ServerHttp2Stream;
-  readonly #headers: IncomingHttpHeaders;
+export class StreamingCall extends EventEmitter implements StreamCall, StreamListener {
+  readonly #stream: ServerStream;
+  readonly #headers: HeaderList;
   readonly #method: StreamMethod;
   readonly #memory: SessionMemory;
   readonly #clock: Clock;
@@ -62,11 +50,10 @@ export class StreamingCall extends EventEmitter implements StreamCall {
   #cancelled = false;
   /** Answers of this turn. */
   readonly #unsent = new AnswerFrames();
-  #trailers = okTrailers;
 
   constructor(
-    stream: ServerHttp2Stream,
-    headers: IncomingHttpHeaders,
+    stream: ServerStream,
+    headers: HeaderList,
     method: StreamMethod,
     memory: SessionMemory,
     clock: Clock,
@@ -78,19 +65,15 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#memory = memory;
     this.#clock = clock;
     this.#partial = new PartialMessage(memory.requests);
-    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
-    stream.on('end', () => this.#halfClosed());
-    stream.on('aborted', () => destroySoon(stream, clock));
-    stream.on('close', () => this.#closed());
-    stream.on('error', ignoreFailure);
-    const timeout = headers['grpc-timeout'];
-    if (timeout !== undefined) {
-      this.#timer = deadlineOf(timeout, clock, {
-        malformed: (status) => this.#refuse(status),
-        expired: () => this.#refuse(deadlineExceeded),
-      });
-    }
-    if (method.requestStream) method.serve(this, memory.answers);
+    stream.listener = this;
+    const timeout = headers.get('grpc-timeout');
+    const timer =
+      timeout === undefined
+        ? undefined
+        : deadlineOf(timeout, clock, () => this.#refuse(deadlineExceeded));
+    if (timer !== undefined && !('code' in timer)) this.#timer = timer;
+    if (method.requestStream) this.#serve();
+    if (timer !== undefined && 'code' in timer) this.#refuse(timer);
   }
 
   get cancelled(): boolean {
@@ -98,7 +81,7 @@ export class StreamingCall extends EventEmitter implements StreamCall {
   }
 
   metadata(name: string): string | undefined {
-    return firstValue(this.#headers, name);
+    return this.#headers.get(name.toLowerCase());
   }
 
   pause(): void {
@@ -125,42 +108,28 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     if (!this.#over()) return;
     const stream = this.#stream;
     this.#flush();
-    if (stream.destroyed || stream.closed) return;
-    if (stream.headersSent) {
-      if (status !== undefined) this.#trailers = trailersOf(status);
-      stream.end();
-    } else {
-      refuse(stream, status ?? { code: StatusCode.ok });
-      closeAfterwards(stream, this.#clock);
-    }
-    // What the client goes on to say is read and forgotten.
-    stream.resume();
+    const end = status ?? { code: StatusCode.ok, details: '' };
+    if (stream.isAnswered) stream.end(trailersOf(end));
+    else refuse(stream, end);
   }
 
   #flush(): void {
     const stream = this.#stream;
     const { messages, bytes } = this.#unsent;
-    if (messages === 0 || stream.destroyed || stream.closed) return;
+    if (messages === 0 || stream.isClosed) return;
     const pieces = this.#unsent.take();
-    if (!stream.headersSent) {
-      beginAnswer(stream);
-      stream.on('wantTrailers', () => {
-        stream.sendTrailers(this.#trailers);
-        closeUnread(stream, this.#clock);
-      });
-    }
-    const last = pieces.pop();
-    if (pieces.length > 0) stream.cork();
+    const last = pieces.pop() as Uint8Array;
+    stream.respond(answerHead);
     for (const piece of pieces) stream.write(piece);
     stream.write(last, () => this.emit('sent', messages, bytes));
-    stream.uncork();
   }
 
-  #receive(chunk: Buffer): void {
+  data(bytes: Buffer, start: number, end: number): void {
     if (this.#isOver) return;
+    const chunk = bytes.subarray(start, end);
     if (this.#partial.length === 0) {
-      const end = this.#pass(chunk);
-      if (end < chunk.length) this.#keep(chunk.subarray(end));
+      const passed = this.#pass(chunk);
+      if (passed < chunk.length) this.#keep(chunk.subarray(passed));
     } else if (this.#keep(chunk)) this.#passKept();
   }
 
@@ -203,7 +172,7 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     this.#stream.pause();
     const { maxMessageBytes } = this.#method;
     const memory = this.#memory.requests;
-    const encoding = this.#headers['grpc-encoding'];
+    const encoding = this.#headers.get('grpc-encoding');
     const compressed = { bytes: message, flag, encoding, maxMessageBytes, memory };
     decompress(compressed, (refusal, plain) => {
       this.#isDecompressing = false;
@@ -221,10 +190,9 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     else this.#request = { value: this.#method.decode(message), bytes: message.length };
   }
 
-  #halfClosed(): void {
+  end(): void {
     this.#isReceived = true;
-    // Node ends a stream that was reset as if the client had ended it; the reset follows.
-    this.#clock.defer(() => this.#goOn());
+    this.#goOn();
   }
 
   /** Takes up where a pause or a compressed message has stopped it. */
@@ -242,8 +210,16 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     else {
       const value = this.#takeRequest();
       if (value === undefined) this.#refuse(noMessage);
-      else this.#method.serve(this, this.#memory.answers, value);
+      else this.#serve(value);
     }
+  }
+
+  #serve(request?: unknown): void {
+    const stream = this.#stream;
+    stream.isWorkedOn = true;
+    void this.#method.serve(this, this.#memory.answers, request).finally(() => {
+      stream.isWorkedOn = false;
+    });
   }
 
   #takeRequest(): unknown {
@@ -271,10 +247,9 @@ export class StreamingCall extends EventEmitter implements StreamCall {
     return true;
   }
 
-  #closed(): void {
+  closed(): void {
     this.#over();
     this.#cancel();
-    // The stream is kept for some time, and this with it.
     this.#unsent.clear();
     this.emit('closed');
   }

@@ -1,27 +1,17 @@
 /**
- * Calls with one message each way, answered straight on their HTTP/2 streams. They are almost all
- * of a store's load, and what grpc-js does around each (three stream objects, a dozen closures,
- * copies of headers) costs as much as HTTP/2 itself.
+ * Calls with one message each way, answered straight on their HTTP/2 streams: they are almost all
+ * of a store's load.
  */
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
 import { answerMemory } from '../../base/reusable-memory.ts';
+import type { HeaderList } from '../../http2/header-fields.ts';
+import type { ServerStream, StreamListener } from '../../http2/server-stream.ts';
 import type { CallContext } from '../handler.ts';
 import { CallMemory } from './call-memory.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
-import {
-  beginAnswer,
-  closeAfterwards,
-  closeUnread,
-  destroySoon,
-  endWith,
-  firstValue,
-  ignoreFailure,
-  refuse,
-} from './http2-answer.ts';
-import { OkTrailersSender } from './ok-trailers.ts';
+import { answerHead, okTrailers, refuse } from './grpc-answer.ts';
 import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
 import {
   decompress,
@@ -44,8 +34,6 @@ export interface UnaryMethod {
   readonly clock: Clock;
   /** Messages larger than this are refused before they are read. */
   readonly maxMessageBytes: number;
-  /** Of the connection on which a call came. */
-  memoryOf(stream: ServerHttp2Stream): SessionMemory;
   /** Decodes and handles the message. May throw or reject. */
   handle(message: Uint8Array, context: UnaryContext): Promise<Uint8Array>;
   statusOf(error: unknown): StatusObject;
@@ -62,50 +50,9 @@ const secondMessage: StatusObject = {
   details: 'received a second message for a unary call',
 };
 
-/**
- * An answer that goes in one piece is gone for Node, and so for what counts memory, when its
- * connection has it. Beyond so much of a connection the others go in pieces, and count until the
- * client has taken them.
- */
-const MOST_UNCOUNTED_BYTES = 256 * 1024;
-
-/**
- * Under this key a stream carries its call, so that listeners need not be made for each; until it
- * is closed, so that whatever keeps a stream for longer does not keep its call.
- */
-const callOf = Symbol('call');
-
-interface Stream extends ServerHttp2Stream {
-  [callOf]: UnaryCall | undefined;
-}
-
-function onData(this: Stream, chunk: Buffer): void {
-  this[callOf]?.receive(chunk);
-}
-
-function onEnd(this: Stream): void {
-  this[callOf]?.halfClosed();
-}
-
-function onAborted(this: Stream): void {
-  this[callOf]?.aborted();
-}
-
-function onClose(this: Stream): void {
-  this[callOf]?.closed();
-  this[callOf] = undefined;
-}
-
-const okTrailers = new OkTrailersSender();
-
-function onWantTrailers(this: Stream): void {
-  okTrailers.send(this);
-  this[callOf]?.answered();
-}
-
-export class UnaryCall implements UnaryContext {
-  readonly #stream: Stream;
-  readonly #headers: IncomingHttpHeaders;
+export class UnaryCall implements UnaryContext, StreamListener {
+  readonly #stream: ServerStream;
+  readonly #headers: HeaderList;
   readonly #method: UnaryMethod;
   readonly #sessionMemory: SessionMemory;
   #memory: CallMemory | undefined;
@@ -114,23 +61,23 @@ export class UnaryCall implements UnaryContext {
   #taken = false;
   #ended = false;
   #cancelled = false;
-  #handedOver = false;
+  /** Its memory is given back when the stream has no use for it any more. */
+  #answer: Uint8Array | undefined;
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: UnaryMethod) {
-    this.#stream = stream as Stream;
+  constructor(
+    stream: ServerStream,
+    headers: HeaderList,
+    method: UnaryMethod,
+    memory: SessionMemory,
+  ) {
+    this.#stream = stream;
     this.#headers = headers;
     this.#method = method;
-    this.#sessionMemory = method.memoryOf(stream);
-    this.#stream[callOf] = this;
+    this.#sessionMemory = memory;
     method.started();
-    stream.on('data', onData);
-    stream.on('end', onEnd);
-    stream.on('aborted', onAborted);
-    stream.on('close', onClose);
-    stream.on('error', ignoreFailure);
-    const timeout = headers['grpc-timeout'];
+    const timeout = headers.get('grpc-timeout');
     if (timeout !== undefined) this.#startTimer(timeout);
   }
 
@@ -148,56 +95,41 @@ export class UnaryCall implements UnaryContext {
   }
 
   metadata(name: string): string | undefined {
-    return firstValue(this.#headers, name);
+    return this.#headers.get(name.toLowerCase());
   }
 
-  /** Takes bytes of the request. */
-  receive(chunk: Buffer): void {
+  data(bytes: Buffer, start: number, end: number): void {
     if (this.#ended) return;
     if (this.#taken) {
       this.#refuse(secondMessage);
-      return;
+    } else if (this.#partial !== undefined) {
+      if (!this.#keep(bytes, start, end)) return;
+      const kept = this.#partial.bytes;
+      if (kept.length >= PREFIX_BYTES) this.#framed(kept, 0, kept.length);
+    } else if (end - start < PREFIX_BYTES) {
+      this.#keep(bytes, start, end);
+    } else {
+      this.#framed(bytes, start, end);
     }
-    let bytes = chunk;
-    if (this.#partial !== undefined) {
-      if (!this.#keep(chunk)) return;
-      bytes = this.#partial.bytes;
-    }
-    if (bytes.length < PREFIX_BYTES) {
-      if (this.#partial === undefined) this.#keep(bytes);
-      return;
-    }
-    this.#framed(bytes);
   }
 
-  halfClosed(): void {
+  end(): void {
     if (this.#taken || this.#ended) return;
-    // Node ends a stream that was reset as if the client had ended it; the reset follows.
-    this.#method.clock.defer(() => {
-      this.#refuse(this.#partial === undefined ? noMessage : unexpectedEnd);
-    });
+    this.#refuse(this.#partial === undefined ? noMessage : unexpectedEnd);
   }
 
-  aborted(): void {
-    destroySoon(this.#stream, this.#method.clock);
-  }
-
-  /** All of the answer is with HTTP/2, and nothing waits within the stream any more. */
-  answered(): void {
-    this.#handedOver = true;
-    if (!this.#stream.readableEnded) closeUnread(this.#stream, this.#method.clock);
-  }
-
-  /** The stream is gone; without an answer, that is a cancellation. */
+  /** Without an answer, that is a cancellation. */
   closed(): void {
     this.#memory?.close();
-    if (!this.#ended) this.#cancel(StatusCode.cancelled);
+    if (this.#answer !== undefined) answerMemory.giveBack(this.#answer);
+    this.#answer = undefined;
+    if (!this.#ended) this.#cancel();
   }
 
   /** Keeps a piece of an incomplete message; refuses the call if there is no memory for it. */
-  #keep(piece: Buffer): boolean {
+  #keep(bytes: Buffer, start: number, end: number): boolean {
     this.#partial ??= new PartialMessage(this.#sessionMemory.requests);
-    if (this.#partial.append(piece)) return true;
+    if (this.#partial.append(bytes.subarray(start, end))) return true;
     this.#refuse(tooManyIncomplete);
     return false;
   }
@@ -207,20 +139,20 @@ export class UnaryCall implements UnaryContext {
     this.#partial = undefined;
   }
 
-  #framed(bytes: Buffer): void {
+  #framed(bytes: Buffer, start: number, end: number): void {
     const { maxMessageBytes } = this.#method;
-    const messageBytes = messageBytesAt(bytes, 0);
-    const total = PREFIX_BYTES + messageBytes;
+    const messageBytes = messageBytesAt(bytes, start);
+    const messageEnd = start + PREFIX_BYTES + messageBytes;
     if (messageBytes > maxMessageBytes) {
       this.#refuse(tooLarge(messageBytes, maxMessageBytes));
-    } else if (bytes.length < total) {
-      if (this.#partial === undefined) this.#keep(bytes);
-    } else if (bytes.length > total) {
+    } else if (end < messageEnd) {
+      if (this.#partial === undefined) this.#keep(bytes, start, end);
+    } else if (end > messageEnd) {
       this.#refuse(secondMessage);
     } else {
       this.#taken = true;
-      const [flag] = bytes;
-      const message = this.#partial?.take().subarray(PREFIX_BYTES) ?? messageAt(bytes, 0, total);
+      const flag = bytes[start];
+      const message = this.#partial?.take().subarray(PREFIX_BYTES) ?? messageAt(bytes, start, end);
       this.#partial = undefined;
       if (isPlain(flag)) this.#handle(message);
       else this.#decompress(message, flag);
@@ -228,10 +160,12 @@ export class UnaryCall implements UnaryContext {
   }
 
   #decompress(bytes: Buffer, flag: number | undefined): void {
-    const encoding = this.#headers['grpc-encoding'];
+    const encoding = this.#headers.get('grpc-encoding');
     const { maxMessageBytes } = this.#method;
     const memory = this.#sessionMemory.requests;
+    this.#stream.isWorkedOn = true;
     decompress({ bytes, flag, encoding, maxMessageBytes, memory }, (refusal, message) => {
+      this.#stream.isWorkedOn = false;
       if (refusal === undefined) this.#handle(message);
       else this.#refuse(refusal);
     });
@@ -246,9 +180,16 @@ export class UnaryCall implements UnaryContext {
       this.#fail(error);
       return;
     }
+    this.#stream.isWorkedOn = true;
     answer.then(
-      (bytes) => this.#succeed(bytes),
-      (error: unknown) => this.#fail(error),
+      (bytes) => {
+        this.#stream.isWorkedOn = false;
+        this.#succeed(bytes);
+      },
+      (error: unknown) => {
+        this.#stream.isWorkedOn = false;
+        this.#fail(error);
+      },
     );
   }
 
@@ -260,31 +201,14 @@ export class UnaryCall implements UnaryContext {
       this.#fail(error);
       return;
     }
-    if (!this.#end(StatusCode.ok, bytes.length)) return;
+    this.#answer = bytes;
+    this.#end(StatusCode.ok, bytes.length);
     const stream = this.#stream;
-    beginAnswer(stream);
-    stream.on('wantTrailers', onWantTrailers);
+    stream.respond(answerHead);
     const [first, rest] = framed(bytes);
-    if (rest === undefined && this.#sessionMemory.answers.heldBytes <= MOST_UNCOUNTED_BYTES) {
-      endWith(stream, first, this.#whenWritten(first));
-    } else {
-      stream.write(first, this.#whenWritten(first));
-      if (rest !== undefined) stream.write(rest, this.#whenWritten(rest));
-      stream.end();
-    }
-  }
-
-  /**
-   * The memory of what was written may be used again once the connection has it. Of a stream that
-   * was destroyed Node says that everything was written without an error, whatever is still on its
-   * way out of the same memory. Only if all had been handed over before is that so.
-   */
-  #whenWritten(bytes: Uint8Array): (error?: Error | null) => void {
-    if (!answerMemory.isLent(bytes)) return ignoreFailure;
-    return (error) => {
-      const failed = error !== undefined && error !== null;
-      if (!failed && (this.#handedOver || !this.#stream.destroyed)) answerMemory.giveBack(bytes);
-    };
+    stream.write(first);
+    if (rest !== undefined) stream.write(rest);
+    stream.end(okTrailers);
   }
 
   #fail(error: unknown): void {
@@ -297,42 +221,30 @@ export class UnaryCall implements UnaryContext {
   }
 
   #refuse(status: StatusObject): void {
-    if (!this.#end(status.code, 0)) return;
+    if (this.#ended) return;
+    this.#end(status.code, 0);
     this.#memory?.close();
     refuse(this.#stream, status);
-    closeAfterwards(this.#stream, this.#method.clock);
   }
 
-  /** Whether the call was still open. */
-  #end(code: StatusCode, sentBytes: number): boolean {
-    if (this.#ended) return false;
-    // One that the client reset without an error is closed, and destroyed only once it is read.
-    if (this.#stream.destroyed || this.#stream.closed) {
-      this.#cancel(StatusCode.cancelled);
-      return false;
-    }
+  #end(code: StatusCode, sentBytes: number): void {
     this.#ended = true;
     this.#forgetPartial();
     this.#timer?.cancel();
     this.#method.ended(code, sentBytes);
-    return true;
   }
 
-  #cancel(code: StatusCode): void {
-    this.#ended = true;
-    this.#forgetPartial();
+  #cancel(): void {
+    this.#end(StatusCode.cancelled, 0);
     this.#cancelled = true;
-    this.#timer?.cancel();
-    this.#method.ended(code, 0);
     this.#controller?.abort();
   }
 
-  #startTimer(header: string | string[]): void {
-    const { clock } = this.#method;
-    this.#timer = deadlineOf(header, clock, {
-      malformed: (status) => this.#refuse(status),
-      expired: () => this.#expire(),
-    });
+  #startTimer(header: string): void {
+    const timer = deadlineOf(header, this.#method.clock, () => this.#expire());
+    if (timer === undefined) return;
+    if ('code' in timer) this.#refuse(timer);
+    else this.#timer = timer;
   }
 
   #expire(): void {

@@ -13,20 +13,13 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
+import { preface } from '../../http2/frames.ts';
 import type { SessionMemory } from '../grpc/connection-memory.ts';
-import { unusedGoAwayFrame } from './http2-frames.ts';
-import { Http2Opening, preface } from './http2-opening.ts';
-import { mendedConnection } from './mended-connection.ts';
 import type { HttpRouter } from './router.ts';
 import { WebSockets } from './web-sockets.ts';
 
 /** Time for a new connection to say what it wants. */
 const FIRST_BYTES_TIMEOUT_MS = 10_000;
-/**
- * Time for the first request over HTTP/2. A connection that is idle for longer is the session's,
- * which looks after idle ones.
- */
-const FIRST_REQUEST_TIMEOUT_MS = 10_000;
 /** Time for the first HTTP/1 request of a connection, from its first byte to its end. */
 const HTTP_REQUEST_TIMEOUT_MS = 30_000;
 /** The same for later ones, from the answer before: clients keep connections for the next call. */
@@ -50,17 +43,14 @@ export interface ClientPortOptions {
   readonly router: HttpRouter;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** What clients that speak HTTP/2 are told to keep to. */
-  readonly maxConcurrentStreams: number;
   /** Largest request, on the wire. */
   readonly maxMessageBytes: number;
   /** A share of the memory of all connections for one that `close` ends. */
   openMemory(close: () => void): SessionMemory;
-  /** Takes over a connection that speaks HTTP/2. */
-  acceptGrpc(connection: Duplex): void;
+  /** Takes over a connection that speaks HTTP/2. @param received its first bytes */
+  acceptGrpc(socket: Socket, received: Buffer): void;
   /** For tests; the defaults are named above. */
   readonly firstBytesTimeoutMs?: number;
-  readonly firstRequestTimeoutMs?: number;
   readonly httpRequestTimeoutMs?: number;
   readonly httpAnswerTimeoutMs?: number;
   readonly maxHttpConnections?: number;
@@ -74,8 +64,6 @@ export class ClientPort {
   /** Connections that do not speak HTTP/2, or not yet. */
   readonly #sockets = new Set<Socket>();
   readonly #timers = new WeakMap<Socket, Timer>();
-  /** Ends of those HTTP/2 connections that are opening. */
-  readonly #leaves = new Map<Socket, () => void>();
   /** Connections of ports for metrics. */
   readonly #metricsOnly = new WeakSet<Socket>();
   /** Requests of a connection that wait for the answer to the one before them. */
@@ -137,14 +125,10 @@ export class ClientPort {
     return address;
   }
 
-  /**
-   * Takes no new connections, and sends away those that have made no call over HTTP/2 yet. Those
-   * that have are the adapter's to end.
-   */
+  /** Takes no new connections. Those over HTTP/2 are the adapter's to end. */
   close(): void {
     this.#stopping = true;
     for (const server of this.#servers) server.close();
-    for (const leave of [...this.#leaves.values()]) leave();
   }
 
   /** Cuts off what is still open of plain HTTP. */
@@ -158,7 +142,6 @@ export class ClientPort {
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
-      this.#leaves.delete(socket);
       this.#clear(socket);
     });
     this.#limit(socket, this.#firstBytesTimeoutMs);
@@ -175,60 +158,9 @@ export class ClientPort {
       } else if (protocols === 'http' || protocols === 'metrics' || this.#stopping) {
         socket.destroy();
       } else {
-        this.#open(socket, bytes);
+        this.#toGrpc(socket, bytes);
       }
     });
-  }
-
-  /** Follows an HTTP/2 connection to its first request. */
-  #open(socket: Socket, received: Buffer): void {
-    const opening = new Http2Opening({
-      maxConcurrentStreams: this.#options.maxConcurrentStreams,
-      send: (bytes) => socket.write(bytes),
-    });
-    const end = (): void => {
-      stop();
-      this.#leaves.delete(socket);
-    };
-    const handOver = (): void => {
-      end();
-      this.#toGrpc(socket, opening);
-    };
-    let isAwaited = false;
-    const take = (chunk: Buffer): void => {
-      switch (opening.take(chunk)) {
-        case 'ready':
-          handOver();
-          return;
-        case 'broken':
-          end();
-          socket.destroy();
-          return;
-        case 'opening':
-          if (!opening.isRequested || isAwaited) return;
-          // A request waits: now the client must not keep us waiting.
-          isAwaited = true;
-          this.#limit(socket, this.#firstBytesTimeoutMs);
-      }
-    };
-    const stop = this.#readChunks(socket, take);
-    this.#leaves.set(socket, () => {
-      end();
-      this.#leave(socket);
-    });
-    this.#limit(socket, this.#options.firstRequestTimeoutMs ?? FIRST_REQUEST_TIMEOUT_MS, () => {
-      if (opening.mayEnd) handOver();
-      else socket.destroy();
-    });
-    take(received);
-  }
-
-  /** Tells a client that it may repeat elsewhere what it has asked for, and waits for its end. */
-  #leave(socket: Socket): void {
-    this.#limit(socket, this.#firstBytesTimeoutMs);
-    socket.on('error', () => socket.destroy());
-    socket.end(unusedGoAwayFrame);
-    socket.resume();
   }
 
   /** Hands over what arrives until the returned function is called. */
@@ -257,37 +189,11 @@ export class ClientPort {
     };
   }
 
-  #toGrpc(socket: Socket, opening: Http2Opening): void {
+  #toGrpc(socket: Socket, received: Buffer): void {
     this.#clear(socket);
     this.#sockets.delete(socket);
-    // Writing to a client that has reset its connection destroys the socket.
-    if (this.#stopping || socket.destroyed) {
-      socket.destroy();
-      return;
-    }
     socket.allowHalfOpen = false;
-    const { bytes, unseenBytes } = opening;
-    if (!opening.isMended) {
-      socket.unshift(bytes);
-      this.#options.acceptGrpc(socket);
-      return;
-    }
-    this.#toGrpcMended(socket, bytes, bytes.length - unseenBytes);
-  }
-
-  #toGrpcMended(socket: Socket, bytes: Buffer, seenBytes: number): void {
-    this.#sockets.add(socket);
-    mendedConnection(socket, bytes.subarray(0, seenBytes), bytes.subarray(seenBytes)).then(
-      (connection) => {
-        this.#sockets.delete(socket);
-        if (connection === undefined) return;
-        if (this.#stopping) connection.destroy();
-        else this.#options.acceptGrpc(connection);
-      },
-      (error: unknown) => {
-        this.#options.logger.warn({ error }, 'cannot serve a client without a valid authority');
-      },
-    );
+    this.#options.acceptGrpc(socket, received);
   }
 
   #toHttp(socket: Socket, protocols: PortProtocols): void {

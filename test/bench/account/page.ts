@@ -19,7 +19,7 @@ const titles: Readonly<Record<string, string>> = {
   kernel: 'kernel (system calls of the event loop)',
   'native code': 'native code (HTTP/2, libuv, the engine)',
   collector: 'garbage collector, on the thread of the event loop',
-  'HTTP/2 and streams': "Node's HTTP/2 and streams",
+  'HTTP/2 and streams': "HTTP/2 (ours; between members, Node's) and streams",
   gRPC: 'gRPC (our adapter and grpc-js)',
   codec: 'codecs of messages',
   API: 'checks and handlers of the API',

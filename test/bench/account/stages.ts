@@ -30,7 +30,10 @@ type Rule = readonly [pattern: RegExp, stage: Stage];
 /** The first that fits decides; paths are those of what was built. */
 const rules: readonly Rule[] = [
   [/\/dist\/gen\/|\/dist\/base\/wire\.js$/, 'codec'],
-  [/^node:internal\/http2\/|^node:net$|^node:internal\/stream_base_commons$/, 'HTTP/2 and streams'],
+  [
+    /\/dist\/http2\/|^node:internal\/http2\/|^node:net$|^node:internal\/stream_base_commons$/,
+    'HTTP/2 and streams',
+  ],
   [/\/dist\/mvcc\/watch|\/dist\/api\/watch/, 'watch'],
   [/\/dist\/api\/grpc\/|\/@grpc\/grpc-js\//, 'gRPC'],
   [/\/dist\/api\//, 'API'],

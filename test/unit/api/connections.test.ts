@@ -46,7 +46,7 @@ describe('connections', () => {
   test('that are idle but alive are kept', async () => {
     const { port } = await serve(
       { put: okPut },
-      { grpc: { idleProbeMs: 20, probeTimeoutMs: 500 }, port: { firstRequestTimeoutMs: 50 } },
+      { grpc: { idleProbeMs: 20, probeTimeoutMs: 500, openingTimeoutMs: 50 } },
     );
     const session = connect(port.url);
     cleanups.push(() => session.destroy());
