@@ -1,38 +1,99 @@
 /** What the index knows of one key: its newest revision in full, older ones as numbers. */
 import { assert } from '../base/assert.ts';
+import type { KeyIndexChunk, KeyIndexes } from './key-indexes.ts';
 import { notCached } from './slab-cache.ts';
 
 /** Where a revision stands in a {@link KeyIndex}: an index into `older`, or one of these. */
 export const noRevision = -1;
 
-/**
- * Fields instead of an object per revision, because most keys have one revision: about 100 bytes
- * of heap, and all of them small integers until revision 2^31.
- */
-export class KeyIndex {
-  /** Newest revision. */
-  main: number;
-  sub: number;
-  /** Of the newest generation; 0 for a tombstone. */
-  createRevision: number;
-  /** Changes since creation; 0 means that the newest revision is a tombstone. */
-  version: number;
-  /** Bytes of the newest record, its header included. */
-  size: number;
-  /** Checksum of the newest key value, as a signed integer so that it needs no object. */
-  digest: number;
-  /** Where the newest record is in the cache. */
-  position: number = notCached;
-  /** Pairs of main and sub, ascending; the sub of a tombstone is inverted, so negative. */
-  older: number[] | undefined;
+/** The same number, for V8 to go on with as a small integer where it is one. */
+function integer(value: number): number {
+  const small = value | 0;
+  return small === value ? small : value;
+}
 
-  constructor(main: number, sub: number, createRevision: number, version: number) {
-    this.main = main;
-    this.sub = sub;
-    this.createRevision = createRevision;
-    this.version = version;
+/** A view of what the index knows of a key, valid until the key is removed from the index. */
+export class KeyIndex {
+  #chunk: KeyIndexChunk;
+  #at: number;
+
+  constructor(indexes: KeyIndexes, key: number) {
+    this.#chunk = indexes.chunkOf(key);
+    this.#at = indexes.placeOf(key);
+  }
+
+  /** Makes it a view of another key. */
+  moveTo(indexes: KeyIndexes, key: number): this {
+    this.#chunk = indexes.chunkOf(key);
+    this.#at = indexes.placeOf(key);
+    return this;
+  }
+
+  /** For a key that is new. */
+  begin(main: number, sub: number, createRevision: number, version: number): void {
+    this.#setNewest(main, sub, createRevision, version);
     this.size = 0;
     this.digest = 0;
+    this.position = notCached;
+  }
+
+  #setNewest(main: number, sub: number, createRevision: number, version: number): void {
+    const [chunk, at] = [this.#chunk, this.#at];
+    chunk.mains[at] = main;
+    chunk.subs[at] = sub;
+    chunk.createRevisions[at] = createRevision;
+    chunk.versions[at] = version;
+  }
+
+  /** Newest revision. */
+  get main(): number {
+    return integer(this.#chunk.mains[this.#at] as number);
+  }
+
+  get sub(): number {
+    return this.#chunk.subs[this.#at] as number;
+  }
+
+  /** Of the newest generation; 0 for a tombstone. */
+  get createRevision(): number {
+    return integer(this.#chunk.createRevisions[this.#at] as number);
+  }
+
+  /** Changes since creation; 0 means that the newest revision is a tombstone. */
+  get version(): number {
+    return integer(this.#chunk.versions[this.#at] as number);
+  }
+
+  /** Bytes of the newest record, its header included. */
+  get size(): number {
+    return this.#chunk.sizes[this.#at] as number;
+  }
+
+  set size(bytes: number) {
+    this.#chunk.sizes[this.#at] = bytes;
+  }
+
+  /** Checksum of the newest key value, as a signed integer. */
+  get digest(): number {
+    return this.#chunk.digests[this.#at] as number;
+  }
+
+  set digest(checksum: number) {
+    this.#chunk.digests[this.#at] = checksum;
+  }
+
+  /** Where the newest record is in the cache. */
+  get position(): number {
+    return integer(this.#chunk.positions[this.#at] as number);
+  }
+
+  set position(position: number) {
+    this.#chunk.positions[this.#at] = position;
+  }
+
+  /** Pairs of main and sub, ascending; the sub of a tombstone is inverted, so negative. */
+  get older(): readonly number[] | undefined {
+    return this.#chunk.olderAt(this.#at);
   }
 
   get live(): boolean {
@@ -42,12 +103,10 @@ export class KeyIndex {
   /** Makes another revision the newest. */
   advance(main: number, sub: number, createRevision: number, version: number): void {
     assert(main > this.main || (main === this.main && sub > this.sub), 'revisions go forward');
-    const older = (this.older ??= []);
+    const older = this.#chunk.olderAt(this.#at) ?? [];
     older.push(this.main, this.live ? this.sub : ~this.sub);
-    this.main = main;
-    this.sub = sub;
-    this.createRevision = createRevision;
-    this.version = version;
+    if (older.length === 2) this.#chunk.setOlder(this.#at, older);
+    this.#setNewest(main, sub, createRevision, version);
   }
 
   /** The place of the newest revision at or before `revision`: `older.length` for the newest. */
@@ -71,18 +130,18 @@ export class KeyIndex {
   }
 
   mainAt(place: number): number {
-    return this.isNewest(place) ? this.main : ((this.older as number[])[place] as number);
+    return this.isNewest(place) ? this.main : ((this.older as readonly number[])[place] as number);
   }
 
   subAt(place: number): number {
     if (this.isNewest(place)) return this.sub;
-    const sub = (this.older as number[])[place + 1] as number;
+    const sub = (this.older as readonly number[])[place + 1] as number;
     return sub < 0 ? ~sub : sub;
   }
 
   isTombstone(place: number): boolean {
     if (this.isNewest(place)) return !this.live;
-    return ((this.older as number[])[place + 1] as number) < 0;
+    return ((this.older as readonly number[])[place + 1] as number) < 0;
   }
 
   /** Whether the key exists at `revision`. */
@@ -105,10 +164,11 @@ export class KeyIndex {
     const dropsPlace = this.isTombstone(place) && this.mainAt(place) < revision;
     const dropped = Math.min(place / 2 + (dropsPlace ? 1 : 0), limit);
     for (let i = 0; i < dropped; i++) removed(this.mainAt(2 * i), this.subAt(2 * i));
-    if (this.older === undefined) return dropped > 0;
-    const dropsNewest = 2 * dropped > this.older.length;
-    const kept = this.older.slice(2 * dropped);
-    this.older = kept.length > 0 ? kept : undefined;
+    const { older } = this;
+    if (older === undefined) return dropped > 0;
+    const dropsNewest = 2 * dropped > older.length;
+    const kept = older.slice(2 * dropped);
+    this.#chunk.setOlder(this.#at, kept.length > 0 ? kept : undefined);
     return dropsNewest;
   }
 }

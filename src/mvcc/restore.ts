@@ -1,7 +1,6 @@
 /** Builds the index from the backend at the start of a member, in slices. */
 import { prefixRange, stateKeys } from '../storage/keyspace.ts';
 import { CorruptionError } from '../storage/errors.ts';
-import { KeyIndex } from './key-index.ts';
 import { StoredKeyValue } from './key-value.ts';
 import { isTombstone, keyValueOf } from './record.ts';
 import { firstRevision, mainOf, subOf } from './revision.ts';
@@ -67,8 +66,7 @@ function restoreRecord(
   const version = tombstone ? 0 : kv.version;
   let index = tree.get(key);
   if (index === undefined) {
-    index = new KeyIndex(main, sub, createRevision, version);
-    tree.insert(key, index);
+    index = tree.insert(key, main, sub, createRevision, version);
   } else {
     const wasLive = index.live;
     if (wasLive) digest.remove(index.digest);

@@ -200,12 +200,15 @@ export class StoreState {
   }
 
   #copyKeyValue(index: KeyIndex, place: number, sink: KeyValueSink): number {
-    const skipped = headerSize(index.subAt(place));
-    const slab = index.isNewest(place) ? this.cache.slabOf(index.position) : undefined;
-    if (slab !== undefined) {
-      const start = this.cache.startOf(index.position);
-      sink(slab, start + skipped, start + index.size);
-      return index.size - skipped;
+    if (index.isNewest(place)) {
+      const { position, size } = index;
+      const slab = this.cache.slabOf(position);
+      if (slab !== undefined) {
+        const skipped = headerSize(index.sub);
+        const start = this.cache.startOf(position);
+        sink(slab, start + skipped, start + size);
+        return size - skipped;
+      }
     }
     const bytes = this.keyValue(index, place)[preencoded];
     sink(bytes, 0, bytes.length);

@@ -2,7 +2,7 @@
 import { assert, present } from '../base/assert.ts';
 import { emptyBytes } from '../base/bytes.ts';
 import { putEvent, StoredEvent, tombstoneEvent } from './event.ts';
-import { KeyIndex } from './key-index.ts';
+import type { KeyIndex } from './key-index.ts';
 import { keyValueSize, writeKeyValue, type KeyValueFields } from './key-value.ts';
 import { headerSize, writeHeader } from './record.ts';
 import { maxChangesPerTransaction, revisionKey } from './revision.ts';
@@ -75,9 +75,8 @@ export class StoreWriteTransaction {
     const sub = this.#events.length;
     const record = this.#newRecord({ key, createRevision, modRevision, version, value, lease });
     if (index === undefined) {
-      const created = new KeyIndex(this.#main, sub, createRevision, version);
+      const created = tree.insert(key, this.#main, sub, createRevision, version);
       this.#setNewest(created, record);
-      tree.insert(key, created);
     } else {
       if (live) this.#supersede(index);
       index.advance(this.#main, sub, createRevision, version);
@@ -107,12 +106,12 @@ export class StoreWriteTransaction {
       this.#delete(key, index);
       return 1;
     }
-    const found: [string, KeyIndex][] = [];
-    tree.visitLive(key, upperBound(end), (each, index) => {
-      found.push([each, index]);
+    const found: string[] = [];
+    tree.visitLive(key, upperBound(end), (each) => {
+      found.push(each);
       return undefined;
     });
-    for (const [each, index] of found) this.#delete(each, index);
+    for (const each of found) this.#delete(each, present(tree.get(each), 'a key just found'));
     return found.length;
   }
 

@@ -207,10 +207,8 @@ export const stateBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/mvcc/write-transaction.ts',
-        find: 'for (const [each, index] of found) this.#delete(each, index);',
-        replace:
-          'for (const [each, index] of found.slice(0, found.length - 1 || 1)) ' +
-          'this.#delete(each, index);',
+        find: 'for (const each of found) this.#delete(',
+        replace: 'for (const each of found.slice(0, found.length - 1 || 1)) this.#delete(',
       },
     ],
   },
