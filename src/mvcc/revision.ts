@@ -6,8 +6,8 @@ import { stateKeys } from '../storage/keyspace.ts';
 export const firstRevision = 1;
 /** What stands for "never compacted", as etcd reports it. */
 export const neverCompacted = -1;
-/** Most changes that one transaction can hold: a sub revision is stored in 4 bytes. */
-export const maxChangesPerTransaction = 0xffff_ffff;
+/** Most changes that one transaction can hold: the index keeps sub revisions as signed integers. */
+export const maxChangesPerTransaction = 0x7fff_ffff;
 
 /**
  * Changes that may be missing among those of the compacted revision: puts that fit into one

@@ -397,6 +397,10 @@ describe('a database from elsewhere', () => {
     ['revision 2.1 comes where 2.0 should', { key: [put(2, 1)] }],
     ['revision 2.2 comes where 2.1 should', { key: [put(2, 0), put(2, 2)] }],
     ['revision 3.2000000 comes where 3.0 should', { key: [put(3, 2_000_000)], ...compacted(3) }],
+    [
+      'revision 2.2147483647 comes where 2.0 should',
+      { key: [put(2, 2 ** 31 - 1)], ...compacted(3) },
+    ],
     ['revision 1 is out of order', { key: [put(1, 0)] }],
     [`revision ${2 ** 53 - 1} is too large`, { key: [], ...compacted(2 ** 53 - 1) }],
     [
