@@ -27,8 +27,8 @@ export interface Clock {
   /** Calls `callback` soon, after the input that is already waiting (like setImmediate). */
   defer(callback: () => void): void;
   /**
-   * Calls `callback` once all that the present event brings about has happened, promises included
-   * (like process.nextTick). Where it is missing, `defer` does.
+   * Calls `callback` before the next event; if a promise asks for it, after all promises that are
+   * settled by then (like process.nextTick). Where it is missing, `defer` does.
    */
   afterEvent?(callback: () => void): void;
   /**

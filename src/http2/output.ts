@@ -32,6 +32,7 @@ export interface OutputMemory {
 export class Output {
   readonly #socket: Socket;
   readonly #memory: OutputMemory;
+  readonly #taken: () => void;
   #piece: Buffer | undefined;
   #at = 0;
   #isClosed = false;
@@ -44,9 +45,11 @@ export class Output {
   #waitingBytes = 0;
   readonly #written = (error?: Error | null): void => this.#ended(error);
 
-  constructor(socket: Socket, memory: OutputMemory) {
+  /** @param taken called when the system has taken some of what it could not take at once */
+  constructor(socket: Socket, memory: OutputMemory, taken: () => void) {
     this.#socket = socket;
     this.#memory = memory;
+    this.#taken = taken;
   }
 
   /** Whether nothing more should be written before the socket's `drain`. */
@@ -121,7 +124,9 @@ export class Output {
   #ended(error: Error | null | undefined): void {
     const piece = this.#writes.shift();
     if (piece !== undefined && !error) giveBack(piece);
-    if (this.#waitingBytes > 0) this.#count();
+    if (this.#waitingBytes === 0) return;
+    this.#count();
+    if (!error) this.#taken();
   }
 
   #count(): void {

@@ -31,6 +31,8 @@ export interface SendQueueTold {
   ended(stream: ServerStream): void;
   /** Nothing is left that could be sent now. */
   idle(): void;
+  /** The system has taken what it could not before: the client reads. */
+  taken(): void;
 }
 
 export class SendQueue {
@@ -66,7 +68,7 @@ export class SendQueue {
 
   constructor(socket: Socket, clock: Clock, memory: OutputMemory, told: SendQueueTold) {
     this.#clock = clock;
-    this.#output = new Output(socket, memory);
+    this.#output = new Output(socket, memory, () => told.taken());
     this.#told = told;
   }
 
@@ -132,6 +134,11 @@ export class SendQueue {
     else if (++this.#closed > maxClosed + (this.#line.length + this.#blocked.length) / 2) {
       this.#forgetClosed();
     }
+  }
+
+  #closedOneLess(): void {
+    // They may just have been forgotten, this one among them.
+    if (this.#closed > 0) this.#closed--;
   }
 
   #forgetClosed(): void {
@@ -239,7 +246,7 @@ export class SendQueue {
   #sendStreams(): void {
     while (this.#next < this.#line.length && !this.#mustStop) {
       const stream = this.#line[this.#next++] as ServerStream;
-      if (stream.isClosed) this.#closed--;
+      if (stream.isClosed) this.#closedOneLess();
       else this.#sendOf(stream);
       if (this.#next >= maxGone) {
         this.#line = this.#line.slice(this.#next);
@@ -285,7 +292,7 @@ export class SendQueue {
   /** A frame of a stream was sent, and it was told so, which may have led to anything. */
   #sent(stream: ServerStream): void {
     if (stream.isClosed) {
-      this.#closed--;
+      this.#closedOneLess();
     } else if (stream.unsentBytes > 0) {
       this.#line.push(stream);
     } else {

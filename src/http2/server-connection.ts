@@ -24,6 +24,7 @@ import {
 } from './frames.ts';
 import { HeaderDecoder } from './header-decoder.ts';
 import type { HeaderList } from './header-fields.ts';
+import { Listening } from './listening.ts';
 import type { OutputMemory } from './output.ts';
 import { RecentResets } from './recent-resets.ts';
 import { SendQueue } from './send-queue.ts';
@@ -45,8 +46,10 @@ const maxUnreadReplyBytes = 64 * 1024;
 const maxLingering = 1_000;
 /** Time for the client's settings, and to acknowledge ours. */
 const openingTimeoutMs = 10_000;
-/** Time for the client to end its side of a connection that we have ended. */
+/** Time for the client to end its side of a connection that failed. */
 const farewellMs = 1_000;
+/** The same of one that has nothing more to say: what it said last may still be on its way. */
+const lastAnswersMs = 10_000;
 
 export interface ServerConnectionOptions {
   readonly clock: Clock;
@@ -88,6 +91,7 @@ export class ServerConnection implements StreamHost, FrameSink {
   readonly #resets = new RecentResets();
   readonly #openingTimer: Timer;
   #farewellTimer: Timer | undefined;
+  readonly #listening: Listening;
   #awaitedPing: (() => void) | undefined;
   /** No new streams are taken. */
   #isLeaving = false;
@@ -105,12 +109,16 @@ export class ServerConnection implements StreamHost, FrameSink {
     this.#options = options;
     this.#socket = socket;
     this.#reader = new FrameReader(this, received);
+    this.#listening = new Listening(socket, clock);
     this.#queue = new SendQueue(socket, clock, sent, {
       answered: () => {
         this.hasAnswered = true;
       },
       ended: (stream) => this.#answerEnded(stream),
       idle: () => this.#endIfDone(),
+      taken: () => {
+        this.hasMoved = true;
+      },
     });
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('drain', () => this.#drained());
@@ -134,10 +142,6 @@ export class ServerConnection implements StreamHost, FrameSink {
     });
   }
 
-  get isClosed(): boolean {
-    return this.#isClosed;
-  }
-
   /** Streams that are open. */
   get streamCount(): number {
     return this.#streams.size;
@@ -153,20 +157,20 @@ export class ServerConnection implements StreamHost, FrameSink {
       if (!(error instanceof ConnectionError)) throw error;
       this.fail(error);
     }
-    // Who does not read is not listened to, so that what he makes us do has an end.
-    if (this.#queue.isFull) this.#socket.pause();
+    if (this.#queue.isFull) this.#listening.pause();
   }
 
   #drained(): void {
     this.hasMoved = true;
     // Even if as much is sent again at once: who reads slowly may go on to say something.
-    this.#socket.resume();
+    this.#listening.resume();
     this.#queue.drained();
   }
 
   /** Asks the client whether it is there. @param answered called once it says so */
   ping(answered: () => void): void {
     this.#awaitedPing = answered;
+    this.#listening.resume();
     this.#queue.control(pingFrame(pingPayload));
   }
 
@@ -185,7 +189,7 @@ export class ServerConnection implements StreamHost, FrameSink {
     this.#options.failed(error);
     this.#cutStreams();
     this.#end();
-    this.#startFarewell();
+    this.#startFarewell(farewellMs);
   }
 
   /** Ends the connection at once. */
@@ -194,6 +198,7 @@ export class ServerConnection implements StreamHost, FrameSink {
     this.#isClosed = true;
     this.#openingTimer.cancel();
     this.#farewellTimer?.cancel();
+    this.#listening.stop();
     this.#reader.close();
     this.#queue.close();
     this.#cutStreams();
@@ -210,13 +215,14 @@ export class ServerConnection implements StreamHost, FrameSink {
     this.#isEnding = true;
     this.#isLeaving = true;
     this.#reader.close();
-    this.#socket.once('finish', () => this.#startFarewell());
+    this.#listening.stop();
+    this.#socket.once('finish', () => this.#startFarewell(lastAnswersMs));
     this.#queue.flushThen(() => this.#socket.end());
   }
 
-  #startFarewell(): void {
+  #startFarewell(ms: number): void {
     if (this.#isClosed) return;
-    this.#farewellTimer ??= this.#options.clock.after(farewellMs, () => this.destroy());
+    this.#farewellTimer ??= this.#options.clock.after(ms, () => this.destroy());
   }
 
   #endIfDone(): void {

@@ -22,6 +22,7 @@ export class KeyIndexChunk {
   readonly digests: Int32Array;
   /** Revisions before the newest, of keys that have some; all of it undefined if none has. */
   #olders: (number[] | undefined)[] | undefined;
+  #keysWithOlder = 0;
 
   constructor() {
     const { BYTES_PER_ELEMENT: wideBytes } = Float64Array;
@@ -53,13 +54,20 @@ export class KeyIndexChunk {
   }
 
   setOlder(place: number, older: number[] | undefined): void {
-    if (this.#olders === undefined && older === undefined) return;
+    const had = this.#olders?.[place] !== undefined;
+    if (older === undefined && !had) return;
     this.#olders ??= new Array<number[] | undefined>(chunkKeys).fill(undefined);
     this.#olders[place] = older;
+    if (older === undefined) this.#keysWithOlder--;
+    else if (!had) this.#keysWithOlder++;
+    if (this.#keysWithOlder === 0) this.#olders = undefined;
   }
 }
 
-/** The columns. A key is known by a number, which is given to another key once it is free. */
+/**
+ * The columns. A key is known by a number, which is given to another key once it is free; columns
+ * never shrink.
+ */
 export class KeyIndexes {
   readonly #chunks: KeyIndexChunk[] = [];
   readonly #free: number[] = [];

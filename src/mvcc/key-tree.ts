@@ -1,7 +1,7 @@
 /**
- * The index: a B+ tree from keys to {@link KeyIndex}. Every node counts the live keys below it, so
- * that the number of keys in a range costs a walk down and not a walk along: clients that page
- * through a prefix ask for that number with every page.
+ * The index: a B+ tree from keys to the numbers by which {@link KeyIndexes} knows them. Every node
+ * counts the live keys below it, so that the number of keys in a range costs a walk down and not a
+ * walk along: clients that page through a prefix ask for that number with every page.
  *
  * Deletes remove nodes only once they are empty, as most production B-trees do. Walks are from
  * start to end in one call; a caller that works in slices starts again after the last key.

@@ -179,10 +179,10 @@ function ceilingOf(rows: readonly Row[]): string {
       of(row, 'constant', ({ cpuPerMillion }) => grouped(cpuPerMillion)),
     ]),
   );
-  return `## The ceiling of grpc-js
+  return `## Beside a server on grpc-js
 
-A server on grpc-js that does nothing but answer with the same bytes, under the same load as one
-member of ours; CPU seconds are for a million calls.
+One that does nothing but answer with the same bytes, under the same load as one member of ours; CPU
+seconds are for a million calls.
 
 ${lines}`;
 }

@@ -24,6 +24,7 @@ import {
   REQUEST_LIMITS,
   REQUEST_OVERHEAD_BYTES,
 } from './adapter-options.ts';
+import { AnswerTurn } from './answer-turn.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
 import { ClientVersions } from './client-versions.ts';
@@ -95,6 +96,7 @@ export class GrpcAdapter {
   readonly #services = new Set<string>();
   readonly #connections: Connections;
   readonly #turns: Turns;
+  readonly #answerTurn: AnswerTurn;
   /** From an answer to the next request of any client. */
   readonly #nextRequest: ExpectedWait;
   /** Methods with one message each way, by path. */
@@ -109,6 +111,7 @@ export class GrpcAdapter {
     this.#logger = options.logger;
     this.#clock = options.clock;
     this.#turns = new Turns(options.clock);
+    this.#answerTurn = new AnswerTurn(options.clock);
     this.#nextRequest = new ExpectedWait(options.clock, SHORT_PAUSE_MS);
     this.#slowCallMs = options.slowCallMs ?? 0;
     const { metrics = silentMetrics, extensiveMetrics = false } = options;
@@ -208,7 +211,7 @@ export class GrpcAdapter {
     }
     const method = this.#streamMethods.get(path);
     if (method === undefined) refuse(stream, this.refusalOf(path));
-    else new StreamingCall(stream, headers, method, memory, this.#clock);
+    else new StreamingCall(stream, headers, method, memory, this.#answerTurn);
   }
 
   #register(service: string, method: Method, handler: unknown): void {

@@ -96,6 +96,8 @@ export class Connections {
     const timer = this.#options.clock.after(timeoutMs, () => this.destroy());
     await empty;
     timer.cancel();
+    this.#requests.stop();
+    this.#answers.stop();
   }
 
   destroy(): void {

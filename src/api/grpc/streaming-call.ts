@@ -1,11 +1,12 @@
 /** Calls with streams, on their HTTP/2 streams like those with one message each way. */
 import { EventEmitter } from 'node:events';
-import type { Clock, Timer } from '../../base/clock.ts';
+import type { Timer } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
 import type { Codec } from '../../base/wire.ts';
 import type { HeaderList } from '../../http2/header-fields.ts';
 import type { ServerStream, StreamListener } from '../../http2/server-stream.ts';
 import { AnswerFrames } from './answer-frames.ts';
+import type { AnswerTurn } from './answer-turn.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
 import { answerHead, refuse, trailersOf } from './grpc-answer.ts';
@@ -35,7 +36,7 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
   readonly #headers: HeaderList;
   readonly #method: StreamMethod;
   readonly #memory: SessionMemory;
-  readonly #clock: Clock;
+  readonly #turn: AnswerTurn;
   readonly #timer: Timer | undefined;
   /** What has come and was not passed on: an incomplete message, or what a pause left. */
   readonly #partial: PartialMessage;
@@ -50,27 +51,28 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
   #cancelled = false;
   /** Answers of this turn. */
   readonly #unsent = new AnswerFrames();
+  readonly #flushSoon = (): void => this.#flush();
 
   constructor(
     stream: ServerStream,
     headers: HeaderList,
     method: StreamMethod,
     memory: SessionMemory,
-    clock: Clock,
+    turn: AnswerTurn,
   ) {
     super();
     this.#stream = stream;
     this.#headers = headers;
     this.#method = method;
     this.#memory = memory;
-    this.#clock = clock;
+    this.#turn = turn;
     this.#partial = new PartialMessage(memory.requests);
     stream.listener = this;
     const timeout = headers.get('grpc-timeout');
     const timer =
       timeout === undefined
         ? undefined
-        : deadlineOf(timeout, clock, () => this.#refuse(deadlineExceeded));
+        : deadlineOf(timeout, turn.clock, () => this.#refuse(deadlineExceeded));
     if (timer !== undefined && !('code' in timer)) this.#timer = timer;
     if (method.requestStream) this.#serve();
     if (timer !== undefined && 'code' in timer) this.#refuse(timer);
@@ -94,13 +96,13 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
     this.#isPaused = false;
     if (!this.#isDecompressing) this.#stream.resume();
     // Not at once: whoever resumes is in the middle of taking a message.
-    this.#clock.defer(() => this.#goOn());
+    this.#turn.clock.defer(() => this.#goOn());
   }
 
   write<T>(codec: Codec<T>, message: T): number {
     if (this.#isOver) return 0;
     const length = this.#unsent.add(codec, message);
-    if (this.#unsent.messages === 1) this.#clock.defer(() => this.#flush());
+    if (this.#unsent.messages === 1) this.#turn.add(this.#flushSoon);
     return length;
   }
 

@@ -17,10 +17,10 @@ export interface AccountData {
 
 const titles: Readonly<Record<string, string>> = {
   kernel: 'kernel (system calls of the event loop)',
-  'native code': 'native code (HTTP/2, libuv, the engine)',
+  'native code': 'native code (libuv, the engine, HTTP/2 between members)',
   collector: 'garbage collector, on the thread of the event loop',
   'HTTP/2 and streams': "HTTP/2 (ours; between members, Node's) and streams",
-  gRPC: 'gRPC (our adapter and grpc-js)',
+  gRPC: 'gRPC',
   codec: 'codecs of messages',
   API: 'checks and handlers of the API',
   server: 'server: waiting, batches, reads by index',

@@ -3,8 +3,9 @@ import { type ClientHttp2Session, connect } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { PutResponse } from '../../../src/gen/rpc.ts';
+import { PutResponse, WatchResponse } from '../../../src/gen/rpc.ts';
 import { cleanups, emptyKv, framed, okPut, serve } from '../../support/api-calls.ts';
+import type { ApiPort } from '../../support/api-port.ts';
 
 interface Answer {
   readonly bytes: number;
@@ -34,26 +35,68 @@ function put(session: ClientHttp2Session, ends = true): Promise<Answer> {
   });
 }
 
-test('an answer is one piece', async () => {
-  const { port } = await serve({ put: okPut });
+/** A session, and the pieces in which what it is sent arrives. */
+function session(port: ApiPort): { session: ClientHttp2Session; wire: { pieces: number } } {
   const socket = connectSocket(port.port, '127.0.0.1');
-  let pieces = 0;
+  const counted = { pieces: 0 };
   const wire = new Duplex({
     read: () => undefined,
     write: (chunk: Buffer, _encoding, done) => socket.write(chunk, done),
   });
   socket.on('data', (chunk) => {
-    pieces += 1;
+    counted.pieces += 1;
     wire.push(chunk);
   });
-  const session = connect(port.url, { createConnection: () => wire });
-  cleanups.push(() => session.destroy());
+  const opened = connect(port.url, { createConnection: () => wire });
+  cleanups.push(() => opened.destroy());
+  return { session: opened, wire: counted };
+}
+
+test('an answer is one piece', async () => {
+  const { port } = await serve({ put: okPut });
+  const { session: opened, wire } = session(port);
   // What opens the connection comes with the first one.
-  expect(await put(session)).toEqual({ bytes: 5, status: '0' });
+  expect(await put(opened)).toEqual({ bytes: 5, status: '0' });
   for (let i = 0; i < 20; i++) {
-    pieces = 0;
-    expect(await put(session)).toEqual({ bytes: 5, status: '0' });
-    expect(pieces).toBe(1);
+    wire.pieces = 0;
+    expect(await put(opened)).toEqual({ bytes: 5, status: '0' });
+    expect(wire.pieces).toBe(1);
+  }
+});
+
+test('what many streams of a connection are told at once is one piece', async () => {
+  const watchers = 50;
+  const waiting: (() => void)[] = [];
+  const { port } = await serve(
+    {},
+    {},
+    {
+      async *watch() {
+        for (;;) {
+          await new Promise<void>((resolve) => waiting.push(resolve));
+          yield WatchResponse.create({ watchId: 1 });
+        }
+      },
+    },
+  );
+  const { session: opened, wire } = session(port);
+  let bytes = 0;
+  for (let i = 0; i < watchers; i++) {
+    const stream = opened.request({
+      ':method': 'POST',
+      ':path': '/etcdserverpb.Watch/Watch',
+      'content-type': 'application/grpc',
+    });
+    stream.on('data', (chunk: Buffer) => (bytes += chunk.length));
+    stream.on('error', () => undefined);
+  }
+  for (let i = 1; i <= 5; i++) {
+    await expect.poll(() => waiting.length).toBe(watchers);
+    wire.pieces = 0;
+    for (const go of waiting.splice(0)) go();
+    // Flag, length, and a field.
+    await expect.poll(() => bytes).toBe(i * watchers * 7);
+    expect(wire.pieces).toBe(1);
   }
 });
 
