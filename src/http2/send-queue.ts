@@ -101,11 +101,6 @@ export class SendQueue {
     this.#frameBytes = Math.min(bytes, maxOwnFrameBytes);
   }
 
-  /** Whether all of a stream's answer was sent. */
-  hasEnded(stream: ServerStream): boolean {
-    return stream.sendState === SendState.ended;
-  }
-
   /** Sends a frame of the connection itself. */
   control(frame: Buffer): void {
     if (this.#isClosed) return;

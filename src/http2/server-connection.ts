@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import { ChurnMap } from '../base/churn.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { DeferredCalls } from '../base/deferred-calls.ts';
 import { type FrameMemory, FrameReader, type FrameSink } from './frame-reader.ts';
 import {
   ConnectionError,
@@ -86,8 +87,8 @@ export class ServerConnection implements StreamHost, FrameSink {
   #uncreditedBytes = 0;
   /** Of streams' send windows, none is larger beyond what holds for all. */
   #mostExtraSendWindow = 0;
-  /** Streams whose answers have ended before the client's side. */
-  #unread: ServerStream[] = [];
+  /** Resets of streams whose answers have ended before the client's side. */
+  readonly #unread: DeferredCalls;
   readonly #resets = new RecentResets();
   readonly #openingTimer: Timer;
   #farewellTimer: Timer | undefined;
@@ -110,6 +111,7 @@ export class ServerConnection implements StreamHost, FrameSink {
     this.#socket = socket;
     this.#reader = new FrameReader(this, received);
     this.#listening = new Listening(socket, clock);
+    this.#unread = new DeferredCalls(clock);
     this.#queue = new SendQueue(socket, clock, sent, {
       answered: () => {
         this.hasAnswered = true;
@@ -275,12 +277,7 @@ export class ServerConnection implements StreamHost, FrameSink {
     }
     // A client that goes on sending is told that nobody listens. One turn for its own end, which is
     // usually on its way.
-    if (this.#unread.push(stream) > 1) return;
-    this.#options.clock.defer(() => {
-      const unread = this.#unread;
-      this.#unread = [];
-      for (const each of unread) each.reset(ErrorCode.noError);
-    });
+    this.#unread.add(() => stream.reset());
   }
 
   /** Refuses a stream that is none, or not open. */
@@ -389,7 +386,7 @@ export class ServerConnection implements StreamHost, FrameSink {
   #received(stream: ServerStream): void {
     if (stream.isClosed || stream.isReceived) return;
     stream.isReceived = true;
-    if (this.#queue.hasEnded(stream)) this.#close(stream);
+    if (stream.isAnswerSent) this.#close(stream);
     else stream.listener?.end();
   }
 

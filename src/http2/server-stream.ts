@@ -99,6 +99,11 @@ export class ServerStream {
     return this.sendState !== SendState.silent;
   }
 
+  /** Whether all of the answer was sent. */
+  get isAnswerSent(): boolean {
+    return this.sendState === SendState.ended;
+  }
+
   /** Whether somebody still works on what was asked, which counts as a stream meanwhile. */
   get isWorkedOn(): boolean {
     return this.#isWorkedOn;

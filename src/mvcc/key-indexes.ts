@@ -96,6 +96,6 @@ export class KeyIndexes {
 
   /** Whether the key exists at its newest revision. */
   isLive(key: number): boolean {
-    return (this.chunkOf(key).versions[key & chunkMask] as number) > 0;
+    return (this.chunkOf(key).versions[this.placeOf(key)] as number) > 0;
   }
 }

@@ -7,17 +7,9 @@ import { FrameReader, type FrameSink } from '../../src/http2/frame-reader.ts';
 import { ConnectionError, preface } from '../../src/http2/frames.ts';
 import { HeaderDecoder } from '../../src/http2/header-decoder.ts';
 import { ServerStream } from '../../src/http2/server-stream.ts';
+import { frame } from '../support/http2-bytes.ts';
 import { fuzz, type Verdict } from './fuzz.ts';
 import { edits, mutate, mutateText } from './mutation.ts';
-
-function frame(type: number, flags: number, stream: number, body: Uint8Array): Buffer {
-  const header = Buffer.alloc(9);
-  header.writeUIntBE(body.length, 0, 3);
-  header[3] = type;
-  header[4] = flags;
-  header.writeUInt32BE(stream, 5);
-  return Buffer.concat([header, body]);
-}
 
 /** A field whose name is in the static table, its value as it is. */
 const field = fc

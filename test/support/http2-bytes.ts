@@ -1,19 +1,7 @@
 /** HTTP/2 and gRPC as bytes (RFC 9113 section 6, RFC 7541), right or wrong as the caller likes. */
-import { preface } from '../../src/http2/frames.ts';
+import { Flag, FrameType, preface } from '../../src/http2/frames.ts';
 
-export const FrameType = {
-  data: 0,
-  headers: 1,
-  priority: 2,
-  reset: 3,
-  settings: 4,
-  pushPromise: 5,
-  ping: 6,
-  goAway: 7,
-  windowUpdate: 8,
-  continuation: 9,
-} as const;
-export const Flag = { endStream: 1, acknowledgement: 1, endHeaders: 4, padded: 8 } as const;
+export { Flag, FrameType };
 
 export function frame(type: number, flags: number, stream: number, body?: Uint8Array): Buffer {
   const header = Buffer.alloc(9);

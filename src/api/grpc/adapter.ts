@@ -1,6 +1,7 @@
 /** Serves handlers over gRPC, on HTTP/2 streams of our own. */
 import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
+import { DeferredCalls } from '../../base/deferred-calls.ts';
 import { EtcdError, StatusCode, StatusError } from '../../base/errors.ts';
 import { ExpectedWait } from '../../base/expected-wait.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -24,7 +25,6 @@ import {
   REQUEST_LIMITS,
   REQUEST_OVERHEAD_BYTES,
 } from './adapter-options.ts';
-import { AnswerTurn } from './answer-turn.ts';
 import { GrpcCallContext } from './call-context.ts';
 import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
 import { ClientVersions } from './client-versions.ts';
@@ -96,7 +96,8 @@ export class GrpcAdapter {
   readonly #services = new Set<string>();
   readonly #connections: Connections;
   readonly #turns: Turns;
-  readonly #answerTurn: AnswerTurn;
+  /** Of streams that were answered. */
+  readonly #flushes: DeferredCalls;
   /** From an answer to the next request of any client. */
   readonly #nextRequest: ExpectedWait;
   /** Methods with one message each way, by path. */
@@ -111,7 +112,7 @@ export class GrpcAdapter {
     this.#logger = options.logger;
     this.#clock = options.clock;
     this.#turns = new Turns(options.clock);
-    this.#answerTurn = new AnswerTurn(options.clock);
+    this.#flushes = new DeferredCalls(options.clock);
     this.#nextRequest = new ExpectedWait(options.clock, SHORT_PAUSE_MS);
     this.#slowCallMs = options.slowCallMs ?? 0;
     const { metrics = silentMetrics, extensiveMetrics = false } = options;
@@ -211,7 +212,7 @@ export class GrpcAdapter {
     }
     const method = this.#streamMethods.get(path);
     if (method === undefined) refuse(stream, this.refusalOf(path));
-    else new StreamingCall(stream, headers, method, memory, this.#answerTurn);
+    else new StreamingCall(stream, headers, method, memory, this.#flushes);
   }
 
   #register(service: string, method: Method, handler: unknown): void {

@@ -1,12 +1,12 @@
 /** Calls with streams, on their HTTP/2 streams like those with one message each way. */
 import { EventEmitter } from 'node:events';
 import type { Timer } from '../../base/clock.ts';
+import type { DeferredCalls } from '../../base/deferred-calls.ts';
 import { StatusCode } from '../../base/errors.ts';
 import type { Codec } from '../../base/wire.ts';
 import type { HeaderList } from '../../http2/header-fields.ts';
 import type { ServerStream, StreamListener } from '../../http2/server-stream.ts';
 import { AnswerFrames } from './answer-frames.ts';
-import type { AnswerTurn } from './answer-turn.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
 import { answerHead, refuse, trailersOf } from './grpc-answer.ts';
@@ -36,7 +36,7 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
   readonly #headers: HeaderList;
   readonly #method: StreamMethod;
   readonly #memory: SessionMemory;
-  readonly #turn: AnswerTurn;
+  readonly #flushes: DeferredCalls;
   readonly #timer: Timer | undefined;
   /** What has come and was not passed on: an incomplete message, or what a pause left. */
   readonly #partial: PartialMessage;
@@ -58,21 +58,21 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
     headers: HeaderList,
     method: StreamMethod,
     memory: SessionMemory,
-    turn: AnswerTurn,
+    flushes: DeferredCalls,
   ) {
     super();
     this.#stream = stream;
     this.#headers = headers;
     this.#method = method;
     this.#memory = memory;
-    this.#turn = turn;
+    this.#flushes = flushes;
     this.#partial = new PartialMessage(memory.requests);
     stream.listener = this;
     const timeout = headers.get('grpc-timeout');
     const timer =
       timeout === undefined
         ? undefined
-        : deadlineOf(timeout, turn.clock, () => this.#refuse(deadlineExceeded));
+        : deadlineOf(timeout, flushes.clock, () => this.#refuse(deadlineExceeded));
     if (timer !== undefined && !('code' in timer)) this.#timer = timer;
     if (method.requestStream) this.#serve();
     if (timer !== undefined && 'code' in timer) this.#refuse(timer);
@@ -96,13 +96,13 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
     this.#isPaused = false;
     if (!this.#isDecompressing) this.#stream.resume();
     // Not at once: whoever resumes is in the middle of taking a message.
-    this.#turn.clock.defer(() => this.#goOn());
+    this.#flushes.clock.defer(() => this.#goOn());
   }
 
   write<T>(codec: Codec<T>, message: T): number {
     if (this.#isOver) return 0;
     const length = this.#unsent.add(codec, message);
-    if (this.#unsent.messages === 1) this.#turn.add(this.#flushSoon);
+    if (this.#unsent.messages === 1) this.#flushes.add(this.#flushSoon);
     return length;
   }
 
