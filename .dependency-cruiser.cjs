@@ -4,7 +4,7 @@
 /** Folders of src from the bottom up; folders in one row are siblings. */
 const layers = [
   ['base', 'gen'],
-  ['raft', 'bbolt', 'http2'],
+  ['raft', 'bbolt', 'http2', 'grpc'],
   ['storage'],
   ['mvcc', 'lease', 'auth', 'cluster', 'alarm'],
   ['apply', 'transport', 'schema'],
@@ -26,7 +26,7 @@ const upward = layers.slice(0, -1).map((folders, i) => ({
 /** Packages that exactly these files may import. */
 const seams = [
   { dependency: 'classic-level', allowed: '^src/storage/level-engine\\.ts$' },
-  { dependency: '@grpc/grpc-js', allowed: '^src/(transport|client)/' },
+  { dependency: '@grpc/grpc-js', allowed: '^src/client/' },
   { dependency: 'pino', allowed: '^src/telemetry/' },
   { dependency: 'prom-client', allowed: '^src/telemetry/' },
   { dependency: 'commander', allowed: '^src/(config|cli|daemon)/' },
@@ -47,6 +47,12 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/raft/' },
       to: { pathNot: '^src/raft/' },
+    },
+    {
+      name: 'http2-knows-nothing-of-grpc',
+      severity: 'error',
+      from: { path: '^src/http2/' },
+      to: { path: '^src/grpc/' },
     },
     {
       name: 'base-knows-nothing-of-gen',

@@ -9,6 +9,7 @@ import tseslint from 'typescript-eslint';
 const replayable = [
   'bbolt',
   'http2',
+  'grpc',
   'storage',
   'mvcc',
   'lease',

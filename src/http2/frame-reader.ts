@@ -7,15 +7,17 @@ import {
   frameHeaderBytes,
   FrameType,
   pingBytes,
-  preface,
   priorityBytes,
   settingBytes,
 } from './frames.ts';
-import type { ServerStream } from './server-stream.ts';
+import type { Stream } from './stream.ts';
 
 /** Of a header block in several frames. */
 const maxBlockBytes = 64 * 1024;
 const maxContinuations = 64;
+
+/** Of why the other end goes away, what is told. */
+const maxReasonBytes = 256;
 
 /** Memory for what has come in part. */
 export interface FrameMemory {
@@ -27,20 +29,20 @@ export interface FrameMemory {
 /** Takes frames. What it throws ends the connection. */
 export interface FrameSink {
   /** Data of a stream begin; undefined if nobody wants them. @param bytes with their padding */
-  dataBegins(streamId: number, bytes: number): ServerStream | undefined;
+  dataBegins(streamId: number, bytes: number): Stream | undefined;
   /** A part of them. `bytes` are the sink's until it returns. */
-  data(stream: ServerStream, bytes: Buffer, start: number, end: number): void;
+  data(stream: Stream, bytes: Buffer, start: number, end: number): void;
   /** What was around them, and is of no use to anybody. */
-  padding(stream: ServerStream, bytes: number): void;
+  padding(stream: Stream, bytes: number): void;
   /** They were the last of the stream. */
-  dataEnds(stream: ServerStream): void;
+  dataEnds(stream: Stream): void;
   /** A whole header block. */
   headers(streamId: number, block: Buffer, start: number, end: number, isLast: boolean): void;
   reset(streamId: number): void;
   settings(values: readonly (readonly [id: number, value: number])[]): void;
   settingsAcknowledged(): void;
   pinged(payload: Uint8Array, flags: number): void;
-  goAway(): void;
+  goAway(lastStreamId: number, code: number, reason: string): void;
   windowUpdate(streamId: number, grownBytes: number): void;
 }
 
@@ -55,15 +57,16 @@ interface OpenBlock {
 export class FrameReader {
   readonly #sink: FrameSink;
   readonly #memory: FrameMemory;
+  readonly #preface: Buffer;
   /** Of the preface, what has not come yet. */
-  #prefaceLeft = preface.length;
+  #prefaceLeft: number;
   #isGreeted = false;
   /** The beginning of a frame. */
   readonly #held: HeldBytes;
   #block: OpenBlock | undefined;
   /** Of a frame of data that is passed on as it comes. */
   #dataLeft = 0;
-  #dataStream: ServerStream | undefined;
+  #dataStream: Stream | undefined;
   #isDataLast = false;
   // Of the header that was read last.
   #length = 0;
@@ -72,8 +75,11 @@ export class FrameReader {
   #streamId = 0;
   #isClosed = false;
 
-  constructor(sink: FrameSink, memory: FrameMemory) {
+  /** @param preface what comes before the first frame */
+  constructor(sink: FrameSink, memory: FrameMemory, preface: Buffer = empty) {
     this.#sink = sink;
+    this.#preface = preface;
+    this.#prefaceLeft = preface.length;
     this.#memory = memory;
     this.#held = new HeldBytes(memory);
   }
@@ -109,8 +115,8 @@ export class FrameReader {
 
   #takePreface(chunk: Buffer): number {
     const count = Math.min(this.#prefaceLeft, chunk.length);
-    const from = preface.length - this.#prefaceLeft;
-    if (count > 0 && preface.compare(chunk, 0, count, from, from + count) !== 0) {
+    const from = this.#preface.length - this.#prefaceLeft;
+    if (count > 0 && this.#preface.compare(chunk, 0, count, from, from + count) !== 0) {
       throw new ConnectionError(ErrorCode.protocolError, 'preface');
     }
     this.#prefaceLeft -= count;
@@ -233,7 +239,7 @@ export class FrameReader {
         this.#settings(bytes, start, end);
         break;
       case FrameType.pushPromise:
-        throw this.#error(ErrorCode.protocolError, 'from a client');
+        throw this.#error(ErrorCode.protocolError, 'unwanted');
       case FrameType.ping:
         this.#expectLength(pingBytes);
         this.#expectConnection();
@@ -242,7 +248,11 @@ export class FrameReader {
       case FrameType.goAway:
         this.#expectConnection();
         if (this.#length < 8) throw this.#error(ErrorCode.frameSizeError, 'cut short');
-        this.#sink.goAway();
+        this.#sink.goAway(
+          bytes.readUInt32BE(start) & 0x7fff_ffff,
+          bytes.readUInt32BE(start + 4),
+          bytes.toString('utf8', start + 8, Math.min(end, start + 8 + maxReasonBytes)),
+        );
         break;
       case FrameType.windowUpdate:
         this.#expectLength(4);

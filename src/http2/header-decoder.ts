@@ -1,6 +1,6 @@
 /**
- * Reads header blocks (RFC 7541). Clients send the same block with most of their requests: one that
- * adds nothing to the table is read once, and remembered until the table changes.
+ * Reads header blocks (RFC 7541). The same block comes with most requests: one that adds nothing to
+ * the table is read once, and remembered until the table changes.
  */
 import { decodeHuffman } from './huffman.ts';
 import { ConnectionError, ErrorCode } from './frames.ts';
@@ -77,7 +77,7 @@ export class HeaderDecoder {
   #at = 0;
   #end = 0;
 
-  /** @param maxListBytes a longer list is no request; it is read all the same, for the table */
+  /** @param maxListBytes a longer list is refused; it is read all the same, for the table */
   constructor(maxListBytes: number) {
     this.#maxListBytes = maxListBytes;
   }

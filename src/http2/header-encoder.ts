@@ -1,13 +1,13 @@
 /**
- * Writes header blocks (RFC 7541). A server says few different things: fields that repeat are put
- * into the client's table once, and are a byte each from then on. Huffman coding would save little.
+ * Writes header blocks (RFC 7541). We say few different things: fields that repeat are put into the
+ * other end's table once, and are a byte each from then on. Huffman coding would save little.
  */
 import { defaultTableBytes } from './header-decoder.ts';
 import { HeaderField, staticTable } from './header-fields.ts';
 
-/** A field of answers. */
-export class AnswerField extends HeaderField {
-  /** Whether the client's table is to have it. */
+/** A field that we send. */
+export class SentField extends HeaderField {
+  /** Whether the other end's table is to have it. */
   readonly repeats: boolean;
   /** In the static table: of the whole field, or else of its name; 0 if it is not there. */
   readonly staticIndex: number;
@@ -21,27 +21,27 @@ export class AnswerField extends HeaderField {
     this.staticNameIndex = staticTable.findIndex((field) => field.name === name) + 1;
   }
 
-  /** One of few, which many answers have. To be made once. */
-  static repeated(name: string, value: string): AnswerField {
-    return new AnswerField(name, value, true);
+  /** One of few, which comes again. To be made once. */
+  static repeated(name: string, value: string): SentField {
+    return new SentField(name, value, true);
   }
 
   /** @param value bytes as Latin-1 */
-  static once(name: string, value: string): AnswerField {
-    return new AnswerField(name, value, false);
+  static once(name: string, value: string): SentField {
+    return new SentField(name, value, false);
   }
 }
 
 export class HeaderEncoder {
-  /** Fields that the client's table has, the oldest first. None is ever pushed out. */
-  readonly #repeated: AnswerField[] = [];
+  /** Fields that the other end's table has, the oldest first. None is ever pushed out. */
+  readonly #repeated: SentField[] = [];
   #repeatedBytes = 0;
   #tableBytes = defaultTableBytes;
   /** The smallest size of the table since the last block, which the next block begins with. */
   #smallestBytes: number | undefined;
   #isTableLost = false;
 
-  /** The client's setting of the table's size has changed (RFC 9113 section 4.3.1). */
+  /** The other end's setting of the table's size has changed (RFC 9113 section 4.3.1). */
   limitTable(bytes: number): void {
     const tableBytes = Math.min(bytes, defaultTableBytes);
     if (tableBytes === this.#tableBytes) return;
@@ -49,7 +49,7 @@ export class HeaderEncoder {
     this.#smallestBytes = Math.min(tableBytes, this.#smallestBytes ?? tableBytes);
   }
 
-  encode(fields: readonly AnswerField[]): number[] {
+  encode(fields: readonly SentField[]): number[] {
     const out: number[] = [];
     if (this.#smallestBytes !== undefined) this.#sayTableSize(out, this.#smallestBytes);
     for (const field of fields) this.#field(out, field);
@@ -62,13 +62,13 @@ export class HeaderEncoder {
     integer(out, 0x20, 5, smallestBytes);
     if (this.#tableBytes > smallestBytes) integer(out, 0x20, 5, this.#tableBytes);
     if (smallestBytes >= this.#repeatedBytes) return;
-    // What fell out of the client's table is not put there again: no client changes its mind twice.
+    // What fell out of that table is not put there again: nobody changes his mind twice.
     this.#isTableLost = true;
     this.#repeated.length = 0;
     this.#repeatedBytes = 0;
   }
 
-  #field(out: number[], field: AnswerField): void {
+  #field(out: number[], field: SentField): void {
     if (field.staticIndex > 0) {
       out.push(0x80 | field.staticIndex);
       return;

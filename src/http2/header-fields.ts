@@ -1,4 +1,4 @@
-/** Header fields: those that blocks name by number, and the list of a request. */
+/** Header fields: those that blocks name by number, and the list of a request or an answer. */
 
 /** A field as tables keep it. */
 export class HeaderField {
@@ -36,6 +36,7 @@ const connectionSpecific: ReadonlySet<string> = new Set([
 /** RFC 9110 section 5.6.2 without upper case; a pseudo-header begins with a colon. */
 const validName = /^:?[a-z0-9!#$%&'*+\-.^_`|~]+$/;
 const forbiddenInValue = /[\0\r\n]/;
+const validStatus = /^[1-5]\d\d$/;
 
 function faultOfName(name: string): string | undefined {
   if (!validName.test(name)) return 'invalid field name';
@@ -48,7 +49,11 @@ function faultOfValue(name: string, value: string): string | undefined {
   return undefined;
 }
 
-/** The fields of a request, in their order. Two requests may share one list. */
+function isRegular({ name, fault }: HeaderField): boolean {
+  return fault === undefined && !name.startsWith(':');
+}
+
+/** The fields of a request or an answer, in their order. Two may share one list. */
 export class HeaderList {
   readonly #fields: readonly HeaderField[];
   /** As it counts (section 10.5.1). */
@@ -89,7 +94,13 @@ export class HeaderList {
 
   /** Whether the list may follow a body (section 8.1). */
   get areTrailers(): boolean {
-    return this.#fields.every(({ name, fault }) => fault === undefined && !name.startsWith(':'));
+    return this.#fields.every(isRegular);
+  }
+
+  /** Whether the list may begin an answer (section 8.3.2). */
+  get isAnswer(): boolean {
+    const [status, ...rest] = this.#fields;
+    return status?.name === ':status' && validStatus.test(status.value) && rest.every(isRegular);
   }
 
   /** The first value of a field, its name in lower case. */

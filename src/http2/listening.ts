@@ -1,5 +1,5 @@
 /**
- * Reads from a client that does not read itself only now and then, so that what it makes us do has
+ * Reads from one that does not read itself only now and then, so that what it makes us do has
  * an end. Not at all, and two that wait for each other to read would do so for ever.
  */
 import type { Socket } from 'node:net';

@@ -1,4 +1,4 @@
-/** Streams that were reset of late: frames of a client that does not know yet may follow. */
+/** Streams that were reset of late: frames of one that does not know yet may follow. */
 
 const maxRemembered = 128;
 

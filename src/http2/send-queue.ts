@@ -11,9 +11,9 @@ import {
   maxWindowBytes,
   writeFrameHeader,
 } from './frames.ts';
-import { type AnswerField, HeaderEncoder } from './header-encoder.ts';
+import { type SentField, HeaderEncoder } from './header-encoder.ts';
 import { Output, type OutputMemory } from './output.ts';
-import { SendState, type ServerStream } from './server-stream.ts';
+import { SendState, type Stream } from './stream.ts';
 
 /** With its header it fits into a piece of the output. */
 const maxOwnFrameBytes = 32 * 1024;
@@ -25,13 +25,13 @@ const maxGone = 1024;
 const maxClosed = 32;
 
 export interface SendQueueTold {
-  /** A part of an answer was sent. */
-  answered(): void;
-  /** All of a stream's answer was sent. */
-  ended(stream: ServerStream): void;
+  /** A part of a stream was sent. */
+  sent(): void;
+  /** All of a stream was sent. */
+  ended(stream: Stream): void;
   /** Nothing is left that could be sent now. */
   idle(): void;
-  /** The system has taken what it could not before: the client reads. */
+  /** The system has taken what it could not before: the other end reads. */
   taken(): void;
 }
 
@@ -41,17 +41,17 @@ export class SendQueue {
   readonly #output: Output;
   readonly #told: SendQueueTold;
   #control: Buffer[] = [];
-  /** Of what the client made us send, bytes that it may not have read yet. */
+  /** Of what the other end made us send, bytes that it may not have read yet. */
   #replyBytes = 0;
   /** Streams with something to send, in the order of their turns. */
-  #line: ServerStream[] = [];
+  #line: Stream[] = [];
   #next = 0;
   /** Those that wait for the connection's window. */
-  #blocked: ServerStream[] = [];
+  #blocked: Stream[] = [];
   /** Closed ones among both. */
   #closed = 0;
   /** Those that wait for a window of their own. */
-  readonly #stalled = new ChurnSet<ServerStream>();
+  readonly #stalled = new ChurnSet<Stream>();
   #isRecalled = false;
   #window = defaultWindowBytes;
   #streamWindow = defaultWindowBytes;
@@ -72,7 +72,7 @@ export class SendQueue {
     this.#told = told;
   }
 
-  /** Whether more waits for the client to read than should. */
+  /** Whether more waits for the other end to read than should. */
   get isFull(): boolean {
     return this.#output.isFull;
   }
@@ -83,7 +83,9 @@ export class SendQueue {
     return this.#replyBytes;
   }
 
-  /** What the client takes on each stream before it says more, as far as it has not said so yet. */
+  /**
+   * What the other end takes on each stream before it says more, as far as it has not said so yet.
+   */
   get streamWindow(): number {
     return this.#streamWindow;
   }
@@ -96,7 +98,7 @@ export class SendQueue {
     this.#streamWindow = bytes;
   }
 
-  /** The client takes larger frames. Ours never fill more than a piece. */
+  /** The other end takes larger frames. Ours never fill more than a piece. */
   limitFrames(bytes: number): void {
     this.#frameBytes = Math.min(bytes, maxOwnFrameBytes);
   }
@@ -108,14 +110,14 @@ export class SendQueue {
     this.schedule();
   }
 
-  /** The same, for one that the client made us send. */
+  /** The same, for one that the other end made us send. */
   reply(frame: Buffer): void {
     this.#replyBytes += frame.length;
     this.control(frame);
   }
 
   /** A stream has something to send, or may send more. */
-  add(stream: ServerStream): void {
+  add(stream: Stream): void {
     if (stream.isInLine || stream.isClosed || this.#isClosed) return;
     this.#stalled.delete(stream);
     stream.isInLine = true;
@@ -124,7 +126,7 @@ export class SendQueue {
   }
 
   /** A stream is closed: nothing more of it is sent. */
-  remove(stream: ServerStream): void {
+  remove(stream: Stream): void {
     if (!stream.isInLine) this.#stalled.delete(stream);
     else if (++this.#closed > maxClosed + (this.#line.length + this.#blocked.length) / 2) {
       this.#forgetClosed();
@@ -143,7 +145,7 @@ export class SendQueue {
     this.#closed = 0;
   }
 
-  /** The client takes so much more; false if that is more than a window may be. */
+  /** The other end takes so much more; false if that is more than a window may be. */
   growWindow(bytes: number): boolean {
     if (this.#window + bytes > maxWindowBytes) return false;
     this.#window += bytes;
@@ -240,7 +242,7 @@ export class SendQueue {
 
   #sendStreams(): void {
     while (this.#next < this.#line.length && !this.#mustStop) {
-      const stream = this.#line[this.#next++] as ServerStream;
+      const stream = this.#line[this.#next++] as Stream;
       if (stream.isClosed) this.#closedOneLess();
       else this.#sendOf(stream);
       if (this.#next >= maxGone) {
@@ -255,7 +257,7 @@ export class SendQueue {
   }
 
   /** Sends the next frame of a stream, and what goes with it. */
-  #sendOf(stream: ServerStream): void {
+  #sendOf(stream: Stream): void {
     if (stream.sendState === SendState.only) {
       stream.isInLine = false;
       this.#sendFields(stream.id, stream.head ?? [], Flag.endStream);
@@ -285,7 +287,7 @@ export class SendQueue {
   }
 
   /** A frame of a stream was sent, and it was told so, which may have led to anything. */
-  #sent(stream: ServerStream): void {
+  #sent(stream: Stream): void {
     if (stream.isClosed) {
       this.#closedOneLess();
     } else if (stream.unsentBytes > 0) {
@@ -294,19 +296,28 @@ export class SendQueue {
       stream.isInLine = false;
       const { trailers } = stream;
       if (trailers === undefined) return;
-      this.#sendFields(stream.id, trailers, Flag.endStream);
+      if (trailers.length > 0) this.#sendFields(stream.id, trailers, Flag.endStream);
+      else this.#sendEnd(stream.id);
       this.#ended(stream);
     }
   }
 
-  #ended(stream: ServerStream): void {
+  #ended(stream: Stream): void {
     stream.head = undefined;
     stream.trailers = undefined;
     stream.sendState = SendState.ended;
     this.#told.ended(stream);
   }
 
-  #sendData(stream: ServerStream, count: number): void {
+  /** An empty frame of data says that there is no more. */
+  #sendEnd(streamId: number): void {
+    const out = this.#output.room(frameHeaderBytes);
+    writeFrameHeader(out, this.#output.at, 0, FrameType.data, Flag.endStream, streamId);
+    this.#output.wrote(frameHeaderBytes);
+    this.#told.sent();
+  }
+
+  #sendData(stream: Stream, count: number): void {
     const out = this.#output.room(frameHeaderBytes + count);
     const { at } = this.#output;
     writeFrameHeader(out, at, count, FrameType.data, 0, stream.id);
@@ -315,11 +326,11 @@ export class SendQueue {
     stream.extraSendWindow -= count;
     this.#window -= count;
     this.#sentBytes += count;
-    this.#told.answered();
+    this.#told.sent();
   }
 
   /** Section 4.3: a block that is too long for a frame goes on in others, with nothing between. */
-  #sendFields(streamId: number, fields: readonly AnswerField[], flags: number): void {
+  #sendFields(streamId: number, fields: readonly SentField[], flags: number): void {
     const block = this.encoder.encode(fields);
     let from = 0;
     let type: number = FrameType.headers;
@@ -335,6 +346,6 @@ export class SendQueue {
       from += count;
       type = FrameType.continuation;
     } while (from < block.length);
-    this.#told.answered();
+    this.#told.sent();
   }
 }

@@ -1,25 +1,19 @@
-/** Frame streams over gRPC, straight on HTTP/2; connections are accepted by grpc-js's server. */
-import { createServer, type Server as NetServer, type Socket } from 'node:net';
-import {
-  Server,
-  status,
-  type ConnectionInjector,
-  type sendUnaryData,
-  type ServiceDefinition,
-} from '@grpc/grpc-js';
-import { assert } from '../base/assert.ts';
-import { buffer } from '../base/bytes.ts';
+/** Frame streams over gRPC. */
 import type { Clock } from '../base/clock.ts';
-import { PeerTransport } from './peer-transport.ts';
-import type { PeerTransportOptions } from './peer-transport.ts';
-import type { Channel } from './frames.ts';
+import { StatusCode } from '../base/errors.ts';
+import { answerHead, okTrailers, refuse } from '../grpc/call.ts';
+import { writeMessage } from '../grpc/message.ts';
+import type { Stream } from '../http2/stream.ts';
 import { DialledStream } from './dialled-stream.ts';
-import { http2ServersOf, takeStreams } from './grpc-js-streams.ts';
-import { isCallTo, ServedStream } from './served-stream.ts';
+import type { Channel } from './frames.ts';
 import { defaultLimits } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
-import { type PeerTls, serverCredentials } from './peer-tls.ts';
-import { hostOf, peerUrl, portOf } from './peer-url.ts';
+import { PeerServer } from './peer-server.ts';
+import type { PeerTls } from './peer-tls.ts';
+import { PeerTransport } from './peer-transport.ts';
+import type { PeerTransportOptions } from './peer-transport.ts';
+import { peerUrl } from './peer-url.ts';
+import { ServedStream } from './served-stream.ts';
 import type { Accept, Carrier, FrameStream, FrameStreamEvents } from './stream.ts';
 
 export interface GrpcTransportOptions extends PeerTransportOptions {
@@ -56,12 +50,6 @@ const windowBytes: Readonly<Record<Channel, number>> = {
 };
 
 /**
- * What node:http2 may hold for one connection, in MiB: above a window and the largest message under
- * way.
- */
-const sessionMemoryMib = 64;
-
-/**
  * Frames to the serving end are a hello, pings and results: a stranger cannot make it hold more.
  */
 const servedFrameLimitBytes = 64 * 1024;
@@ -69,28 +57,8 @@ const servedFrameLimitBytes = 64 * 1024;
 /** What a frame may have around a message of the largest size. */
 const frameHeadBytes = 64;
 
-/**
- * Pings free connections of strangers that are gone; members notice on their streams, and sooner.
- */
-const keepaliveMs = 10_000;
-const keepaliveTimeoutMs = 5_000;
-
-/** Each dial has a connection of its own; anything above a few is a stranger. */
-const streamsPerConnection = 8;
-
-const identity = (bytes: Uint8Array): Buffer => buffer(bytes);
-
-const serviceDefinition = {
-  describeCluster: {
-    path: describePath,
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: identity,
-    requestDeserialize: (bytes: Buffer) => bytes,
-    responseSerialize: identity,
-    responseDeserialize: (bytes: Buffer) => bytes,
-  },
-} as const satisfies ServiceDefinition;
+/** Of a path that nobody serves, characters that are told. */
+const shownPathLength = 256;
 
 class GrpcCarrier implements Carrier {
   readonly #listenUrls: readonly string[];
@@ -98,9 +66,7 @@ class GrpcCarrier implements Carrier {
   readonly #clock: Clock;
   readonly #limits: TransportLimits;
   readonly #describe: () => Uint8Array | undefined;
-  readonly #server: Server;
-  readonly #listeners: NetServer[] = [];
-  readonly #connections = new Set<Socket>();
+  #server: PeerServer | undefined;
 
   constructor(
     listenUrls: readonly string[],
@@ -114,25 +80,15 @@ class GrpcCarrier implements Carrier {
     this.#tls = tls;
     this.#clock = clock;
     this.#limits = limits;
-    this.#server = new Server({
-      'grpc.max_receive_message_length': servedFrameLimitBytes,
-      'grpc.max_send_message_length': limits.frameBytes + frameHeadBytes,
-      'grpc.max_concurrent_streams': streamsPerConnection,
-      'grpc.keepalive_time_ms': keepaliveMs,
-      'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
-      'grpc.enable_channelz': 0,
-      'grpc-node.max_session_memory': sessionMemoryMib,
-    });
   }
 
   listen(accept: Accept, done: (error: Error | undefined, urls: readonly string[]) => void): void {
-    this.#server.addService(serviceDefinition, {
-      describeCluster: (_call: unknown, answer: sendUnaryData<Uint8Array>) => {
-        const bytes = this.#describe();
-        if (bytes !== undefined) answer(null, bytes);
-        else answer({ code: status.UNAVAILABLE, details: 'this member has no state yet' });
-      },
+    const server = new PeerServer({
+      clock: this.#clock,
+      tls: this.#tls,
+      serve: (stream, called) => this.#serve(stream, called, accept),
     });
+    this.#server = server;
     const bound: string[] = [];
     const next = (): void => {
       const url = this.#listenUrls[bound.length];
@@ -140,7 +96,7 @@ class GrpcCarrier implements Carrier {
         done(undefined, bound);
         return;
       }
-      this.#bind(url, accept, (error, at) => {
+      server.listen(url, (error, at) => {
         if (error !== undefined) {
           done(new Error(`cannot listen for peers on ${url}: ${bindReason(error)}`), []);
           return;
@@ -152,62 +108,34 @@ class GrpcCarrier implements Carrier {
     next();
   }
 
-  /**
-   * Accepts connections itself and hands them to grpc-js, so that those are ended at the stop that
-   * have not become sessions.
-   */
-  #bind(url: string, accept: Accept, done: (error: Error | undefined, at: string) => void): void {
-    let address: URL;
-    let injector: ConnectionInjector;
-    try {
-      address = peerUrl(url);
-      injector = this.#injector(address, accept);
-    } catch (error) {
-      done(error as Error, url);
-      return;
+  #serve(stream: Stream, called: string, accept: Accept): void {
+    if (called === path) {
+      const options = { frameLimitBytes: servedFrameLimitBytes, clock: this.#clock };
+      new ServedStream(stream, options, accept);
+    } else if (called === describePath) {
+      this.#serveDescription(stream);
+    } else {
+      const details = `unknown method ${called.slice(0, shownPathLength)}`;
+      refuse(stream, { code: StatusCode.unimplemented, details });
     }
-    const listener = createServer({ noDelay: true }, (socket) => {
-      this.#accepted(socket);
-      injector.injectConnection(socket);
-    });
-    this.#listeners.push(listener);
-    const refused = (error: Error): void => {
-      done(error, url);
+  }
+
+  /** Answers when all of the request, which says nothing, has come. */
+  #serveDescription(stream: Stream): void {
+    stream.listener = {
+      data() {},
+      end: () => {
+        const bytes = this.#describe();
+        if (bytes === undefined) {
+          refuse(stream, { code: StatusCode.unavailable, details: 'this member has no state yet' });
+          return;
+        }
+        stream.sendHead(answerHead);
+        writeMessage(stream, bytes);
+        stream.end(okTrailers);
+      },
+      closed() {},
     };
-    listener.once('error', refused);
-    listener.listen(portOf(address), hostOf(address), () => {
-      listener.off('error', refused);
-      // A connection that could not be accepted is its dialler's to try again.
-      listener.on('error', () => {});
-      const at = listener.address();
-      const port = at === null || typeof at === 'string' ? portOf(address) : at.port;
-      done(undefined, `${address.protocol}//${address.hostname}:${port}`);
-    });
-  }
-
-  #injector(address: URL, accept: Accept): ConnectionInjector {
-    const injector = this.#server.createConnectionInjector(serverCredentials(address, this.#tls));
-    const http2Server = http2ServersOf(this.#server).at(-1);
-    assert(http2Server !== undefined, 'an injector has a server');
-    const options = { frameLimitBytes: servedFrameLimitBytes, clock: this.#clock };
-    takeStreams(http2Server, (stream, headers, grpcJs) => {
-      if (!isCallTo(path, headers)) {
-        grpcJs(stream, headers);
-        return;
-      }
-      // Node's own listeners, and one of each stream. What HTTP/2 shows of a socket is of no use
-      // once its session has ended; this is the socket itself.
-      const socket = stream.session?.socket.setMaxListeners(streamsPerConnection + 10);
-      new ServedStream(stream, socket, options, accept);
-    });
-    return injector;
-  }
-
-  #accepted(socket: Socket): void {
-    this.#connections.add(socket);
-    // An error without a listener would end the process; the stream's end tells of it.
-    socket.on('error', () => {});
-    socket.once('close', () => this.#connections.delete(socket));
   }
 
   dial(url: string, channel: Channel, events: FrameStreamEvents): FrameStream {
@@ -222,7 +150,6 @@ class GrpcCarrier implements Carrier {
       path,
       tls: this.#tls,
       windowBytes: windowBytes[channel],
-      sessionMemoryMib,
       frameLimitBytes: this.#limits.frameBytes + frameHeadBytes,
       clock: this.#clock,
     };
@@ -230,9 +157,7 @@ class GrpcCarrier implements Carrier {
   }
 
   stop(done: () => void): void {
-    for (const listener of this.#listeners) listener.close();
-    this.#server.forceShutdown();
-    for (const socket of this.#connections) socket.destroy();
+    this.#server?.stop();
     this.#clock.defer(done);
   }
 

@@ -9,11 +9,6 @@ export function peerUrl(url: string): URL {
   return address;
 }
 
-/** Host and port as grpc-js wants them. */
-export function target(address: URL): string {
-  return `${address.hostname}:${portOf(address)}`;
-}
-
 /** The host as `node:net` wants it: an address of IPv6 without its brackets. */
 export function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[(.*)\]$/, '$1');

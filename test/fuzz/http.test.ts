@@ -6,7 +6,7 @@ import { HttpRouter } from '../../src/api/http/router.ts';
 import { FrameReader, type FrameSink } from '../../src/http2/frame-reader.ts';
 import { ConnectionError, preface } from '../../src/http2/frames.ts';
 import { HeaderDecoder } from '../../src/http2/header-decoder.ts';
-import { ServerStream } from '../../src/http2/server-stream.ts';
+import { Stream } from '../../src/http2/stream.ts';
 import { frame } from '../support/http2-bytes.ts';
 import { fuzz, type Verdict } from './fuzz.ts';
 import { edits, mutate, mutateText } from './mutation.ts';
@@ -106,13 +106,13 @@ describe('header blocks', () => {
 function eventsOf(pieces: readonly Buffer[]): unknown[] {
   const events: unknown[] = [];
   let heldBytes = 0;
-  const host = {} as ConstructorParameters<typeof ServerStream>[1];
-  const data = new Map<ServerStream, number[]>();
+  const host = {} as ConstructorParameters<typeof Stream>[1];
+  const data = new Map<Stream, number[]>();
   const sink: FrameSink = {
     dataBegins: (streamId, bytes) => {
       events.push(['data', streamId, bytes]);
       if (streamId === 3) return undefined;
-      const stream = new ServerStream(streamId, host, 0);
+      const stream = new Stream(streamId, host, 0);
       const body: number[] = [];
       data.set(stream, body);
       events.push(body);
@@ -127,16 +127,17 @@ function eventsOf(pieces: readonly Buffer[]): unknown[] {
     settings: (values) => events.push(['settings', values]),
     settingsAcknowledged: () => events.push(['acknowledged']),
     pinged: (payload, flags) => events.push(['ping', Buffer.from(payload), flags]),
-    goAway: () => events.push(['goaway']),
+    goAway: (...what) => events.push(['goaway', ...what]),
     windowUpdate: (streamId, bytes) => events.push(['window', streamId, bytes]),
   };
-  const reader = new FrameReader(sink, {
-    take: (bytes) => {
+  const memory = {
+    take: (bytes: number) => {
       heldBytes += bytes;
       return true;
     },
-    release: (bytes) => (heldBytes -= bytes),
-  });
+    release: (bytes: number) => (heldBytes -= bytes),
+  };
+  const reader = new FrameReader(sink, memory, preface);
   const end = unlessRefused(() => {
     for (const piece of pieces) reader.take(Buffer.from(piece));
     return 'read';

@@ -4,7 +4,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import { StatusCode } from '../../base/errors.ts';
-import type { StatusObject } from '../grpc/status.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 
 /** HTTP statuses of gRPC's codes (grpc-gateway: runtime/errors.go). */
 const httpStatuses: Readonly<Record<StatusCode, number>> = {

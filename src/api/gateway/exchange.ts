@@ -2,8 +2,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 import type { SessionMemory } from '../grpc/connection-memory.ts';
-import type { StatusObject } from '../grpc/status.ts';
 import type { AnswerTime } from '../http/answer.ts';
 import { timeoutMsOf } from './call-headers.ts';
 import { errorBody, httpStatusOf } from './error-answer.ts';

@@ -5,8 +5,8 @@
 import { EventEmitter } from 'node:events';
 import { StatusError } from '../../base/errors.ts';
 import type { Codec } from '../../base/wire.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 import { deadlineExceeded } from '../grpc/deadline.ts';
-import type { StatusObject } from '../grpc/status.ts';
 import type { StreamCall, StreamMethod } from '../grpc/stream-method.ts';
 import { HeaderMetadata } from './call-headers.ts';
 import { errorLine, httpStatusOf } from './error-answer.ts';

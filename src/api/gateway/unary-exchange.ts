@@ -1,8 +1,8 @@
 /** A call with one message each way: a body, and an answer that is sent as the client takes it. */
 import { StatusCode, StatusError } from '../../base/errors.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 import { CallMemory } from '../grpc/call-memory.ts';
 import { deadlineExceeded } from '../grpc/deadline.ts';
-import type { StatusObject } from '../grpc/status.ts';
 import type { UnaryContext, UnaryMethod } from '../grpc/unary-call.ts';
 import { HeaderMetadata } from './call-headers.ts';
 import {

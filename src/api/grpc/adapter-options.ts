@@ -3,8 +3,8 @@ import type { Clock } from '../../base/clock.ts';
 import type { EtcdErrorName } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Metrics } from '../../base/metrics.ts';
+import type { LivenessTimes } from '../../http2/liveness.ts';
 import type { MemoryLimits } from './connection-memory.ts';
-import type { LivenessTimes } from './liveness.ts';
 
 /** What a message may weigh beyond the request in it: etcd's allowance. */
 export const REQUEST_OVERHEAD_BYTES = 512 * 1024;

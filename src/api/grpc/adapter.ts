@@ -8,7 +8,8 @@ import type { Logger } from '../../base/logger.ts';
 import { silentMetrics } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
 import type { HeaderList } from '../../http2/header-fields.ts';
-import type { ServerStream } from '../../http2/server-stream.ts';
+import type { Stream } from '../../http2/stream.ts';
+import { isGrpcRequest, refuse, type StatusObject } from '../../grpc/call.ts';
 import { Turns } from '../turns.ts';
 import type {
   Answers,
@@ -30,12 +31,11 @@ import { CallMetrics, type MethodMetrics } from './call-metrics.ts';
 import { ClientVersions } from './client-versions.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { Connections } from './connections.ts';
-import { isGrpcRequest, refuse } from './grpc-answer.ts';
 import { RequestQueue } from './request-queue.ts';
 import { ResponseWriter } from './response-writer.ts';
 import type { AnyService, ServiceHandlers } from './service.ts';
 import type { StreamCall, StreamMethod } from './stream-method.ts';
-import { malformedStatus, statusOf, unknownMethodText, type StatusObject } from './status.ts';
+import { malformedStatus, statusOf, unknownMethodText } from './status.ts';
 import { StreamingCall } from './streaming-call.ts';
 import { UnaryCall, type UnaryMethod } from './unary-call.ts';
 
@@ -193,7 +193,7 @@ export class GrpcAdapter {
     await drained;
   }
 
-  #serve(stream: ServerStream, headers: HeaderList, memory: SessionMemory): void {
+  #serve(stream: Stream, headers: HeaderList, memory: SessionMemory): void {
     const { path, method } = headers;
     if (!isGrpcRequest(headers)) {
       refuse(stream, { httpStatus: UNSUPPORTED_MEDIA_TYPE });
@@ -204,7 +204,7 @@ export class GrpcAdapter {
     } else this.#call(stream, headers, memory, path);
   }
 
-  #call(stream: ServerStream, headers: HeaderList, memory: SessionMemory, path: string): void {
+  #call(stream: Stream, headers: HeaderList, memory: SessionMemory, path: string): void {
     const unary = this.#unaryMethods.get(path);
     if (unary !== undefined) {
       stream.listener = new UnaryCall(stream, headers, unary, memory);

@@ -3,15 +3,15 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import type { HeaderList } from '../../http2/header-fields.ts';
 import { ServerConnection } from '../../http2/server-connection.ts';
-import type { ServerStream } from '../../http2/server-stream.ts';
+import type { Stream } from '../../http2/stream.ts';
+import { Liveness, type LivenessTimes } from '../../http2/liveness.ts';
 import { MemoryBudget, type MemoryLimits, type SessionMemory } from './connection-memory.ts';
-import { Liveness, type LivenessTimes } from './liveness.ts';
 import { PingPolicy } from './ping-policy.ts';
 
 export interface ConnectionsOptions {
   readonly clock: Clock;
   /** Serves a call. */
-  serve(stream: ServerStream, headers: HeaderList, memory: SessionMemory): void;
+  serve(stream: Stream, headers: HeaderList, memory: SessionMemory): void;
   /** Calls at a time on one connection. */
   readonly maxConcurrentStreams: number;
   /** Shortest time between a client's pings; 0 allows any. */

@@ -2,7 +2,7 @@
 
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode } from '../../base/errors.ts';
-import type { StatusObject } from './status.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 
 /** Milliseconds of each unit. */
 export const unitMs: Readonly<Record<string, number>> = {

@@ -1,10 +1,7 @@
 /** What has come of a request that comes in pieces. */
 import { StatusCode } from '../../base/errors.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
-import type { StatusObject } from './status.ts';
-
-/** Compression flag and length in front of every message. */
-export const PREFIX_BYTES = 5;
 
 /** Why a message is refused of which no more can be kept. */
 export const tooManyIncomplete: StatusObject = {

@@ -14,7 +14,7 @@ const IDLE_PING_INTERVAL_MS = 2 * 3_600_000;
 export interface PingedConnection {
   readonly streamCount: number;
   /** Whether any part of an answer was sent since the policy set it to false. */
-  hasAnswered: boolean;
+  hasSent: boolean;
   fail(error: ConnectionError): void;
 }
 
@@ -34,8 +34,8 @@ export class PingPolicy {
   pinged(connection: PingedConnection): void {
     if (this.#minTimeMs <= 0) return;
     const nowMs = this.#clock.monotonicMs();
-    if (connection.hasAnswered) this.#strikes = 0;
-    connection.hasAnswered = false;
+    if (connection.hasSent) this.#strikes = 0;
+    connection.hasSent = false;
     const allowedMs = connection.streamCount > 0 ? this.#minTimeMs : IDLE_PING_INTERVAL_MS;
     if (nowMs - this.#lastPingMs < allowedMs) this.#strikes++;
     this.#lastPingMs = nowMs;

@@ -1,19 +1,13 @@
-/** Messages as gRPC frames them, in both directions: a flag, the length, the bytes. */
+/** What requests are refused for that come as gRPC frames them, and how they are decompressed. */
 import { gunzip, inflate } from 'node:zlib';
 import { StatusCode } from '../../base/errors.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
-import { PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
-import type { StatusObject } from './status.ts';
+import { tooManyIncomplete } from './partial-message.ts';
 
-const PLAIN = 0;
 const COMPRESSED = 1;
 
 const decompressors = { gzip: gunzip, deflate: inflate } as const;
-
-/** Of the message that begins at `start`, without its prefix, which must be there. */
-export function messageBytesAt(bytes: Buffer, start: number): number {
-  return bytes.readUInt32BE(start + 1);
-}
 
 export function tooLarge(messageBytes: number, maxMessageBytes: number): StatusObject {
   const details = `grpc: received message larger than max (${messageBytes} vs. ${maxMessageBytes})`;
@@ -25,20 +19,6 @@ export const unexpectedEnd: StatusObject = {
   code: StatusCode.internal,
   details: 'unexpected EOF',
 };
-
-/**
- * The message whose frame reaches from `start` to `end`: a copy, because the frame is part of all
- * that was read from the connection at once.
- */
-export function messageAt(bytes: Buffer, start: number, end: number): Buffer {
-  const message = Buffer.allocUnsafe(end - start - PREFIX_BYTES);
-  bytes.copy(message, 0, start + PREFIX_BYTES, end);
-  return message;
-}
-
-export function isPlain(flag: number | undefined): boolean {
-  return flag === PLAIN;
-}
 
 export interface Compressed {
   readonly bytes: Uint8Array;
@@ -88,21 +68,4 @@ export function decompress(
       }
     });
   }
-}
-
-/** A longer message is not copied behind its prefix, but sent after it. */
-const maxCopiedBytes = 1024;
-
-/**
- * What is to be written to send a message: its prefix and the message. In one piece if it is small:
- * as a part of a larger memory, it would keep all of that while it waits.
- */
-export function framed(message: Uint8Array): [Uint8Array, Uint8Array?] {
-  const isCopied = message.length <= maxCopiedBytes;
-  const piece = Buffer.allocUnsafe(PREFIX_BYTES + (isCopied ? message.length : 0));
-  piece[0] = PLAIN;
-  piece.writeUInt32BE(message.length, 1);
-  if (!isCopied) return [piece, message];
-  piece.set(message, PREFIX_BYTES);
-  return [piece];
 }

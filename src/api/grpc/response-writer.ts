@@ -1,8 +1,8 @@
 /** Sends the answers of a stream no faster than the client takes them. */
 import type { Counter } from '../../base/metrics.ts';
 import type { Codec } from '../../base/wire.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 import type { AnswerMemory } from '../handler.ts';
-import type { StatusObject } from './status.ts';
 
 /** Bytes of one stream that may wait to be sent; a larger message waits alone. */
 const MAX_UNSENT_BYTES = 1024 * 1024;

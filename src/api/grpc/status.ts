@@ -2,12 +2,7 @@
 import { StatusCode, StatusError } from '../../base/errors.ts';
 import { WireError } from '../../base/wire.ts';
 import type { Logger } from '../../base/logger.ts';
-
-/** A status: OK, or why a call failed. */
-export interface StatusObject {
-  readonly code: StatusCode;
-  readonly details: string;
-}
+import type { StatusObject } from '../../grpc/call.ts';
 
 /** Names of the codes as grpc-go writes them, e.g. in the label grpc_code. */
 export const codeNames: readonly string[] = [
@@ -29,20 +24,6 @@ export const codeNames: readonly string[] = [
   'DataLoss',
   'Unauthenticated',
 ];
-
-const asItIs = /^[ -$&-~]*$/;
-
-/**
- * A status message as a header holds it: bytes beside those from the blank to the tilde are
- * percent-encoded, and so is `%` (`Percent-Encoded` of gRPC's protocol over HTTP/2).
- */
-export function messageHeader(text: string): string {
-  if (asItIs.test(text)) return text;
-  return Array.from(Buffer.from(text, 'utf8').toString('latin1'), (byte) => {
-    if (asItIs.test(byte)) return byte;
-    return `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
-  }).join('');
-}
 
 /** Refusals pass through; anything else is a fault of ours: logged in full, told in brief. */
 export function statusOf(error: unknown, path: string, logger: Logger): StatusObject {

@@ -1,8 +1,8 @@
 /** How the adapter serves a method with streams, whoever carries them: HTTP/2 or the gateway. */
+import type { StatusObject } from '../../grpc/call.ts';
 import type { CancellableCall } from './call-context.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 import type { WritableCall } from './response-writer.ts';
-import type { StatusObject } from './status.ts';
 
 /** A call as its method sees it. */
 export interface StreamCall extends CancellableCall, WritableCall {

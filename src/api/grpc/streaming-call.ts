@@ -5,21 +5,14 @@ import type { DeferredCalls } from '../../base/deferred-calls.ts';
 import { StatusCode } from '../../base/errors.ts';
 import type { Codec } from '../../base/wire.ts';
 import type { HeaderList } from '../../http2/header-fields.ts';
-import type { ServerStream, StreamListener } from '../../http2/server-stream.ts';
+import type { Stream, StreamListener } from '../../http2/stream.ts';
+import { answerHead, refuse, trailersOf, type StatusObject } from '../../grpc/call.ts';
+import { isPlain, messageAt, messageBytesAt, prefixBytes } from '../../grpc/message.ts';
 import { AnswerFrames } from './answer-frames.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
-import { answerHead, refuse, trailersOf } from './grpc-answer.ts';
-import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
-import {
-  decompress,
-  isPlain,
-  messageAt,
-  messageBytesAt,
-  tooLarge,
-  unexpectedEnd,
-} from './request-message.ts';
-import type { StatusObject } from './status.ts';
+import { PartialMessage, tooManyIncomplete } from './partial-message.ts';
+import { decompress, tooLarge, unexpectedEnd } from './request-message.ts';
 import type { StreamCall, StreamMethod } from './stream-method.ts';
 
 const noMessage: StatusObject = {
@@ -32,7 +25,7 @@ const secondMessage: StatusObject = {
 };
 
 export class StreamingCall extends EventEmitter implements StreamCall, StreamListener {
-  readonly #stream: ServerStream;
+  readonly #stream: Stream;
   readonly #headers: HeaderList;
   readonly #method: StreamMethod;
   readonly #memory: SessionMemory;
@@ -54,7 +47,7 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
   readonly #flushSoon = (): void => this.#flush();
 
   constructor(
-    stream: ServerStream,
+    stream: Stream,
     headers: HeaderList,
     method: StreamMethod,
     memory: SessionMemory,
@@ -111,7 +104,7 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
     const stream = this.#stream;
     this.#flush();
     const end = status ?? { code: StatusCode.ok, details: '' };
-    if (stream.isAnswered) stream.end(trailersOf(end));
+    if (stream.hasBegun) stream.end(trailersOf(end));
     else refuse(stream, end);
   }
 
@@ -121,7 +114,7 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
     if (messages === 0 || stream.isClosed) return;
     const pieces = this.#unsent.take();
     const last = pieces.pop() as Uint8Array;
-    stream.respond(answerHead);
+    stream.sendHead(answerHead);
     for (const piece of pieces) stream.write(piece);
     stream.write(last, () => this.emit('sent', messages, bytes));
   }
@@ -150,9 +143,9 @@ export class StreamingCall extends EventEmitter implements StreamCall, StreamLis
     const { maxMessageBytes } = this.#method;
     let start = 0;
     while (!this.#isOver && !this.#isPaused && !this.#isDecompressing) {
-      if (bytes.length < start + PREFIX_BYTES) break;
+      if (bytes.length < start + prefixBytes) break;
       const messageBytes = messageBytesAt(bytes, start);
-      const end = start + PREFIX_BYTES + messageBytes;
+      const end = start + prefixBytes + messageBytes;
       if (messageBytes > maxMessageBytes) {
         this.#refuse(tooLarge(messageBytes, maxMessageBytes));
       } else if (bytes.length < end) {

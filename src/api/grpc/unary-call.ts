@@ -6,23 +6,21 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { StatusCode, StatusError } from '../../base/errors.ts';
 import { answerMemory } from '../../base/reusable-memory.ts';
 import type { HeaderList } from '../../http2/header-fields.ts';
-import type { ServerStream, StreamListener } from '../../http2/server-stream.ts';
+import type { Stream, StreamListener } from '../../http2/stream.ts';
+import { answerHead, okTrailers, refuse, type StatusObject } from '../../grpc/call.ts';
+import {
+  isPlain,
+  messageAt,
+  messageBytesAt,
+  prefixBytes,
+  writeMessage,
+} from '../../grpc/message.ts';
 import type { CallContext } from '../handler.ts';
 import { CallMemory } from './call-memory.ts';
 import type { SessionMemory } from './connection-memory.ts';
 import { deadlineExceeded, deadlineOf } from './deadline.ts';
-import { answerHead, okTrailers, refuse } from './grpc-answer.ts';
-import { PartialMessage, PREFIX_BYTES, tooManyIncomplete } from './partial-message.ts';
-import {
-  decompress,
-  framed,
-  isPlain,
-  messageAt,
-  messageBytesAt,
-  tooLarge,
-  unexpectedEnd,
-} from './request-message.ts';
-import type { StatusObject } from './status.ts';
+import { PartialMessage, tooManyIncomplete } from './partial-message.ts';
+import { decompress, tooLarge, unexpectedEnd } from './request-message.ts';
 
 /** What a handler may know of its call, and what serves the call knows of its answer's memory. */
 export interface UnaryContext extends CallContext {
@@ -51,7 +49,7 @@ const secondMessage: StatusObject = {
 };
 
 export class UnaryCall implements UnaryContext, StreamListener {
-  readonly #stream: ServerStream;
+  readonly #stream: Stream;
   readonly #headers: HeaderList;
   readonly #method: UnaryMethod;
   readonly #sessionMemory: SessionMemory;
@@ -66,12 +64,7 @@ export class UnaryCall implements UnaryContext, StreamListener {
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
 
-  constructor(
-    stream: ServerStream,
-    headers: HeaderList,
-    method: UnaryMethod,
-    memory: SessionMemory,
-  ) {
+  constructor(stream: Stream, headers: HeaderList, method: UnaryMethod, memory: SessionMemory) {
     this.#stream = stream;
     this.#headers = headers;
     this.#method = method;
@@ -105,8 +98,8 @@ export class UnaryCall implements UnaryContext, StreamListener {
     } else if (this.#partial !== undefined) {
       if (!this.#keep(bytes, start, end)) return;
       const kept = this.#partial.bytes;
-      if (kept.length >= PREFIX_BYTES) this.#framed(kept, 0, kept.length);
-    } else if (end - start < PREFIX_BYTES) {
+      if (kept.length >= prefixBytes) this.#framed(kept, 0, kept.length);
+    } else if (end - start < prefixBytes) {
       this.#keep(bytes, start, end);
     } else {
       this.#framed(bytes, start, end);
@@ -142,7 +135,7 @@ export class UnaryCall implements UnaryContext, StreamListener {
   #framed(bytes: Buffer, start: number, end: number): void {
     const { maxMessageBytes } = this.#method;
     const messageBytes = messageBytesAt(bytes, start);
-    const messageEnd = start + PREFIX_BYTES + messageBytes;
+    const messageEnd = start + prefixBytes + messageBytes;
     if (messageBytes > maxMessageBytes) {
       this.#refuse(tooLarge(messageBytes, maxMessageBytes));
     } else if (end < messageEnd) {
@@ -152,7 +145,7 @@ export class UnaryCall implements UnaryContext, StreamListener {
     } else {
       this.#taken = true;
       const flag = bytes[start];
-      const message = this.#partial?.take().subarray(PREFIX_BYTES) ?? messageAt(bytes, start, end);
+      const message = this.#partial?.take().subarray(prefixBytes) ?? messageAt(bytes, start, end);
       this.#partial = undefined;
       if (isPlain(flag)) this.#handle(message);
       else this.#decompress(message, flag);
@@ -204,10 +197,8 @@ export class UnaryCall implements UnaryContext, StreamListener {
     this.#answer = bytes;
     this.#end(StatusCode.ok, bytes.length);
     const stream = this.#stream;
-    stream.respond(answerHead);
-    const [first, rest] = framed(bytes);
-    stream.write(first);
-    if (rest !== undefined) stream.write(rest);
+    stream.sendHead(answerHead);
+    writeMessage(stream, bytes);
     stream.end(okTrailers);
   }
 

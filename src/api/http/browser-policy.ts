@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { StatusCode } from '../../base/errors.ts';
-import type { StatusObject } from '../grpc/status.ts';
+import type { StatusObject } from '../../grpc/call.ts';
 
 /** Of requests that pages of other sites make (Fetch Metadata). */
 const foreignSites: readonly string[] = ['cross-site', 'same-site'];

@@ -17,9 +17,9 @@ export interface AccountData {
 
 const titles: Readonly<Record<string, string>> = {
   kernel: 'kernel (system calls of the event loop)',
-  'native code': 'native code (libuv, the engine, HTTP/2 between members)',
+  'native code': 'native code (libuv, the engine)',
   collector: 'garbage collector, on the thread of the event loop',
-  'HTTP/2 and streams': "HTTP/2 (ours; between members, Node's) and streams",
+  'HTTP/2 and streams': 'HTTP/2 and streams',
   gRPC: 'gRPC',
   codec: 'codecs of messages',
   API: 'checks and handlers of the API',

@@ -35,7 +35,7 @@ const rules: readonly Rule[] = [
     'HTTP/2 and streams',
   ],
   [/\/dist\/mvcc\/watch|\/dist\/api\/watch/, 'watch'],
-  [/\/dist\/api\/grpc\/|\/@grpc\/grpc-js\//, 'gRPC'],
+  [/\/dist\/(?:api\/)?grpc\/|\/@grpc\/grpc-js\//, 'gRPC'],
   [/\/dist\/api\//, 'API'],
   [/\/dist\/raft\/|\/dist\/server\/raft-driver\.js$/, 'raft'],
   [/\/dist\/transport\//, 'transport'],

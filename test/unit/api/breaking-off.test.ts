@@ -1,12 +1,9 @@
 /** Clients that break off in the worst moment: what throws then would end a member. */
 import { once } from 'node:events';
-import { createServer } from 'node:http2';
 import { connect, type Socket } from 'node:net';
-import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { RangeRequest, RangeStreamResponse } from '../../../src/gen/rpc.ts';
 import { KV, Watch } from '../../../src/gen/services.ts';
-import { takeStreams } from '../../../src/transport/grpc-js-streams.ts';
 import { cleanups, okPut, putRequest, serve } from '../../support/api-calls.ts';
 import type { ApiPort } from '../../support/api-port.ts';
 import type { GrpcClient } from '../../support/grpc.ts';
@@ -122,27 +119,4 @@ describe('a connection that is reset with the request', () => {
     }
     await expectAlive(client);
   });
-});
-
-test('a stream that is gone is not taken, and its error has a listener', () => {
-  const http2Server = createServer();
-  const taken: unknown[] = [];
-  http2Server.on('stream', () => taken.push('grpc-js'));
-  takeStreams(http2Server, (stream, headers, grpcJs) => {
-    taken.push(stream);
-    grpcJs(stream, headers);
-  });
-  const stream = (destroyed: boolean, closed: boolean): PassThrough =>
-    Object.defineProperties(new PassThrough(), {
-      destroyed: { value: destroyed },
-      closed: { value: closed },
-    });
-  for (const gone of [stream(true, true), stream(false, true)]) {
-    http2Server.emit('stream', gone, {});
-    gone.emit('error', new Error('stream closed with error code'));
-  }
-  expect(taken).toEqual([]);
-  const alive = stream(false, false);
-  http2Server.emit('stream', alive, {});
-  expect(taken).toEqual([alive, 'grpc-js']);
 });

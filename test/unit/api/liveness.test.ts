@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Liveness } from '../../../src/api/grpc/liveness.ts';
+import { Liveness } from '../../../src/http2/liveness.ts';
 import { PingPolicy } from '../../../src/api/grpc/ping-policy.ts';
 import type { ConnectionError } from '../../../src/http2/frames.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
@@ -7,7 +7,7 @@ import { VirtualClock } from '../../support/virtual-clock.ts';
 /** A connection that notes what is done to it. */
 class FakeConnection {
   hasMoved = false;
-  hasAnswered = false;
+  hasSent = false;
   streamCount = 0;
   pings = 0;
   isDestroyed = false;
@@ -121,7 +121,7 @@ describe('pings of a client', () => {
     const [clock, connection] = [new VirtualClock(), new FakeConnection()];
     const policy = new PingPolicy(minTimeMs, clock);
     for (let i = 0; i < 100; i++) {
-      connection.hasAnswered = true;
+      connection.hasSent = true;
       policy.pinged(connection);
       policy.pinged(connection);
     }

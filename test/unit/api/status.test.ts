@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { messageHeader } from '../../../src/api/grpc/status.ts';
+import { messageHeader } from '../../../src/grpc/call.ts';
 
 test.each([
   ['etcdserver: "k" <is> {not} ^found^ | ~', 'etcdserver: "k" <is> {not} ^found^ | ~'],

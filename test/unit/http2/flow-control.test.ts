@@ -1,7 +1,7 @@
 /** The windows of both sides (RFC 9113 sections 5.2 and 6.9). */
 import { describe, expect, test } from 'vitest';
 import { ErrorCode } from '../../../src/http2/frames.ts';
-import type { ServerStream } from '../../../src/http2/server-stream.ts';
+import type { Stream } from '../../../src/http2/stream.ts';
 import { Flag, FrameType, settings } from '../../support/http2-bytes.ts';
 import {
   answer,
@@ -152,8 +152,8 @@ describe('an answer', () => {
   });
 
   test('takes turns with others', async () => {
-    const waiting: ServerStream[] = [];
-    const request = (stream: ServerStream): void => {
+    const waiting: Stream[] = [];
+    const request = (stream: Stream): void => {
       if (waiting.push(stream) < 3) return;
       for (const each of waiting) answer(each, pattern(each.id, 0, 20 * 16_384));
     };
@@ -193,8 +193,8 @@ describe('an answer', () => {
     'in many pieces goes into frames of up to %d bytes, as the client likes',
     async (maxFrameBytes) => {
       const sent: number[] = [];
-      const request = (stream: ServerStream): void => {
-        stream.respond(head);
+      const request = (stream: Stream): void => {
+        stream.sendHead(head);
         for (let i = 0; i < 1_500; i++) {
           stream.write(pattern(1, 100 * i, 100), () => sent.push(i));
         }
@@ -215,8 +215,8 @@ describe('what is sent of an answer is told', () => {
   test('when all of a piece has left, once and in order', async () => {
     const sent: number[] = [];
     const pieces = Array.from({ length: 5_000 }, (_, i) => i);
-    const request = (stream: ServerStream): void => {
-      stream.respond(head);
+    const request = (stream: Stream): void => {
+      stream.sendHead(head);
       for (const i of pieces) {
         stream.write(pattern(1, 10 * i, 10), i % 7 === 0 ? () => sent.push(i) : undefined);
       }
@@ -237,8 +237,8 @@ describe('what is sent of an answer is told', () => {
 
   test('in order, although a piece is empty', async () => {
     const sent: string[] = [];
-    const request = (stream: ServerStream): void => {
-      stream.respond(head);
+    const request = (stream: Stream): void => {
+      stream.sendHead(head);
       for (const piece of ['first', '', 'last']) {
         stream.write(Buffer.from(piece), () => sent.push(piece));
       }
@@ -256,18 +256,18 @@ describe('what is sent of an answer is told', () => {
 
   test.each([
     ['the client', (client: RawClient) => client.write(reset(1))],
-    ['the server', (_client: RawClient, stream: ServerStream) => stream.reset()],
+    ['the server', (_client: RawClient, stream: Stream) => stream.reset()],
   ])('no more after %s has reset the stream', async (_who, end) => {
     const sent: number[] = [];
-    const request = (stream: ServerStream): void => {
-      stream.respond(head);
+    const request = (stream: Stream): void => {
+      stream.sendHead(head);
       for (let i = 0; i < 5; i++) stream.write(Buffer.alloc(100), () => sent.push(i));
     };
     const { client, streams } = await opened({ request }, windows(250));
     client.write(headers(1, whole));
     await client.settled();
     expect(sent).toEqual([0, 1]);
-    end(client, streams[0] as ServerStream);
+    end(client, streams[0] as Stream);
     client.write(settings(windows(1_000)));
     await client.settled();
     expect(sent).toEqual([0, 1]);
@@ -275,8 +275,8 @@ describe('what is sent of an answer is told', () => {
 
   test('no more after whoever is told has reset it', async () => {
     const sent: number[] = [];
-    const request = (stream: ServerStream): void => {
-      stream.respond(head);
+    const request = (stream: Stream): void => {
+      stream.sendHead(head);
       for (let i = 0; i < 3; i++) {
         stream.write(Buffer.alloc(100), () => {
           sent.push(i);
@@ -303,7 +303,7 @@ describe('what a client sends', () => {
   const piece = 16_384;
   const pieces = (streamId: number, bytes: number): Buffer[] =>
     Array.from({ length: bytes / piece }, (_, i) => data(streamId, pattern(1, i * piece, piece)));
-  const pausing = { request: (stream: ServerStream): void => stream.pause() };
+  const pausing = { request: (stream: Stream): void => stream.pause() };
 
   test('goes on and on, as both windows grow with what has come', async () => {
     const { client, listeners } = await opened();
@@ -362,7 +362,7 @@ describe('what a client sends', () => {
   });
 
   test('is granted again if nobody listens to its stream', async () => {
-    const request = (stream: ServerStream): void => void (stream.listener = undefined);
+    const request = (stream: Stream): void => void (stream.listener = undefined);
     const { client, listeners } = await opened({ request });
     client.write(headers(1), ...pieces(1, streamWindow / 2));
     await client.settled();
@@ -380,7 +380,7 @@ describe('what a client sends', () => {
   });
 
   test('counts for the connection, whatever becomes of its stream', async () => {
-    const request = (stream: ServerStream): void => {
+    const request = (stream: Stream): void => {
       if (stream.id === 3) stream.reset();
       else stream.pause();
     };

@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { preface } from '../../../src/http2/frames.ts';
 import { HeaderDecoder } from '../../../src/http2/header-decoder.ts';
-import { AnswerField, HeaderEncoder } from '../../../src/http2/header-encoder.ts';
+import { SentField, HeaderEncoder } from '../../../src/http2/header-encoder.ts';
 import { Flag, frame, FrameType, settings } from '../../support/http2-bytes.ts';
 
-const { once, repeated } = AnswerField;
+const { once, repeated } = SentField;
 const ok = repeated(':status', '200');
 const grpc = repeated('content-type', 'application/grpc');
 const served = repeated('x-served-by', 'quorate');
@@ -35,7 +35,7 @@ class Client {
   }
 
   /** Expects a block to have just these fields. */
-  expectFields(block: readonly number[], fields: readonly AnswerField[], others: string[]): void {
+  expectFields(block: readonly number[], fields: readonly SentField[], others: string[]): void {
     const sizes = sizesOf(block);
     // What was not allowed for a while is gone: that is said, and then what is used from now on.
     expect(Math.min(this.#used, ...sizes)).toBeLessThanOrEqual(this.#least);
@@ -262,7 +262,7 @@ describe('a client that limits its table', () => {
 });
 
 /** Of any size up to a large part of a table; no two have the same name. */
-const pool: readonly AnswerField[] = [
+const pool: readonly SentField[] = [
   ok,
   grpc,
   served,
@@ -363,7 +363,7 @@ describe("Node's client", () => {
   }
 
   test.each([0, 60, 4096, 100_000])('reads answers with a table of %d bytes', async (bytes) => {
-    let block: readonly AnswerField[] = pool;
+    let block: readonly SentField[] = pool;
     const session = await open((encoder) => encoder.encode(block), bytes);
     for (let i = 0; i < 5; i++) {
       block = i % 2 === 0 ? pool : [ok, ...pool.slice(1).reverse()];
@@ -374,7 +374,7 @@ describe("Node's client", () => {
   test('reads all answers however it limits its table between them', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {
-        let fields: readonly AnswerField[] = [];
+        let fields: readonly SentField[] = [];
         const session = await open((encoder) => encoder.encode(fields));
         for (const { limits, block } of all) {
           for (const bytes of limits) limitTable(session, bytes);

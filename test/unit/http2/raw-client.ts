@@ -9,10 +9,10 @@ import type { Clock } from '../../../src/base/clock.ts';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
 import { ErrorCode, preface, SettingId } from '../../../src/http2/frames.ts';
 import { HeaderDecoder } from '../../../src/http2/header-decoder.ts';
-import { AnswerField } from '../../../src/http2/header-encoder.ts';
+import { SentField } from '../../../src/http2/header-encoder.ts';
 import type { HeaderList } from '../../../src/http2/header-fields.ts';
 import { ServerConnection } from '../../../src/http2/server-connection.ts';
-import type { ServerStream, StreamListener } from '../../../src/http2/server-stream.ts';
+import type { Stream, StreamListener } from '../../../src/http2/stream.ts';
 import {
   callFields,
   Flag,
@@ -61,11 +61,11 @@ export function goAway(lastStreamId = 0, code: number = ErrorCode.noError): Buff
   return frame(FrameType.goAway, 0, 0, Buffer.concat([uint32(lastStreamId), uint32(code)]));
 }
 
-export const head: readonly AnswerField[] = [AnswerField.repeated(':status', '200')];
-export const trailers: readonly AnswerField[] = [AnswerField.repeated('grpc-status', '0')];
+export const head: readonly SentField[] = [SentField.repeated(':status', '200')];
+export const trailers: readonly SentField[] = [SentField.repeated('grpc-status', '0')];
 
-export function answer(stream: ServerStream, body: Uint8Array, sent?: () => void): void {
-  stream.respond(head);
+export function answer(stream: Stream, body: Uint8Array, sent?: () => void): void {
+  stream.sendHead(head);
   stream.write(body, sent);
   stream.end(trailers);
 }
@@ -380,7 +380,7 @@ export class Listener implements StreamListener {
 
 export interface ServeOptions {
   /** Serves a request, whose stream has the listener. Without it, requests wait. */
-  request?(stream: ServerStream, listener: Listener, fields: HeaderList, served: Served): void;
+  request?(stream: Stream, listener: Listener, fields: HeaderList, served: Served): void;
   readonly clock?: Clock;
   readonly maxConcurrentStreams?: number;
   /** What it may hold of frames that have come in part. */
@@ -397,7 +397,7 @@ export interface Served {
   readonly connection: ServerConnection;
   readonly socket: Socket;
   /** In the order of the requests; the listeners, too. */
-  readonly streams: ServerStream[];
+  readonly streams: Stream[];
   readonly listeners: Listener[];
   readonly failures: Error[];
   heldBytes: number;
@@ -428,7 +428,7 @@ afterEach(() => {
 
 /** Requests for this path are answered at once in each test. */
 const probePath = '/probe';
-const probeHead = [AnswerField.once(':status', '204')];
+const probeHead = [SentField.once(':status', '204')];
 
 /** The client has said nothing yet. */
 export async function connected(options: ServeOptions = {}): Promise<Served> {
@@ -457,7 +457,7 @@ export async function connected(options: ServeOptions = {}): Promise<Served> {
     },
     request: (stream, fields) => {
       if (fields.path === probePath) {
-        stream.respondOnly(probeHead);
+        stream.sendOnlyHead(probeHead);
         return;
       }
       const listener = new Listener();

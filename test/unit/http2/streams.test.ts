@@ -1,8 +1,8 @@
 /** The life of a stream as its listener sees it (RFC 9113 sections 5.1 and 8.1). */
 import { describe, expect, test } from 'vitest';
 import { ConnectionError, ErrorCode } from '../../../src/http2/frames.ts';
-import { AnswerField } from '../../../src/http2/header-encoder.ts';
-import type { ServerStream } from '../../../src/http2/server-stream.ts';
+import { SentField } from '../../../src/http2/header-encoder.ts';
+import type { Stream } from '../../../src/http2/stream.ts';
 import { callFields, Flag, frame, FrameType, headerBlock } from '../../support/http2-bytes.ts';
 import {
   answer,
@@ -107,7 +107,7 @@ describe('a request is heard', () => {
     expect(paths).toEqual([fields[':path']]);
     expect(listeners[0]?.body.toString()).toBe(isEmpty ? '' : 'body');
     expect(listeners[0]?.events).toEqual(isEmpty ? ['end'] : ['data', 'end']);
-    answer(streams[0] as ServerStream, Buffer.from('answer'));
+    answer(streams[0] as Stream, Buffer.from('answer'));
     await client.end(1);
     expect(listeners[0]?.events.at(-1)).toBe('closed');
     const answered = client.all({ streamId: 1 });
@@ -184,7 +184,7 @@ describe('the number of streams (section 5.1.2)', () => {
     const { client, streams } = await opened({ maxConcurrentStreams: 3 });
     client.write(...[1, 3, 5, 7].map((id) => headers(id)), data(7, 'body'));
     expect(await client.resetCode(7)).toBe(refusedStream);
-    answer(streams[0] as ServerStream, Buffer.from('answer'));
+    answer(streams[0] as Stream, Buffer.from('answer'));
     await client.resetCode(1);
     client.write(reset(3), headers(9), headers(11), headers(13));
     expect(await client.resetCode(13)).toBe(refusedStream);
@@ -193,7 +193,7 @@ describe('the number of streams (section 5.1.2)', () => {
   });
 
   test('counts those that are reset and worked on, beyond a thousand', async () => {
-    const request = (stream: ServerStream): void => void (stream.isWorkedOn = true);
+    const request = (stream: Stream): void => void (stream.isWorkedOn = true);
     const { client, connection, streams } = await opened({ request, maxConcurrentStreams: 2 });
     let next = 1;
     const open = async (count: number): Promise<void> => {
@@ -216,7 +216,7 @@ describe('the number of streams (section 5.1.2)', () => {
     client.write(headers(1), reset(1));
     await client.settled();
     for (const isWorkedOn of [true, false, false, true, false]) {
-      (streams[0] as ServerStream).isWorkedOn = isWorkedOn;
+      (streams[0] as Stream).isWorkedOn = isWorkedOn;
     }
     connection.leave();
     await client.closed();
@@ -227,7 +227,7 @@ describe('a stream is over for its listener', () => {
   const dataOf = ({ client }: Served): number =>
     client.all({ streamId: 1 }).filter(({ type }) => type <= FrameType.headers).length;
 
-  test.each<[string, (served: Served, stream: ServerStream) => unknown]>([
+  test.each<[string, (served: Served, stream: Stream) => unknown]>([
     [
       'once it is answered',
       async ({ client }, stream) => {
@@ -248,7 +248,7 @@ describe('a stream is over for its listener', () => {
     [
       'once it is answered with nothing but a head',
       async ({ client }, stream) => {
-        stream.respondOnly(head);
+        stream.sendOnlyHead(head);
         expect((await client.end(1)).flags).toBe(whole);
         expect(await client.resetCode(1)).toBe(ErrorCode.noError);
       },
@@ -257,7 +257,7 @@ describe('a stream is over for its listener', () => {
     [
       'when the server resets it',
       async ({ client }, stream) => {
-        stream.respond(head);
+        stream.sendHead(head);
         stream.write(Buffer.from('part'));
         stream.reset(internalError);
         expect(await client.resetCode(1)).toBe(internalError);
@@ -278,17 +278,17 @@ describe('a stream is over for its listener', () => {
     const { client, connection, listeners, streams } = served;
     client.write(headers(1), data(1, 'body'));
     await client.settled();
-    const [stream] = streams as [ServerStream];
+    const [stream] = streams as [Stream];
     await end(served, stream);
     await expect.poll(() => connection.streamCount, patience).toBe(0);
     const events = [...(listeners[0]?.events ?? [])];
     expect(events.at(-1)).toBe('closed');
     // Whatever either side does now.
     const sent = dataOf(served);
-    stream.respond(head);
+    stream.sendHead(head);
     stream.write(Buffer.from('late'), () => events.push('sent'));
     stream.write(Buffer.alloc(0), () => events.push('sent'));
-    stream.respondOnly(head);
+    stream.sendOnlyHead(head);
     stream.end(trailers);
     stream.pause();
     stream.resume();
@@ -307,13 +307,13 @@ describe('the end of an answer', () => {
     client.write(headers(1));
     await client.settled();
     clock.held = [];
-    const [stream] = streams as [ServerStream];
+    const [stream] = streams as [Stream];
     answer(stream, Buffer.from('answer'));
     await client.end(1);
     client.write(data(1, 'more'));
     stream.write(Buffer.from('late'));
     stream.end(trailers);
-    stream.respondOnly(head);
+    stream.sendOnlyHead(head);
     await client.settled();
     expect(listeners[0]?.events).toEqual(['data']);
     for (const deferred of clock.held.splice(0)) deferred();
@@ -328,7 +328,7 @@ describe('the end of an answer', () => {
     client.write(headers(1));
     await client.settled();
     clock.held = [];
-    answer(streams[0] as ServerStream, Buffer.from('answer'));
+    answer(streams[0] as Stream, Buffer.from('answer'));
     await client.end(1);
     client.write(data(1, '', endStream));
     await client.settled();
@@ -339,11 +339,11 @@ describe('the end of an answer', () => {
   });
 
   test.each([0, 20_000, 40_000])('and its head may be long: %d bytes', async (length) => {
-    const long = AnswerField.once('long', pattern(1, 0, length).toString('latin1'));
-    const request = (stream: ServerStream): void => {
-      if (stream.id === 1) stream.respondOnly([...head, long]);
+    const long = SentField.once('long', pattern(1, 0, length).toString('latin1'));
+    const request = (stream: Stream): void => {
+      if (stream.id === 1) stream.sendOnlyHead([...head, long]);
       else {
-        stream.respond([...head, long]);
+        stream.sendHead([...head, long]);
         stream.end([...trailers, long]);
       }
     };
@@ -359,34 +359,33 @@ describe('the end of an answer', () => {
 });
 
 describe('whoever is told of something may do anything', () => {
-  const deeds: Record<string, (stream: ServerStream, other: ServerStream, served: Served) => void> =
-    {
-      'begins an answer': (stream) => {
-        stream.respond(head);
-        stream.write(Buffer.from('part'));
-      },
-      answers: (stream) => answer(stream, Buffer.from('answer')),
-      'answers with a head': (stream) => stream.respondOnly(head),
-      ends: (stream) => stream.end(trailers),
-      resets: (stream) => stream.reset(internalError),
-      'pauses and resumes': (stream) => {
-        stream.pause();
-        stream.resume();
-      },
-      'answers another': (_stream, other) => answer(other, Buffer.from('answer')),
-      'resets another': (_stream, other) => other.reset(internalError),
-      leaves: (_stream, _other, { connection }) => connection.leave(),
-      fails: (_stream, _other, { connection }) =>
-        connection.fail(new ConnectionError(internalError, 'no')),
-      destroys: (_stream, _other, { connection }) => connection.destroy(),
-    };
+  const deeds: Record<string, (stream: Stream, other: Stream, served: Served) => void> = {
+    'begins an answer': (stream) => {
+      stream.sendHead(head);
+      stream.write(Buffer.from('part'));
+    },
+    answers: (stream) => answer(stream, Buffer.from('answer')),
+    'answers with a head': (stream) => stream.sendOnlyHead(head),
+    ends: (stream) => stream.end(trailers),
+    resets: (stream) => stream.reset(internalError),
+    'pauses and resumes': (stream) => {
+      stream.pause();
+      stream.resume();
+    },
+    'answers another': (_stream, other) => answer(other, Buffer.from('answer')),
+    'resets another': (_stream, other) => other.reset(internalError),
+    leaves: (_stream, _other, { connection }) => connection.leave(),
+    fails: (_stream, _other, { connection }) =>
+      connection.fail(new ConnectionError(internalError, 'no')),
+    destroys: (_stream, _other, { connection }) => connection.destroy(),
+  };
   const occasions = ['request', 'data', 'end', 'sent', 'closed'];
   const cases = occasions.flatMap((on) => Object.keys(deeds).map((deed) => [on, deed] as const));
 
   test.each(cases)('on %s: %s', async (occasion, deed) => {
     let times = 0;
     const act = (served: Served): void => {
-      const [other, stream] = served.streams as [ServerStream, ServerStream];
+      const [other, stream] = served.streams as [Stream, Stream];
       if (times++ === 0) deeds[deed]?.(stream, other, served);
     };
     const served = await opened({
@@ -397,7 +396,7 @@ describe('whoever is told of something may do anything', () => {
         if (occasion === 'closed') listener.onClosed = () => act(own);
         if (occasion === 'request') act(own);
         if (occasion !== 'sent') return;
-        stream.respond(head);
+        stream.sendHead(head);
         for (const piece of ['one', '', 'two']) stream.write(Buffer.from(piece), () => act(own));
       },
     });
@@ -415,7 +414,7 @@ describe('whoever is told of something may do anything', () => {
       expect(failures).toHaveLength(deed === 'fails' ? 1 : 0);
     } else {
       await expectGoesOn(served);
-      answer(streams[0] as ServerStream, Buffer.from('answer'));
+      answer(streams[0] as Stream, Buffer.from('answer'));
       if (deed === 'resets another') expect(await client.resetCode(1)).toBe(internalError);
       else await client.end(1);
     }
@@ -464,13 +463,13 @@ describe('a connection that leaves (section 6.8)', () => {
     const { client, connection, streams } = served;
     client.write(headers(1));
     await client.settled();
-    (streams[0] as ServerStream).isWorkedOn = true;
+    (streams[0] as Stream).isWorkedOn = true;
     client.write(reset(1));
     await client.settled();
     connection.leave();
     await client.settled();
     expect(client.isClosed).toBe(false);
-    (streams[0] as ServerStream).isWorkedOn = false;
+    (streams[0] as Stream).isWorkedOn = false;
     await client.closed();
   });
 });

@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { ErrorCode } from '../../../src/http2/frames.ts';
-import type { ServerStream } from '../../../src/http2/server-stream.ts';
+import type { Stream } from '../../../src/http2/stream.ts';
 import { settings } from '../../support/http2-bytes.ts';
 import {
   answer,
@@ -51,7 +51,7 @@ class Endless {
   writtenBytes = 0;
   isEnding = false;
 
-  answer(stream: ServerStream, seed: number): void {
+  answer(stream: Stream, seed: number): void {
     const more = (): void => {
       if (this.isEnding) {
         stream.end(trailers);
@@ -60,7 +60,7 @@ class Endless {
       stream.write(pattern(seed, this.writtenBytes, 50_000), more);
       this.writtenBytes += 50_000;
     };
-    stream.respond(head);
+    stream.sendHead(head);
     more();
   }
 }
@@ -83,7 +83,7 @@ async function full({ client, socket }: Served): Promise<void> {
 /** A client that has asked for an endless answer, and reads no more once the system is full. */
 async function stuck(seed: number, isTcp = false): Promise<{ served: Served; endless: Endless }> {
   const endless = new Endless();
-  const request = (stream: ServerStream): void => {
+  const request = (stream: Stream): void => {
     if (stream.id === 1) endless.answer(stream, seed);
     else answer(stream, pattern(stream.id, 0, 1_000));
   };
@@ -131,7 +131,7 @@ describe('of a client that does not read', () => {
   test('answers are never mixed up with those of others, or of one that is cut off', async () => {
     const slow = await stuck(1, true);
     const gone = await stuck(2, true);
-    const request = (stream: ServerStream): void => answer(stream, pattern(stream.id, 0, 90_000));
+    const request = (stream: Stream): void => answer(stream, pattern(stream.id, 0, 90_000));
     const { client } = await opened({ request }, windows);
     client.write(wide);
     const ask = async (from: number, to: number): Promise<void> => {
@@ -155,7 +155,7 @@ describe('of a client that does not read', () => {
   });
 
   test('streams that it resets are forgotten, although the window does not grow', async () => {
-    const request = (stream: ServerStream): void => answer(stream, Buffer.alloc(70_000));
+    const request = (stream: Stream): void => answer(stream, Buffer.alloc(70_000));
     const served = await opened({ request, maxConcurrentStreams: 1_000 }, windows);
     const { client, connection, streams, listeners } = served;
     const ids = Array.from({ length: 501 }, (_, i) => 2 * i + 1);
@@ -220,7 +220,7 @@ test.each([1_000_000, 1_060_000, 1_120_000, 1_180_000, 1_240_000, 1_300_000])(
   'a connection that leaves waits until a slow client has read all of %d bytes',
   async (length) => {
     const clock = new StillClock();
-    const request = (stream: ServerStream): void => answer(stream, pattern(1, 0, length));
+    const request = (stream: Stream): void => answer(stream, pattern(1, 0, length));
     const { client, connection } = await opened({ clock, request, ...narrow() }, windows);
     client.write(wide, headers(1, whole));
     await client.frame({ streamId: 1 });

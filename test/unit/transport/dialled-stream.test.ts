@@ -32,7 +32,6 @@ function dial(port: number, host = '127.0.0.1'): Dialled {
       path: '/some.Service/Method',
       tls: undefined,
       windowBytes: 1024 * 1024,
-      sessionMemoryMib: 64,
       frameLimitBytes: 200_000,
       clock: systemClock,
     },

@@ -209,28 +209,6 @@ test('a frame above what a peer may send to the serving end is refused', async (
   await bothTalk();
 });
 
-test('a connection on which streams come and go keeps nothing of them', async () => {
-  const warnings: Error[] = [];
-  const warn = (warning: Error): void => void warnings.push(warning);
-  process.on('warning', warn);
-  const client = new Client(`127.0.0.1:${port(one)}`, credentials.createInsecure());
-  try {
-    for (let i = 0; i < 15; i++) {
-      await new Promise<void>((resolve) => {
-        const call = client.makeBidiStreamRequest<Buffer, Buffer>(path, identity, identity);
-        call.on('error', () => resolve());
-        call.on('data', () => call.cancel());
-        call.write(Buffer.from(encodeHello({ ...hello, cluster: 41n })));
-      });
-    }
-    await bothTalk();
-  } finally {
-    client.close();
-    process.off('warning', warn);
-  }
-  expect(warnings).toEqual([]);
-});
-
 test('garbage on the port disturbs nobody', async () => {
   const inputs = ['GET / HTTP/1.1\r\n\r\n', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', '\0'.repeat(5_000)];
   for (const input of inputs) {

@@ -3,14 +3,15 @@ import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
   connect,
-  createServer,
   type IncomingHttpHeaders,
-  type ServerHttp2Stream,
 } from 'node:http2';
-import { createServer as createSocketServer } from 'node:net';
+import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/daemon/system-clock.ts';
-import { isCallTo, ServedStream } from '../../../src/transport/served-stream.ts';
+import { limitedMemory, uncountedMemory } from '../../../src/http2/memory.ts';
+import { ServerConnection } from '../../../src/http2/server-connection.ts';
+import type { Stream } from '../../../src/http2/stream.ts';
+import { ServedStream } from '../../../src/transport/served-stream.ts';
 import type { FrameStream } from '../../../src/transport/stream.ts';
 import { framed, pauseOnEach, sendCut, texts } from './messages.ts';
 
@@ -25,7 +26,7 @@ interface Served {
   readonly frames: string[];
   readonly ends: string[];
   /** Of the server's end. */
-  readonly http2: ServerHttp2Stream;
+  readonly http2: Stream;
   /** The peer's end. */
   readonly session: ClientHttp2Session;
   readonly peer: ClientHttp2Stream;
@@ -36,20 +37,27 @@ interface Served {
 async function served(): Promise<Served> {
   const frames: string[] = [];
   const ends: string[] = [];
-  const http2Server = createServer();
-  const listener = createSocketServer((socket) => {
-    socket.on('error', () => undefined);
-    http2Server.emit('connection', socket);
+  let opened = (_served: { http2: Stream; stream: FrameStream }): void => undefined;
+  const isOpened = new Promise<{ http2: Stream; stream: FrameStream }>((resolve) => {
+    opened = resolve;
   });
-  const opened = new Promise<{ http2: ServerHttp2Stream; stream: FrameStream }>((resolve) => {
-    http2Server.once('stream', (http2) => {
-      const options = { frameLimitBytes: 200_000, clock: systemClock };
-      const socket = http2.session?.socket.setMaxListeners(20);
-      const stream = new ServedStream(http2, socket, options, () => ({
-        frame: (bytes) => frames.push(Buffer.from(bytes).toString('latin1')),
-        closed: (reason) => ends.push(reason),
-      }));
-      resolve({ http2, stream });
+  const listener = createServer((socket) => {
+    new ServerConnection(socket, {
+      clock: systemClock,
+      maxConcurrentStreams: 8,
+      received: limitedMemory(100_000),
+      sent: uncountedMemory,
+      request: (http2) => {
+        const options = { frameLimitBytes: 200_000, clock: systemClock };
+        const stream = new ServedStream(http2, options, () => ({
+          frame: (bytes) => frames.push(Buffer.from(bytes).toString('latin1')),
+          closed: (reason) => ends.push(reason),
+        }));
+        opened({ http2, stream });
+      },
+      pinged() {},
+      failed() {},
+      closed() {},
     });
   });
   const port = await new Promise<number>((resolve) => {
@@ -72,7 +80,7 @@ async function served(): Promise<Served> {
     () => listener.close(),
     () => session.destroy(),
   );
-  return { ...(await opened), frames, ends, session, peer, heard };
+  return { ...(await isOpened), frames, ends, session, peer, heard };
 }
 
 test('frames come whole and in order, however they are cut', async () => {
@@ -131,7 +139,7 @@ describe('closed here', () => {
     stream.write(Buffer.from('late'), () => undefined);
     await expect.poll(() => heard.trailers).toMatchObject({ 'grpc-status': '0' });
     expect(heard.bytes).toEqual(framed('last'));
-    await expect.poll(() => http2.destroyed, { timeout: 3_000 }).toBe(true);
+    await expect.poll(() => http2.isClosed, { timeout: 3_000 }).toBe(true);
     expect(ends).toEqual([]);
   });
 
@@ -148,8 +156,8 @@ describe('closed here', () => {
     stream.write(Buffer.alloc(199_000), () => undefined);
     stream.close();
     await new Promise((resolve) => setTimeout(resolve, 300));
-    expect(http2.destroyed).toBe(false);
-    await expect.poll(() => http2.destroyed, { timeout: 3_000 }).toBe(true);
+    expect(http2.isClosed).toBe(false);
+    await expect.poll(() => http2.isClosed, { timeout: 3_000 }).toBe(true);
     expect(ends).toEqual([]);
   });
 });
@@ -182,26 +190,6 @@ test.each<[string, (served: Served) => void, string]>([
   dialled.stream.write(Buffer.alloc(190_000), () => undefined);
   breaks(dialled);
   await expect.poll(() => dialled.ends).toEqual([expect.stringContaining(reason)]);
-  await expect.poll(() => dialled.http2.destroyed, { timeout: 3_000 }).toBe(true);
+  await expect.poll(() => dialled.http2.isClosed, { timeout: 3_000 }).toBe(true);
   expect(dialled.ends).toHaveLength(1);
-});
-
-test('a connection on which streams come and go keeps no listeners of them', async () => {
-  const { stream, http2 } = await served();
-  const socket = http2.session?.socket;
-  const counts = (): number[] =>
-    ['end', 'error'].map((event) => socket?.listenerCount(event) ?? -1);
-  const before = counts();
-  stream.close();
-  await expect.poll(() => http2.destroyed, { timeout: 3_000 }).toBe(true);
-  expect(counts()).toEqual(before.map((count) => count - 1));
-});
-
-test('only calls of gRPC to the path are served', () => {
-  const call = { ':method': 'POST', ':path': '/a/b', 'content-type': 'application/grpc+proto' };
-  expect(isCallTo('/a/b', call)).toBe(true);
-  expect(isCallTo('/a/c', call)).toBe(false);
-  expect(isCallTo('/a/b', { ...call, ':method': 'GET' })).toBe(false);
-  expect(isCallTo('/a/b', { ...call, 'content-type': 'text/html' })).toBe(false);
-  expect(isCallTo('/a/b', { ':method': 'POST', ':path': '/a/b' })).toBe(false);
 });

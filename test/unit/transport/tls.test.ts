@@ -1,6 +1,8 @@
 /** Peers over TLS, with certificates made for the test. */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -116,5 +118,17 @@ describe.skipIf(!hasOpenssl)('peers over TLS', () => {
       expect(one.received).toEqual([]);
       expect(stranger.received).toEqual([]);
     });
+  });
+
+  test('are not waited for at a stop if they say nothing', async () => {
+    const { transport } = await start(1n, tls('ours'));
+    const [url = ''] = transport instanceof GrpcTransport ? transport.boundUrls : [];
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const closed = once(socket, 'close');
+    await new Promise<void>((resolve) => transport.stop(resolve));
+    await closed;
   });
 });

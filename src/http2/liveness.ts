@@ -1,5 +1,5 @@
 /** Asks connections from which nothing comes whether they live; closes those that do not answer. */
-import type { Clock, Timer } from '../../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 
 export interface LivenessTimes {
   /** A connection from which nothing came for so long is asked. */

@@ -1,16 +1,21 @@
-/** A request and its answer on a connection, as its server sees it (RFC 9113 section 5). */
-import type { AnswerField } from './header-encoder.ts';
+/** A stream of a connection as one of its ends sees it (RFC 9113 section 5). */
 import { ErrorCode } from './frames.ts';
+import type { SentField } from './header-encoder.ts';
+import type { HeaderList } from './header-fields.ts';
 
-/** Who serves a stream. */
+/** Who is told of a stream. */
 export interface StreamListener {
+  /** The head of the answer has come. For a client. */
+  head?(fields: HeaderList): void;
   /** A part of `bytes` has come; they are the listener's until it returns. */
   data(bytes: Buffer, start: number, end: number): void;
-  /** The client has said all. */
+  /** What comes after the answer's body; the end follows. For a client. */
+  trailers?(fields: HeaderList): void;
+  /** The other end has said all. */
   end(): void;
   /**
-   * The stream is over: its answer is sent, or it was cut off. Nothing follows, and what was
-   * written is not used any more.
+   * The stream is over: all is said, or it was cut off. Nothing follows, and what was written is
+   * not used any more.
    */
   closed(): void;
 }
@@ -18,16 +23,16 @@ export interface StreamListener {
 /** What a stream needs of its connection. */
 export interface StreamHost {
   /** There is something to send, or more of it. */
-  sends(stream: ServerStream): void;
-  /** The client may send so many bytes more on the stream. */
-  credits(stream: ServerStream, bytes: number): void;
+  sends(stream: Stream): void;
+  /** The other end may send so many bytes more on the stream. */
+  credits(stream: Stream, bytes: number): void;
   /** Cuts the stream off. */
-  resets(stream: ServerStream, code: ErrorCode): void;
+  resets(stream: Stream, code: ErrorCode): void;
   /** What was asked for on a stream that is closed already is no longer worked on. */
-  isDoneWith(stream: ServerStream): void;
+  isDoneWith(stream: Stream): void;
 }
 
-/** What is sent of an answer, one after the other. */
+/** What is sent on a stream, one after the other. */
 export const SendState = {
   /** Nothing yet. */
   silent: 0,
@@ -41,24 +46,30 @@ export const SendState = {
 
 export type SendState = (typeof SendState)[keyof typeof SendState];
 
-export class ServerStream {
+export class Stream {
   readonly id: number;
   readonly #host: StreamHost;
-  /** Without one, what the client says is read and forgotten. */
+  /** Without one, what the other end says is read and forgotten. */
   listener: StreamListener | undefined;
   /** No frame of it is sent or taken any more. */
   isClosed = false;
-  /** The client has said all. */
+  /** The other end has said all. */
   isReceived = false;
+  /** The other end has cut it off. */
+  isReset = false;
+  /** With what it was cut off for what the other end did. */
+  fault: ErrorCode | undefined;
   #isPaused = false;
   /** We have said all. */
   #isEnded = false;
   /** Whether somebody still works on what was asked. */
   #isWorkedOn = false;
 
-  /** For the connection: what the client may still send. */
+  /** For a client's connection: the head of the answer has come. */
+  hasHead = false;
+  /** For the connection: what the other end may still send. */
   receiveWindow: number;
-  /** For the connection: bytes that came and were not credited to the client yet. */
+  /** For the connection: bytes that came and were not credited to the other end yet. */
   uncreditedBytes = 0;
   /** For the connection: what may be sent beyond what holds for all streams. */
   extraSendWindow = 0;
@@ -67,9 +78,9 @@ export class ServerStream {
   /** For the connection: whether it is in the line of those that send. */
   isInLine = false;
   sendState: SendState = SendState.silent;
-  head: readonly AnswerField[] | undefined;
+  head: readonly SentField[] | undefined;
   /** After them comes the end. */
-  trailers: readonly AnswerField[] | undefined;
+  trailers: readonly SentField[] | undefined;
   #chunks: Uint8Array[] = [];
   /** What to call when all of a chunk was sent. */
   #told: ((() => void) | undefined)[] | undefined;
@@ -85,7 +96,7 @@ export class ServerStream {
     this.receiveWindow = receiveWindow;
   }
 
-  /** Bytes of the answer that wait to be sent. */
+  /** Bytes that wait to be sent. */
   get unsentBytes(): number {
     return this.#unsentBytes;
   }
@@ -94,13 +105,13 @@ export class ServerStream {
     return this.#isPaused;
   }
 
-  /** Whether an answer has begun. */
-  get isAnswered(): boolean {
+  /** Whether we have said anything. */
+  get hasBegun(): boolean {
     return this.sendState !== SendState.silent;
   }
 
-  /** Whether all of the answer was sent. */
-  get isAnswerSent(): boolean {
+  /** Whether all that we have to say was sent. */
+  get isSent(): boolean {
     return this.sendState === SendState.ended;
   }
 
@@ -115,17 +126,17 @@ export class ServerStream {
     if (!value && this.isClosed) this.#host.isDoneWith(this);
   }
 
-  /** Begins the answer; a body follows. */
-  respond(head: readonly AnswerField[]): void {
-    if (this.isClosed || this.isAnswered) return;
+  /** Begins; a body may follow. */
+  sendHead(head: readonly SentField[]): void {
+    if (this.isClosed || this.hasBegun) return;
     this.head = head;
     this.sendState = SendState.head;
     this.#host.sends(this);
   }
 
-  /** Answers with nothing but a head. */
-  respondOnly(head: readonly AnswerField[]): void {
-    if (this.isClosed || this.isAnswered) return;
+  /** Says nothing but a head. */
+  sendOnlyHead(head: readonly SentField[]): void {
+    if (this.isClosed || this.hasBegun) return;
     this.#isEnded = true;
     this.head = head;
     this.sendState = SendState.only;
@@ -133,8 +144,8 @@ export class ServerStream {
   }
 
   /**
-   * Sends a piece of the body, after `respond`. It must not change until the stream is closed or it
-   * was sent.
+   * Sends a piece of the body, after `sendHead`. It must not change until it was sent or the stream
+   * is closed.
    * @param sent called when all of it was sent; never if the stream is closed before
    */
   write(chunk: Uint8Array, sent?: () => void): void {
@@ -164,8 +175,8 @@ export class ServerStream {
           };
   }
 
-  /** Ends the answer after its body. */
-  end(trailers: readonly AnswerField[]): void {
+  /** Ends what we say. @param trailers none if there is nothing to say after the body */
+  end(trailers: readonly SentField[]): void {
     if (this.isClosed || this.#isEnded) return;
     this.#isEnded = true;
     this.trailers = trailers;
@@ -176,7 +187,7 @@ export class ServerStream {
     if (!this.isClosed) this.#host.resets(this, code);
   }
 
-  /** Keeps the client from sending more than its window. */
+  /** Keeps the other end from sending more than its window. */
   pause(): void {
     this.#isPaused = true;
   }
