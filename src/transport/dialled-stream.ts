@@ -115,6 +115,7 @@ export class DialledStream implements FrameStream, StreamListener {
   }
 
   data(bytes: Buffer, start: number, end: number): void {
+    this.#events.alive?.();
     this.#reader.receive(bytes, start, end);
   }
 

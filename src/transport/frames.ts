@@ -111,7 +111,7 @@ export interface Welcome {
   readonly kind: 'welcome';
   /** The version both will speak. */
   readonly version: number;
-  /** Random number of the serving process: its sequence numbers belong to it. */
+  /** Random number of the serving process; members of earlier versions keep numbers by it. */
   readonly incarnation: bigint;
 }
 

@@ -8,7 +8,7 @@ import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import { decodeFrame, isNote, oldestProtocolVersion, protocolVersion, refusals } from './frames.ts';
-import type { Batch, Channel, Frame, PeerNote, Welcome } from './frames.ts';
+import type { Batch, Channel, Frame, PeerNote } from './frames.ts';
 import type { TransportLimits } from './limits.ts';
 import { LiveStream } from './stream.ts';
 import type { FrameStream, FrameStreamEvents } from './stream.ts';
@@ -47,8 +47,7 @@ export class InboundChannel {
   #waitMs: number;
   #live = false;
   #stopped = false;
-  #incarnation: bigint | undefined;
-  /** Number of the last message delivered of that incarnation. */
+  /** Number of the last message delivered on this stream. */
   #sequence = 0;
   /** The last failure logged as a warning; repetitions are only worth a debug line. */
   #warned: string | undefined;
@@ -145,15 +144,14 @@ export class InboundChannel {
     } else if (frame.version < oldestProtocolVersion || frame.version > protocolVersion) {
       this.#fail(stream, `peer answered in protocol version ${frame.version}`);
     } else {
-      this.#welcome(frame);
+      this.#welcome();
     }
   }
 
-  #welcome(frame: Welcome): void {
-    if (frame.incarnation !== this.#incarnation) {
-      this.#incarnation = frame.incarnation;
-      this.#sequence = 0;
-    }
+  #welcome(): void {
+    // The peer sends nothing twice, on whatever streams. But who has met this member as a stranger
+    // begins to count anew once it knows it.
+    this.#sequence = 0;
     this.#live = true;
     this.#waitMs = this.#limits.redialMs;
     this.#warned = undefined;
@@ -162,7 +160,7 @@ export class InboundChannel {
     this.#owner.liveChanged();
   }
 
-  /** Delivers what is new: a message counts once however often it arrives. */
+  /** Delivers what is new: a message counts once, however often it arrives on a stream. */
   #batch(stream: LiveStream, frame: Batch): void {
     // Its message follows the contents, which have a stream of their own: without them the core
     // would have nothing to install.

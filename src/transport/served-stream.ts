@@ -55,6 +55,7 @@ export class ServedStream implements FrameStream, StreamListener {
   }
 
   data(bytes: Buffer, start: number, end: number): void {
+    this.#events.alive?.();
     this.#reader.receive(bytes, start, end);
   }
 

@@ -25,6 +25,8 @@ export interface FrameStream {
 
 /** What happens on a stream; never called from within a call to it. */
 export interface FrameStreamEvents {
+  /** A part of a frame has come, or all of it. */
+  alive?(): void;
   frame(bytes: Uint8Array): void;
   closed(reason: string): void;
 }
@@ -118,6 +120,11 @@ export class LiveStream implements FrameStreamEvents {
     this.#closed = true;
     this.#timer?.cancel();
     this.#stream?.close();
+  }
+
+  /** A large frame may take long on a slow way. */
+  alive(): void {
+    this.#heardMs = this.#clock.monotonicMs();
   }
 
   frame(bytes: Uint8Array): void {

@@ -61,6 +61,18 @@ describe('a live stream', () => {
     expect(owner.frames, 'pings are not passed on').toEqual([]);
   });
 
+  test('takes a large frame that comes slowly for a sign of life', () => {
+    const owner = new TestOwner();
+    const live = liveStream(new TestStream(), owner);
+    for (let i = 0; i < 10; i++) {
+      clock.advance(defaultLimits.silenceMs / 2);
+      live.alive();
+    }
+    expect(owner.reasons).toEqual([]);
+    clock.advance(defaultLimits.silenceMs + 2 * defaultLimits.pingMs);
+    expect(owner.reasons).toHaveLength(1);
+  });
+
   test('does not take its own pause for silence', () => {
     const stream = new TestStream();
     const owner = new TestOwner();
@@ -287,20 +299,19 @@ describe('an inbound channel', () => {
     expect(numbers()).toEqual([1, 2, 3, 4, 5]);
   });
 
-  test('remembers over streams of one life of the peer, not of the next', () => {
+  test.each([
+    ['goes on counting', 4],
+    ['counts anew, as it did not know this member before', 1],
+  ])('hears what a peer says on its next stream that %s', (_what, next) => {
     frame(encodeWelcome(1, 9n));
     frame(encodeBatch(1, beats(1, 2, 3)));
+    frame(encodeBatch(2, beats(2, 3)));
     last().events?.closed('cut');
     clock.advance(defaultLimits.redialMs);
     expect(streams.length).toBe(2);
     frame(encodeWelcome(1, 9n));
-    frame(encodeBatch(2, beats(2, 3, 4)));
-    expect(numbers()).toEqual([1, 2, 3, 4]);
-    last().events?.closed('cut');
-    clock.advance(defaultLimits.redialMs);
-    frame(encodeWelcome(1, 10n));
-    frame(encodeBatch(1, beats(7)));
-    expect(numbers()).toEqual([1, 2, 3, 4, 7]);
+    frame(encodeBatch(next, beats(7)));
+    expect(numbers()).toEqual([1, 2, 3, 7]);
   });
 
   test('closes on a frame it does not understand, and dials again', () => {

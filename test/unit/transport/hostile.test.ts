@@ -153,6 +153,17 @@ describe('a stream is refused, and the reason said and logged,', () => {
       },
     });
     await until(() => one.transport.connected(3n) && three.transport.connected(1n), 'met');
+    const say = async (numbers: readonly number[]): Promise<void> => {
+      for (const number of numbers) one.send(heartbeat(1n, 3n, number));
+      await until(() => three.received.length === numbers.length, 'heard');
+      expect(three.received.splice(0)).toMatchObject(numbers.map((commit) => ({ commit })));
+    };
+    await say([1, 2, 3, 4, 5]);
+    // Known from now on, it is spoken to on other streams, and heard from the first word on.
+    network.setPeers(one, [2n, 3n]);
+    await until(() => !three.transport.connected(1n), 'parted');
+    await until(() => one.transport.connected(3n) && three.transport.connected(1n), 'met again');
+    await say([6]);
   });
 
   test('of a version older than the members have agreed on', async () => {
