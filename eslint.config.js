@@ -3,8 +3,8 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 /**
- * Layers 2 to 6 take time, chance and deferral from their constructor's arguments, so that the
- * simulator can replay a run from its seed. Anything else that differs between runs is banned.
+ * Layers 1 to 6, but for `raft`, take time, chance and deferral from their constructor's arguments,
+ * so that the simulator can replay a run from its seed. Anything else that differs is banned.
  */
 const replayable = [
   'bbolt',

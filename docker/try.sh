@@ -18,7 +18,8 @@ cd "$(dirname "$0")/.."
 # What the image adds to its base, in MiB: compiled program and packages, but no tools to build it.
 app_mib_max=24
 # A member has handed over and closed its files within this time, in seconds; one that is still
-# looking for the others takes longest. Docker kills after 10.
+# looking for the others takes longest. A member gives up after 15,
+# and Docker kills it after the 20 of docker-compose.yml.
 stop_seconds_max=8
 
 project=quorate-try

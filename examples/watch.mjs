@@ -1,7 +1,7 @@
 /**
  * Prints what happens to the keys of a prefix, for ever: members may come and go.
  *
- *     npm run build
+ *     npm ci && npm run build
  *     node examples/watch.mjs services/ 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379
  */
 import { Client, EventType, prefixRange } from 'quorate';

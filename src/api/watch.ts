@@ -260,7 +260,8 @@ class WatchSession implements AnswerSession<WatchResponse> {
     const source = this.#backend.headerSource;
     const { watchId, revision, events } = output;
     const limit = this.#backend.fragmentBytes;
-    const small = output.sizeBytes + responseOverheadBytes < limit;
+    const eventBytes = output.sizeBytes + events.length * eventOverheadBytes;
+    const small = eventBytes + responseOverheadBytes < limit;
     if (!output.fragment || small || events.length < 2) {
       return answer(source, revision, watchId, events);
     }

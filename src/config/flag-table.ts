@@ -290,7 +290,7 @@ const features = section('Features', {
       'corrupt-check-time',
       'duration',
       '0s',
-      'Time between comparisons of the state with the leader; 0s means every second.',
+      'Time between comparisons of the state with the leader; 0s means twice a second.',
     ],
     [
       'busy-poll',

@@ -6,6 +6,7 @@ import type { AlarmName, ServerHealth } from '../api/http/health.ts';
 import type { ClusterBackend } from '../api/cluster.ts';
 import type { HeaderSource } from '../api/header.ts';
 import type { KvBackend } from '../api/kv.ts';
+import { REQUEST_OVERHEAD_BYTES } from '../api/grpc/adapter-options.ts';
 import type { LeaseBackend } from '../api/lease.ts';
 import type { MaintenanceBackend } from '../api/maintenance.ts';
 import type { WatchBackend } from '../api/watch.ts';
@@ -82,7 +83,7 @@ export function apiBackend(options: ApiBackendOptions): ApiBackend {
     txnOperationsLimit: config.maxTxnOps,
     requestLimitBytes: config.maxRequestBytes,
     progressIntervalMs: config.watchProgressNotifyIntervalMs,
-    fragmentBytes: config.maxRequestBytes,
+    fragmentBytes: config.maxRequestBytes + REQUEST_OVERHEAD_BYTES,
     request: (command) => member.upkeep.quota.request(command),
     linearizableRead: () => server.linearizableRead(),
     whenCompacted: (revision) =>

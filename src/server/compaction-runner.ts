@@ -26,6 +26,8 @@ export interface CompactionRunnerOptions {
   readonly pendingOperations: () => number;
   /** Told after each step that changed something. */
   readonly changed: () => void;
+  /** A compaction is over: what was below its revision and can go has gone. */
+  readonly finished: (revision: number) => void;
   /** Makes all removals so far durable. */
   readonly flush: (done: () => void) => void;
 }
@@ -99,6 +101,7 @@ export class CompactionRunner {
     if (isFinished) {
       this.#times.finished(nowMs - (this.#startMs ?? stepMs));
       this.#startMs = undefined;
+      this.#options.finished(store.finishedCompaction);
     }
     return progress;
   }

@@ -1,16 +1,17 @@
 /**
- * Gives the space of deleted values back to the file system at once. LevelDB does it by itself over
- * time, so nobody has to ask. It goes on beside everything else, a few files at a time; all that
- * ask while it is under way wait for the same run.
+ * Gives the space of deleted values back to the file system at once. Members do it by themselves
+ * when it is worth it (`space-reclaim.ts`), so nobody has to ask. It goes on beside everything
+ * else, a few files at a time; all that ask while it is under way wait for the same run.
  */
 import type { Clock } from '../base/clock.ts';
 import type { Gauge, Histogram, Metrics } from '../base/metrics.ts';
 import type { Completion } from '../storage/engine.ts';
+import type { StringRange } from '../storage/keyspace.ts';
 
 /** The state database as this file needs it. */
 export interface CompactedBackend {
   flush(done: Completion): void;
-  compact(done: Completion): void;
+  compact(range: StringRange, done: Completion): void;
 }
 
 /** 0.1 s, doubled up to seven minutes, as in etcd. */
@@ -52,7 +53,7 @@ export class Defragmentation {
     // A snapshot may replace the state meanwhile: the run is of the state that it began with.
     const backend = this.#backend();
     backend.flush((error) => {
-      if (error === undefined) backend.compact((failure) => this.#end(failure));
+      if (error === undefined) backend.compact({}, (failure) => this.#end(failure));
       else this.#end(error);
     });
   }

@@ -5,13 +5,15 @@
  */
 import { Applier, type AppliedRequest } from '../apply/applier.ts';
 import type { Gauge } from '../base/metrics.ts';
+import { revisionKey } from '../mvcc/revision.ts';
 import { WatchableStore } from '../mvcc/watchable-store.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
 import type { DataDirectory } from '../storage/data-directory.ts';
 import { ApplyWatch, type ApplyWatchOptions } from './apply-watch.ts';
 import { CompactionRunner } from './compaction-runner.ts';
 import { Defragmentation } from './defragmentation.ts';
-import { loadState, type State } from './state.ts';
+import { SpaceReclaim } from './space-reclaim.ts';
+import { loadState, type State, stateSizeBytes } from './state.ts';
 
 export interface StateMachineOptions extends ApplyWatchOptions {
   readonly directory: DataDirectory;
@@ -33,6 +35,7 @@ export class StateMachine {
   readonly #installing: Gauge;
   #state: State;
   #compaction: CompactionRunner;
+  #reclaim: SpaceReclaim;
 
   constructor(options: StateMachineOptions, state: State) {
     this.#options = options;
@@ -44,6 +47,7 @@ export class StateMachine {
       '1 while a received snapshot is taken over.',
     )();
     this.watchable = new WatchableStore({ store: state.store, clock: options.clock });
+    this.#reclaim = this.#startReclaim();
     this.#compaction = this.#startCompaction();
     this.#defragmentation = new Defragmentation(options, () => options.directory.backend);
   }
@@ -76,7 +80,7 @@ export class StateMachine {
     done: (error: Error | undefined) => void,
   ): void {
     const { directory, clock, cacheBytes } = this.#options;
-    this.#compaction.stop();
+    this.stop();
     this.#installing.set(1);
     const end = (error: Error | undefined): void => {
       this.#installing.set(0);
@@ -105,14 +109,27 @@ export class StateMachine {
   /** Compaction goes on after the next start. */
   stop(): void {
     this.#compaction.stop();
+    this.#reclaim.stop();
   }
 
   #replace(state: State): void {
     this.#state = state;
     this.#applier.restore(state);
     this.watchable.restore(state.store);
+    this.#reclaim = this.#startReclaim();
     this.#compaction = this.#startCompaction();
     this.#options.directory.removeReplaced();
+  }
+
+  #startReclaim(): SpaceReclaim {
+    const { directory, logger } = this.#options;
+    const { backend } = directory;
+    return new SpaceReclaim({
+      logger,
+      backend,
+      neededBytes: () => stateSizeBytes(this.#state),
+      range: (from, to) => ({ low: revisionKey(from, 0), high: revisionKey(to, 0) }),
+    });
   }
 
   #startCompaction(): CompactionRunner {
@@ -128,6 +145,7 @@ export class StateMachine {
       changed: () => {
         backend.applied(backend.appliedIndex, backend.appliedTerm);
       },
+      finished: (revision) => this.#reclaim.compacted(revision),
       flush: (done) => {
         backend.flush(() => {
           done();

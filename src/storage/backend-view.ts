@@ -1,7 +1,7 @@
 /** The state as of one flush, read from the engine: values are checked, own records left out. */
 import { fromLatin1, latin1 } from '../base/bytes.ts';
 import type { SnapshotMetadata } from '../raft/index.ts';
-import { keyAfter, type EngineEntry, type EngineView } from './engine.ts';
+import { keyAfter, type EngineEntry, type EngineView, type KeyRange } from './engine.ts';
 import { asError } from './errors.ts';
 import type { FlushRecord } from './flush-record.ts';
 import { stateKeys, type StringRange } from './keyspace.ts';
@@ -64,8 +64,7 @@ export class FlushedView implements BackendView {
     done: (error: Error | undefined, entries: readonly BackendEntry[]) => void,
   ): void {
     const bounds = {
-      ...(range.low === undefined ? {} : { low: fromLatin1(range.low) }),
-      ...(range.high === undefined ? {} : { high: fromLatin1(range.high) }),
+      ...keyRangeOf(range),
     };
     this.raw.read(bounds, limit, (error, entries) => {
       let opened: BackendEntry[] = [];
@@ -98,6 +97,14 @@ function openEntries(entries: readonly EngineEntry[]): BackendEntry[] {
     if (!isOwnKey(key)) opened.push([latin1(key), openValue(key, value)]);
   }
   return opened;
+}
+
+/** The same range as the engine takes it. */
+export function keyRangeOf({ low, high }: StringRange): KeyRange {
+  return {
+    ...(low === undefined ? {} : { low: fromLatin1(low) }),
+    ...(high === undefined ? {} : { high: fromLatin1(high) }),
+  };
 }
 
 export function highOf(range: StringRange): { readonly high?: string } {

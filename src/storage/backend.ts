@@ -4,7 +4,13 @@ import { fromLatin1 } from '../base/bytes.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ConfState } from '../raft/index.ts';
-import { FlushedView, highOf, type BackendEntry, type BackendView } from './backend-view.ts';
+import {
+  FlushedView,
+  highOf,
+  keyRangeOf,
+  type BackendEntry,
+  type BackendView,
+} from './backend-view.ts';
 import { keyAfter } from './engine.ts';
 import type { Completion, Engine, EngineView, Operation } from './engine.ts';
 import { asError } from './errors.ts';
@@ -296,9 +302,14 @@ export class Backend {
     });
   }
 
-  /** Gives the space of deleted values back to the file system; takes as long as it takes. */
-  compact(done: Completion): void {
-    this.#engine.compact(done);
+  /** See {@link Engine.compact}. */
+  compact(range: StringRange, done: Completion): void {
+    this.#engine.compact(keyRangeOf(range), done);
+  }
+
+  /** See {@link Engine.sizeOnDisk}. */
+  sizeOnDisk(range: StringRange, done: (error: Error | undefined, bytes: number) => void): void {
+    this.#engine.sizeOnDisk(keyRangeOf(range), done);
   }
 
   /** Flushes, then closes the engine. */
@@ -421,7 +432,8 @@ export class Backend {
     for (const done of waiting) done(undefined);
     // A listener may have begun the next flush already, or this was the last one.
     if (!this.#idle() || !this.#dirty()) return;
-    if (this.#waitingNext.length > 0) this.#begin();
+    const isMuch = this.#pendingBytes >= flushPendingBytes;
+    if (isMuch || this.#waitingNext.length > 0) this.#begin();
     else this.#schedule();
   }
 

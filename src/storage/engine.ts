@@ -47,8 +47,13 @@ export interface Engine {
    */
   write(operations: readonly Operation[], sync: boolean, done: Completion): void;
   view(): EngineView;
-  /** Gives the space of deleted pairs back to the file system; others go on meanwhile. */
-  compact(done: Completion): void;
+  /**
+   * Gives the space of a range's deleted pairs back to the file system; others go on meanwhile, but
+   * {@link close} waits for it.
+   */
+  compact(range: KeyRange, done: Completion): void;
+  /** About how many bytes of files a range takes, deleted pairs included. */
+  sizeOnDisk(range: KeyRange, done: (error: Error | undefined, bytes: number) => void): void;
   /** Waits for writes under way, then closes. */
   close(done: Completion): void;
 }

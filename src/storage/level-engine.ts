@@ -144,11 +144,17 @@ export class LevelEngine implements Engine {
     return new LevelView(this.#database, this.#clock);
   }
 
-  compact(done: Completion): void {
-    const end = Buffer.alloc(32, 0xff);
-    this.#database.compactRange(Buffer.alloc(0), end).then(
+  compact(range: KeyRange, done: Completion): void {
+    this.#database.compactRange(...boundsOf(range)).then(
       () => done(undefined),
       (thrown: unknown) => done(unwrapped(thrown)),
+    );
+  }
+
+  sizeOnDisk(range: KeyRange, done: (error: Error | undefined, bytes: number) => void): void {
+    this.#database.approximateSize(...boundsOf(range)).then(
+      (bytes) => done(undefined, bytes),
+      (thrown: unknown) => done(unwrapped(thrown), 0),
     );
   }
 
@@ -271,6 +277,14 @@ export class LevelEngine implements Engine {
       (thrown: unknown) => done(unwrapped(thrown)),
     );
   }
+}
+
+/** Of our databases no key is beyond the last one. */
+function boundsOf({ low, high }: KeyRange): [Buffer, Buffer] {
+  return [
+    low === undefined ? Buffer.alloc(0) : buffer(low),
+    high === undefined ? Buffer.alloc(32, 0xff) : buffer(high),
+  ];
 }
 
 class LevelView implements EngineView {

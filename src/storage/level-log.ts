@@ -33,6 +33,8 @@ const windowBytes = 4096;
 const openTries = 10;
 
 interface OpenLog {
+  /** In its name: LevelDB gives each new one a higher one. */
+  readonly number: number;
   readonly file: number;
   /** Where its records end. */
   endsAt: number;
@@ -64,7 +66,7 @@ export class LevelLog {
       return;
     }
     if (log === this.#log) {
-      makeLonger(log, done);
+      makeLonger(log, (isRemoved) => done(isRemoved ? this.#removed(log) : undefined));
       return;
     }
     this.close();
@@ -77,6 +79,17 @@ export class LevelLog {
     });
   }
 
+  /** An error, unless LevelDB has begun a newer log: it removes those that it has saved. */
+  #removed({ number }: OpenLog): Error | undefined {
+    this.close();
+    try {
+      if (newestLog(this.#location).number > number) return undefined;
+    } catch (thrown) {
+      return asError(thrown);
+    }
+    return new Error('the log of LevelDB has been removed');
+  }
+
   close(): void {
     // Nothing was written through it, and to delete the file, if LevelDB has done so, takes time.
     if (this.#log !== undefined) closeFile(this.#log.file, () => {});
@@ -85,7 +98,7 @@ export class LevelLog {
 
   #openNewest(): OpenLog {
     for (let tries = 1; ; tries++) {
-      const path = newestLog(this.#location);
+      const { number, path } = newestLog(this.#location);
       let file: number;
       try {
         file = openSync(path, 'r+');
@@ -95,7 +108,7 @@ export class LevelLog {
         throw thrown;
       }
       try {
-        const log: OpenLog = { file, endsAt: 0, sizeBytes: fstatSync(file).size };
+        const log: OpenLog = { number, file, endsAt: 0, sizeBytes: fstatSync(file).size };
         this.#follow(log);
         return log;
       } catch (thrown) {
@@ -128,43 +141,36 @@ export class LevelLog {
 /**
  * Makes a log longer if little is left of what is ahead. It may be called at once; LevelDB begins
  * no write before, so nothing that it writes is cut off. Here a log shows that has lost its name
- * since it was opened, into which LevelDB goes on to write.
+ * since it was opened, into which LevelDB may go on to write.
  */
-function makeLonger(log: OpenLog, done: Completion): void {
+function makeLonger(log: OpenLog, done: (isRemoved: boolean) => void): void {
   if (log.sizeBytes === undefined || log.sizeBytes - log.endsAt > aheadBytes / 2) {
-    done(undefined);
+    done(false);
     return;
   }
   const { file, endsAt } = log;
   fstat(file, (statError, stats) => {
     // Where a file system has no sparse files, or a limit for them, the log grows by itself.
     log.sizeBytes = undefined;
-    if (statError !== null) {
-      done(undefined);
-      return;
-    }
-    if (stats.nlink === 0) {
-      done(new Error('the log of LevelDB has been removed'));
+    if (statError !== null || stats.nlink === 0) {
+      done(statError === null);
       return;
     }
     const sizeBytes = Math.max(stats.size, endsAt + aheadBytes);
     ftruncate(file, sizeBytes, (error) => {
       if (error === null) log.sizeBytes = sizeBytes;
-      done(undefined);
+      done(false);
     });
   });
 }
 
 /** @throws Error if there is none: what was written is in a file without a name */
-function newestLog(location: string): string {
-  let newest = -1;
-  let path: string | undefined;
+function newestLog(location: string): { readonly number: number; readonly path: string } {
+  let newest = { number: -1, path: '' };
   for (const name of readdirSync(location)) {
-    const number = /^(\d+)\.log$/.exec(name)?.[1];
-    if (number === undefined || Number(number) <= newest) continue;
-    newest = Number(number);
-    path = join(location, name);
+    const number = Number(/^(\d+)\.log$/.exec(name)?.[1] ?? -1);
+    if (number > newest.number) newest = { number, path: join(location, name) };
   }
-  if (path === undefined) throw new Error(`${location} has no log of LevelDB any more`);
-  return path;
+  if (newest.number < 0) throw new Error(`${location} has no log of LevelDB any more`);
+  return newest;
 }

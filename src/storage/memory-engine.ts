@@ -220,8 +220,13 @@ export class MemoryEngine implements Engine {
   }
 
   /** There is nothing to give back. */
-  compact(done: Completion): void {
+  compact(_range: KeyRange, done: Completion): void {
     this.write([], false, done);
+  }
+
+  /** What is deleted takes none, and what is not belongs to the process. */
+  sizeOnDisk(_range: KeyRange, done: (error: Error | undefined, bytes: number) => void): void {
+    this.#clock.defer(() => done(undefined, 0));
   }
 
   close(done: Completion): void {

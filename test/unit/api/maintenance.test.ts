@@ -111,7 +111,14 @@ describe('a defragmentation', () => {
         steps.push(name);
         pending.push(done);
       };
-    const backend = { flush: step('flush'), compact: step('compact') };
+    const compact = step('compact');
+    const backend = {
+      flush: step('flush'),
+      compact: (range: object, done: Completion) => {
+        expect(range).toEqual({});
+        compact(done);
+      },
+    };
     const defragmentation = new Defragmentation(
       { clock: new ManualClock(), metrics: silentMetrics },
       () => backend,

@@ -10,6 +10,7 @@ test('steps are measured one by one, and a compaction with the rests between the
   const metrics = new RecordedMetrics();
   const steps = ['waiting', 'more', 'more', 'idle', 'idle'] as const;
   let step = 0;
+  const finished: number[] = [];
   let work = (): void => {};
   const store = {
     finishedCompaction: 0,
@@ -30,6 +31,7 @@ test('steps are measured one by one, and a compaction with the rests between the
     restMs: 10,
     pendingOperations: () => 0,
     changed: () => {},
+    finished: (revision) => finished.push(revision),
     flush: (done) => done(),
   });
   for (let i = 0; i < 3; i++) {
@@ -37,6 +39,7 @@ test('steps are measured one by one, and a compaction with the rests between the
     clock.advance(100);
   }
   expect(step).toBe(5);
+  expect(finished).toEqual([5]);
   expect(metrics.valueOf(metric('pause_duration_milliseconds_count'))).toBe(3);
   expect(metrics.valueOf(metric('pause_duration_milliseconds_sum'))).toBe(9);
   expect(metrics.valueOf(metric('total_duration_milliseconds_count'))).toBe(1);

@@ -82,6 +82,7 @@ test('--compaction-batch-limit bounds what one step removes', () => {
     },
     pendingOperations: () => 0,
     changed: () => {},
+    finished: () => {},
     flush: (done) => done(),
   });
   work();

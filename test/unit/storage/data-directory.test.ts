@@ -118,7 +118,7 @@ describe.each(Object.entries(places))('a data directory (%s)', (_name, make) => 
     expect(directory.fresh).toBe(true);
     await advance(directory, 5);
     await completion((done) => directory.raftLog.compact(3, done));
-    await completion((done) => directory.backend.compact(done));
+    await completion((done) => directory.backend.compact({}, done));
     expect(directory.diskBytes.state).toBeGreaterThan(1000);
     expect(directory.diskBytes.log).toBeGreaterThan(100);
     await closeDirectory(directory);

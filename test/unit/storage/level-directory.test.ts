@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../../src/base/clock.ts';
 import { completion, result } from '../../../src/base/completion.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
-import type { Engine } from '../../../src/storage/engine.ts';
+import type { Engine, KeyRange } from '../../../src/storage/engine.ts';
 import { LevelDirectoryStore } from '../../../src/storage/level-directory.ts';
 import { put, realClock, temporaryDirectory, write } from '../../support/engines.ts';
 
@@ -26,7 +26,7 @@ describe('the check before a database is opened', () => {
     for (let i = 0; i < mebibytes; i++) {
       await write(engine, [put(`key ${i}`, Buffer.alloc(mebibyte, i + 1))]);
     }
-    await completion((done) => engine.compact(done));
+    await completion((done) => engine.compact({}, done));
     await write(engine, [put('last', 'in the log')]);
     await completion((done) => engine.close(done));
   }
@@ -88,4 +88,39 @@ describe('the check before a database is opened', () => {
   test('says that there is none', async () => {
     expect(await result((done) => store.check('log', done))).toBe(false);
   });
+});
+
+test('the space of what was deleted is given back where that is asked for', async () => {
+  const temporary = temporaryDirectory();
+  const store = new LevelDirectoryStore({
+    path: temporary.path,
+    clock: realClock,
+    logger: silentLogger,
+  });
+  await result((done) => store.open((error) => done(error, 'open')));
+  const engine = await result<Engine>((done) => store.openEngine('log', done));
+  const key = (i: number): Uint8Array => Buffer.from(`key ${String(i).padStart(2, '0')}`);
+  const sizeOf = async (range: KeyRange): Promise<number> => {
+    const bytes = await result<number>((done) => engine.sizeOnDisk(range, done));
+    return Math.round(bytes / mebibyte);
+  };
+  try {
+    for (let i = 0; i < 24; i++) {
+      const value = Buffer.alloc(mebibyte, i);
+      await write(engine, [{ type: 'put', key: key(i), value }]);
+    }
+    await completion((done) => engine.compact({}, done));
+    const [first, second] = [{ high: key(12) }, { low: key(12) }];
+    expect([await sizeOf({}), await sizeOf(first), await sizeOf(second)]).toEqual([24, 12, 12]);
+    for (let i = 0; i < 18; i++) await write(engine, [{ type: 'delete', key: key(i) }]);
+    expect(await sizeOf({})).toBe(24);
+    await completion((done) => engine.compact(first, done));
+    expect(await sizeOf(first)).toBe(0);
+    expect(await sizeOf({})).toBeLessThanOrEqual(12);
+    expect(engine.getSync(key(18))).toBeDefined();
+  } finally {
+    await completion((done) => engine.close(done));
+    store.close(() => {});
+    temporary.remove();
+  }
 });

@@ -184,6 +184,26 @@ test('a log that is removed while it is written is noticed', async () => {
     writer.write(record(30_000));
     outcomes.add(await written());
   }
-  expect(outcomes).toContain('the log of LevelDB has been removed');
+  expect(outcomes).toContain(`${temporary.path} has no log of LevelDB any more`);
+  writer.close();
+});
+
+test.each([
+  ['an older one is left', 2, 'the log of LevelDB has been removed'],
+  ['LevelDB has begun a newer one and saved what was in it', 4, undefined],
+])('a log that is removed while %s', async (_what, other, failure) => {
+  const writer = new Writer(3);
+  writer.write(record());
+  await written();
+  new Writer(other).close();
+  unlinkSync(path(3));
+  const outcomes = new Set<string>();
+  for (let i = 0; i < 25; i++) {
+    writer.write(record(30_000));
+    outcomes.add(await written());
+    if (outcomes.size > 2) break;
+  }
+  const failures = [...outcomes].filter((text) => text.startsWith('the log'));
+  expect(failures).toEqual(failure === undefined ? [] : [failure]);
   writer.close();
 });

@@ -131,7 +131,7 @@ describe('a MANIFEST', () => {
     const [oldLog = ''] = files(/\.log$/);
     const log = readFileSync(join(location, oldLog));
     const before = scanLog(readFileSync(current()), 'MANIFEST').records.length;
-    await completion((done) => engine.compact(done));
+    await completion((done) => engine.compact({}, done));
     await completion((done) => engine.close(done));
     expect(files(/\.log$/)).not.toContain(oldLog);
     writeFileSync(join(location, oldLog), log);

@@ -31,7 +31,7 @@ beforeEach(async () => {
   engine = await openLevel(location, 64 * 1024);
   await fill(0, 300);
   // LevelDB has no more to do then, and removes no file that a test is about to damage or copy.
-  await completion((done) => engine.compact(done));
+  await completion((done) => engine.compact({}, done));
   await fill(300, 20);
 });
 
