@@ -1,6 +1,16 @@
 /** Service handlers are plain functions of typed messages; a transport adapter calls them. */
 
 /** Memory that an answer takes until it is sent, out of a limited amount. */
+/** Memory for what waits in a queue until somebody comes to send it. */
+export interface QueueMemory {
+  /** Whether all memory is held, in queues or by what is under way. */
+  readonly isFull: boolean;
+  add(bytes: number): void;
+  release(bytes: number): void;
+  /** Calls `listener` once when there is room again. Returns how to stop that. */
+  onRoom(listener: () => void): () => void;
+}
+
 export interface AnswerMemory {
   /**
    * Takes memory for a large answer in the making, until the call is over.
@@ -10,7 +20,11 @@ export interface AnswerMemory {
   /** Takes memory, whether there is room or not. Whoever takes it releases it. */
   add(bytes: number): void;
   release(bytes: number): void;
-  /** Whether the next message had better wait. */
+  readonly queue: QueueMemory;
+  /**
+   * Whether the next message had better wait, as what is under way takes all memory. What is in
+   * queues does not count: only those who send could empty them.
+   */
   readonly isFull: boolean;
   /** Calls `listener` once when there is room again. Returns how to stop that. */
   onRoom(listener: () => void): () => void;

@@ -100,7 +100,7 @@ class WatchSession implements AnswerSession<WatchResponse> {
     this.#context = context;
     this.#stream = backend.openWatchStream({
       onReadable: () => this.#wake(),
-      memory: context.memory,
+      memory: context.memory.queue,
     });
     this.#progressIntervalMs = jittered(backend);
     this.#timer = this.#startTimer();

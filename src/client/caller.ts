@@ -98,6 +98,11 @@ export class Caller {
     return new Caller({ ...this.#settings, endpoints: [endpoint] }, this.#tokens);
   }
 
+  /** What a call may take that says nothing else. */
+  get requestTimeoutMs(): number {
+    return this.#settings.requestTimeoutMs;
+  }
+
   /** Aborted, with an error as reason, when the client closes. */
   get closing(): AbortSignal {
     return this.#closing.signal;

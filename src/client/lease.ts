@@ -10,6 +10,8 @@ import { backoffMs } from './retry.ts';
 
 /** Renewals in the time of a lease, as in etcd's client: two may fail. */
 const renewalsPerTtl = 3;
+/** For a renewal, even if little is left of the lease. */
+const shortestRenewalMs = 100;
 /** Longer pauses would only be a risk. */
 const longestPauseMs = 60 * 60 * 1000;
 /** Node's timers hold no more than 2^31-1 ms; renewals come much earlier. */
@@ -65,7 +67,8 @@ async function* renewals(
       const startMs = performance.now();
       let waitMs: number;
       try {
-        const answer = await renew(caller, id, { ...call, signal: scope.signal });
+        const timeoutMs = timeOf(call.timeoutMs ?? caller.requestTimeoutMs, livesUntilMs - startMs);
+        const answer = await renew(caller, id, { ...call, timeoutMs, signal: scope.signal });
         if (answer.ttl <= 0) return undefined;
         failures = 0;
         // From when it was asked for: what the server counts begins no earlier.
@@ -83,6 +86,11 @@ async function* renewals(
   } finally {
     scope.end();
   }
+}
+
+/** A member that does not answer must leave time for another one to. */
+function timeOf(timeoutMs: number, leftMs: number): number {
+  return leftMs > 0 ? Math.min(timeoutMs, Math.max(leftMs / 2, shortestRenewalMs)) : timeoutMs;
 }
 
 /**

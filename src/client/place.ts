@@ -49,6 +49,11 @@ export class PlaceCalls {
   txn(request: TxnParameters, options?: CallOptions): Promise<TxnResponse> {
     return this.#caller.unary(KV.methods.txn, txnRequest(request), 'repeatable', options);
   }
+
+  /** For others: one whose answer is lost fails. */
+  txnOnce(request: TxnParameters, options?: CallOptions): Promise<TxnResponse> {
+    return this.#caller.unary(KV.methods.txn, txnRequest(request), 'once', options);
+  }
 }
 
 /** How a place is asked for. */
@@ -178,7 +183,7 @@ export class Place {
   async announce(value: Uint8Array, options?: CallOptions): Promise<ResponseHeader> {
     const put: RequestOp = op.put({ key: this.key, value, lease: this.lease.id });
     const request = { compare: [this.condition], success: [put] };
-    const { succeeded, header } = await this.#calls.txn(request, options);
+    const { succeeded, header } = await this.#calls.txnOnce(request, options);
     if (!succeeded) throw placeLost();
     return header ?? ResponseHeader.create();
   }

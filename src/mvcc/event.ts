@@ -54,8 +54,9 @@ export class StoredEvent implements Event {
     return this.#prevKv;
   }
 
+  /** Of both key values, if there are two. */
   get keyValueSizeBytes(): number {
-    return this.#kvBytes.length;
+    return this.#kvBytes.length + (this.#prevKvBytes?.length ?? 0);
   }
 
   get isDelete(): boolean {

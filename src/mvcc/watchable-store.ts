@@ -233,6 +233,7 @@ export class WatchableStore implements WatchHost, StoreListener {
   }
 
   #read(start: number, current: number): { events: StoredEvent[]; end: number } {
+    const sizeOf = this.#sizing();
     const events: StoredEvent[] = [];
     const last = Math.min(current, start + revisionsPerSlice - 1);
     let bytes = 0;
@@ -240,11 +241,25 @@ export class WatchableStore implements WatchHost, StoreListener {
     for (; ; revision++) {
       for (const event of this.#store.eventsAt(revision)) {
         events.push(event);
-        bytes += event.keyValueSizeBytes;
+        bytes += sizeOf(event);
       }
       const enough = events.length >= eventsPerSlice || bytes >= bytesPerSlice;
       if (revision >= last || enough) return { events, end: revision };
     }
+  }
+
+  /** How much an event of the past is, with what was before it if somebody wants to know that. */
+  #sizing(): (event: StoredEvent) => number {
+    let isWanted = false;
+    for (const { prevKv } of this.#unsynced) isWanted ||= prevKv;
+    if (!isWanted) return (event) => event.keyValueSizeBytes;
+    return (event) => {
+      let wanted = event;
+      this.#unsynced.match(event.keyText, (watcher) => {
+        if (watcher.prevKv && watcher.wants(event)) wanted = event.withPrevious(this.#findPrevious);
+      });
+      return wanted.keyValueSizeBytes;
+    };
   }
 }
 

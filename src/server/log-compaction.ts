@@ -45,14 +45,16 @@ export class LogCompaction {
 
   /**
    * A snapshot begins to be sent: its receiver will need the entries after it. Returns what is to
-   * be called once when the sending has ended.
+   * be called once when the sending has ended, all of it sent or not. Who did not get all of it
+   * needs no entries: one whose disk is full would hold them for ever.
    */
-  sendingBegins(): () => void {
+  sendingBegins(): (isAllSent: boolean) => void {
     const { clock } = this.#options;
     const startMs = clock.monotonicMs();
     this.#sending++;
-    return () => {
+    return (isAllSent) => {
       this.#sending--;
+      if (!isAllSent) return;
       const nowMs = clock.monotonicMs();
       const graceMs = Math.max(graceAfterSnapshotMs, gracePerSending * (nowMs - startMs));
       this.#graceUntilMs = Math.max(this.#graceUntilMs, nowMs + graceMs);

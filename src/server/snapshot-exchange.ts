@@ -44,12 +44,18 @@ export class SnapshotExchange implements Pick<
     const sendingEnds = logCompaction.sendingBegins();
     const endTiming = this.#beginTiming();
     let isOpen = true;
+    let isAllSent = false;
     return {
       metadata: source.metadata,
-      next: (done) => source.next(done),
+      next: (done) => {
+        source.next((error, chunk) => {
+          isAllSent = error === undefined && chunk === undefined;
+          done(error, chunk);
+        });
+      },
       close: () => {
         source.close();
-        if (isOpen) sendingEnds();
+        if (isOpen) sendingEnds(isAllSent);
         isOpen = false;
         endTiming();
       },

@@ -6,6 +6,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import type { Introduction } from '../cluster/founding.ts';
+import { parsePeerUrls } from '../cluster/peer-urls.ts';
 import type { MemberId, Message, SnapshotMessage } from '../raft/index.ts';
 import { protocolOfMessage } from './codec.ts';
 import {
@@ -66,6 +67,8 @@ export class Peer {
   readonly #malformed = (): void => this.#environment.metrics.receiveFailed(this.id);
   readonly #helloed = new Map<Channel, { incarnation: bigint; session: number }>();
   #urls: readonly string[];
+  /** Where it says that it is: it may have moved while this member was away. */
+  #heardUrls: readonly string[] = [];
   #dials = 0;
   #protocol: number | undefined;
   #heardMs: number | undefined;
@@ -170,6 +173,7 @@ export class Peer {
     };
     if (channel === 'snapshot') return this.#serveSnapshot(hello, stream, welcome);
     this.#helloed.set(channel, { incarnation: hello.incarnation, session: hello.session });
+    this.#heardUrls = parsePeerUrls(hello.peerUrls) ?? [];
     welcome();
     this.#outbound[channel].attach(stream, version);
     this.#heard(0);
@@ -265,7 +269,8 @@ export class Peer {
   /** Opens a stream to the next of the peer's addresses and says hello on it. */
   #dial(channel: Channel, transfer: number, events: FrameStreamEvents): FrameStream {
     const { carrier, cluster, self, incarnation } = this.#environment;
-    const url = this.#urls[this.#dials++ % this.#urls.length] ?? '';
+    const urls = [...new Set([...this.#urls, ...this.#heardUrls])];
+    const url = urls[this.#dials++ % urls.length] ?? '';
     const stream = carrier.dial(url, channel, events);
     const hello = encodeHello({
       version: protocolVersion,

@@ -16,13 +16,13 @@ export type Ending<Answer> =
 const delayMs = { least: 0.05, most: 2 };
 
 /** Answers that wait to be sent have no limit here: a client's slowness is tested by unit tests. */
-const memory: AnswerMemory = {
+const room = {
   isFull: false,
-  hold: () => undefined,
   add: () => undefined,
   release: () => undefined,
   onRoom: () => () => undefined,
 };
+const memory: AnswerMemory = { ...room, hold: () => undefined, queue: room };
 
 export function contextOf(
   signal: AbortSignal,

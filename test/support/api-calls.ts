@@ -36,14 +36,14 @@ export async function serve(
 export const putRequest = PutRequest.create({ key: Buffer.from('k'), value: Buffer.from('v') });
 export const okPut = (): Promise<PutResponse> => Promise.resolve(PutResponse.create());
 
-/** Memory for answers without a limit. */
-export const roomyMemory: AnswerMemory = {
+const room = {
   isFull: false,
-  hold: () => undefined,
   add: () => undefined,
   release: () => undefined,
   onRoom: () => () => undefined,
 };
+/** Memory for answers without a limit. */
+export const roomyMemory: AnswerMemory = { ...room, hold: () => undefined, queue: room };
 
 /** A promise with its handles, which Node 20 lacks. */
 export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => void } {

@@ -1,6 +1,6 @@
 /** The memory that the answer of one call takes: released whole when the call is over. */
 import { EtcdError } from '../../base/errors.ts';
-import type { AnswerMemory } from '../handler.ts';
+import type { AnswerMemory, QueueMemory } from '../handler.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 
 export class CallMemory implements AnswerMemory {
@@ -13,7 +13,11 @@ export class CallMemory implements AnswerMemory {
   }
 
   get isFull(): boolean {
-    return this.#connection.isFull;
+    return this.#connection.isFullOfUnsent;
+  }
+
+  get queue(): QueueMemory {
+    return this.#connection.queue;
   }
 
   get heldBytes(): number {
@@ -35,7 +39,7 @@ export class CallMemory implements AnswerMemory {
   }
 
   onRoom(listener: () => void): () => void {
-    return this.#connection.onRoom(listener);
+    return this.#connection.onRoomToSend(listener);
   }
 
   /** Exchanges what was held in the making for the encoded answer, which is waiting to be sent. */

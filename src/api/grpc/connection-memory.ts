@@ -3,6 +3,7 @@
  * and answers that are not sent yet. A client decides how fast both go away, so both have limits.
  */
 import type { Clock, Timer } from '../../base/clock.ts';
+import type { QueueMemory } from '../handler.ts';
 
 /** Who holds so little is no cause of a shortage: only its connection's own limit holds for it. */
 const SMALL_BYTES = 64 * 1024;
@@ -34,6 +35,8 @@ export class MemoryBudget {
   /** Connections with listeners that wait for room. */
   readonly #waiting = new Set<ConnectionMemory>();
   #heldBytes = 0;
+  /** Of these, what waits in queues. */
+  #queuedBytes = 0;
   #timer: Timer | undefined;
 
   constructor(options: MemoryBudgetOptions) {
@@ -49,6 +52,10 @@ export class MemoryBudget {
     return this.#heldBytes >= this.limits.totalBytes;
   }
 
+  get isFullOfUnsent(): boolean {
+    return this.#heldBytes - this.#queuedBytes >= this.limits.totalBytes;
+  }
+
   /** @param close ends the connection; may do so later */
   open(close: () => void): ConnectionMemory {
     const memory = new ConnectionMemory(this, close);
@@ -62,15 +69,19 @@ export class MemoryBudget {
     this.#waiting.delete(memory);
   }
 
-  /** For {@link ConnectionMemory}: counts bytes that it holds from now on, or no more. */
-  count(bytes: number): void {
-    const wasFull = this.isFull;
+  /**
+   * For {@link ConnectionMemory}: counts bytes that it holds from now on, or no more.
+   * @param queuedBytes those of them that wait in queues
+   */
+  count(bytes: number, queuedBytes: number): void {
+    const { isFull: wasFull, isFullOfUnsent: wasFullOfUnsent } = this;
     this.#heldBytes += bytes;
-    if (!this.isFull) {
-      if (wasFull) for (const memory of [...this.#waiting]) memory.roomAgain();
-    } else {
-      this.exhausted();
+    this.#queuedBytes += queuedBytes;
+    const hasRoom = wasFull && !this.isFull;
+    if (hasRoom || (wasFullOfUnsent && !this.isFullOfUnsent)) {
+      for (const memory of [...this.#waiting]) memory.roomAgain();
     }
+    if (this.isFull) this.exhausted();
   }
 
   /** For {@link ConnectionMemory}: tells it when there is room again. */
@@ -113,14 +124,28 @@ export class MemoryBudget {
 export class ConnectionMemory {
   readonly #budget: MemoryBudget;
   readonly #close: () => void;
+  /** Those who wait for room of any kind, and those who wait to send. */
   readonly #listeners = new Set<() => void>();
+  readonly #senders = new Set<() => void>();
+  readonly queue: QueueMemory;
   #heldBytes = 0;
+  /** Of these, what waits in queues. */
+  #queuedBytes = 0;
   /** For {@link MemoryBudget}: whether any was released of late. */
   moved = false;
 
   constructor(budget: MemoryBudget, close: () => void) {
     this.#budget = budget;
     this.#close = close;
+    const isFull = (): boolean => this.isFull;
+    this.queue = {
+      get isFull() {
+        return isFull();
+      },
+      add: (bytes) => this.#count(bytes, bytes),
+      release: (bytes) => this.#release(bytes, bytes),
+      onRoom: (listener) => this.#wait(this.#listeners, listener),
+    };
   }
 
   get heldBytes(): number {
@@ -130,6 +155,12 @@ export class ConnectionMemory {
   /** Whether nothing more may be held now; what is small may all the same. */
   get isFull(): boolean {
     return this.#budget.isFull || this.#heldBytes >= this.#budget.limits.connectionBytes;
+  }
+
+  /** The same without what waits in queues. */
+  get isFullOfUnsent(): boolean {
+    const unsentBytes = this.#heldBytes - this.#queuedBytes;
+    return this.#budget.isFullOfUnsent || unsentBytes >= this.#budget.limits.connectionBytes;
   }
 
   /** Holds so many bytes more if there is room for them. */
@@ -146,31 +177,42 @@ export class ConnectionMemory {
 
   /** Holds so many bytes more, room or not. */
   add(bytes: number): void {
-    this.#heldBytes += bytes;
-    this.#budget.count(bytes);
+    this.#count(bytes, 0);
   }
 
   release(bytes: number): void {
-    this.moved = true;
-    this.#heldBytes -= bytes;
-    this.#budget.count(-bytes);
-    if (this.#listeners.size > 0 && !this.isFull) this.roomAgain();
+    this.#release(bytes, 0);
   }
 
-  /** Calls `listener` once when there is room again. Returns how to stop that. */
-  onRoom(listener: () => void): () => void {
-    this.#listeners.add(listener);
+  #count(bytes: number, queuedBytes: number): void {
+    this.#heldBytes += bytes;
+    this.#queuedBytes += queuedBytes;
+    this.#budget.count(bytes, queuedBytes);
+  }
+
+  #release(bytes: number, queuedBytes: number): void {
+    this.moved = true;
+    this.#count(-bytes, -queuedBytes);
+    if (this.#listeners.size > 0 || this.#senders.size > 0) this.roomAgain();
+  }
+
+  /** Calls `listener` once when there is room again to send. Returns how to stop that. */
+  onRoomToSend(listener: () => void): () => void {
+    return this.#wait(this.#senders, listener);
+  }
+
+  #wait(waiting: Set<() => void>, listener: () => void): () => void {
+    waiting.add(listener);
     this.#budget.awaited(this);
     return () => {
-      this.#listeners.delete(listener);
+      waiting.delete(listener);
     };
   }
 
   /** For {@link MemoryBudget}. Those who are told look for themselves whether enough is left. */
   roomAgain(): void {
-    const listeners = [...this.#listeners];
-    this.#listeners.clear();
-    for (const listener of listeners) listener();
+    if (!this.isFull) tell(this.#listeners);
+    if (!this.isFullOfUnsent) tell(this.#senders);
   }
 
   /** For {@link MemoryBudget}. */
@@ -182,6 +224,12 @@ export class ConnectionMemory {
   closed(): void {
     this.#budget.closed(this);
   }
+}
+
+function tell(waiting: Set<() => void>): void {
+  const listeners = [...waiting];
+  waiting.clear();
+  for (const listener of listeners) listener();
 }
 
 /** The memory of one connection, both ways. */

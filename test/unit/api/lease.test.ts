@@ -5,6 +5,7 @@ import { type LeaseBackend, LeaseService } from '../../../src/api/lease.ts';
 import type { Command } from '../../../src/apply/request.ts';
 import { EtcdError } from '../../../src/base/errors.ts';
 import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../../../src/gen/rpc.ts';
+import { roomyMemory } from '../../support/api-calls.ts';
 
 interface Renewal {
   readonly id: bigint;
@@ -106,13 +107,7 @@ class Asking implements AsyncIterable<LeaseKeepAliveRequest> {
 const context = (metadata: Readonly<Record<string, string>> = {}): CallContext => ({
   signal: abort.signal,
   metadata: (name) => metadata[name],
-  memory: {
-    isFull: false,
-    hold: () => undefined,
-    add: () => undefined,
-    release: () => undefined,
-    onRoom: () => () => undefined,
-  },
+  memory: roomyMemory,
 });
 
 /** Everything that is told until the stream ends, and why it ended. */

@@ -88,12 +88,15 @@ describe('a lease that is held', () => {
     expect(lease.lost.reason).toMatchObject({ code: StatusCode.deadlineExceeded });
   });
 
-  test('moves on to another member', async () => {
+  test.each([
+    ['refuses', unavailable],
+    ['does not answer', never],
+  ])('moves on to another member if one %s', async (_what, renew) => {
     const [first, second] = [new LeaseMember(), new LeaseMember()];
     const one = await cabled(first);
     const two = await cabled(second);
     const lease = await client({ endpoints: [one.address, two.address] }).lease(60);
-    first.renew = unavailable;
+    first.renew = renew;
     await until(() => second.renewals >= 3);
     expect(lease.lost.aborted).toBe(false);
   });

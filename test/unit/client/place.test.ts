@@ -22,6 +22,7 @@ const revision = 5;
 class LockMember extends FakeMember {
   readonly revoked: bigint[] = [];
   renewals = 0;
+  txns = 0;
   answersTxns = true;
   answersRevocations = true;
 
@@ -38,6 +39,7 @@ class LockMember extends FakeMember {
       return LeaseRevokeResponse.create();
     });
     this.on(KV.methods.txn, () => {
+      this.txns++;
       answerIf(this.answersTxns);
       const owner = KeyValue.create({ createRevision: revision, modRevision: revision });
       const range = RangeResponse.create({ kvs: [owner], count: 1 });
@@ -80,4 +82,16 @@ describe('a lock that is let go of', () => {
     await delay(1_200);
     expect(member.renewals).toBe(renewals);
   });
+});
+
+test('what a leader proclaims is put once, even if it is not known whether it was', async () => {
+  const member = new LockMember();
+  const { address } = await cabled(member);
+  const leadership = await client({ endpoints: address }).campaign('e', 'one');
+  const { txns } = member;
+  member.answersTxns = false;
+  await expect(leadership.proclaim('two')).rejects.toThrow('request timed out');
+  expect(member.txns).toBe(txns + 1);
+  member.answersTxns = true;
+  await leadership.resign();
 });

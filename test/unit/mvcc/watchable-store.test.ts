@@ -127,6 +127,21 @@ describe('a watcher', () => {
     ]);
   });
 
+  test.each([
+    [true, [2, 2, 2]],
+    [false, [6]],
+  ])('that wants what was before (%s) is given so much of the past at a time', (prevKv, sizes) => {
+    const { store, watchable, clock } = setUp();
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f'];
+    for (const key of keys) put(store, [key, 'x'.repeat(300 * 1024)]);
+    for (const key of keys) remove(store, key);
+    const stream = open(watchable);
+    stream.create({ ...plain, end: '\0', startRevision: 8, prevKv });
+    clock.settle();
+    const deliveries = takeAll(stream).slice(1) as WatchDelivery[];
+    expect(deliveries.map(({ events }) => events.length)).toEqual(sizes);
+  });
+
   test('waits for a future revision', () => {
     const { store, watchable } = setUp();
     const stream = open(watchable);

@@ -40,10 +40,10 @@ test('nothing goes while a snapshot is sent, nor while its receiver loads it', (
   const { clock, compaction, flushed } = setUp();
   const ends = [compaction.sendingBegins(), compaction.sendingBegins()];
   expect(flushed(500)).toBe(0);
-  ends[0]?.();
+  ends[0]?.(true);
   clock.advance(9_000);
   expect(flushed(600)).toBe(0);
-  ends[1]?.();
+  ends[1]?.(true);
   expect(flushed(700)).toBe(0);
   clock.advance(29_000);
   expect(flushed(800)).toBe(0);
@@ -55,13 +55,21 @@ test('what takes long to be sent may take longer to be loaded', () => {
   const { clock, compaction, flushed } = setUp();
   const [long, short] = [compaction.sendingBegins(), compaction.sendingBegins()];
   clock.advance(100_000);
-  long();
-  short();
-  compaction.sendingBegins()();
+  long(true);
+  short(true);
+  compaction.sendingBegins()(true);
   clock.advance(299_000);
   expect(flushed(800)).toBe(0);
   clock.advance(1000);
   expect(flushed(801)).toBe(781);
+});
+
+test('a receiver that did not get all of it needs no entries', () => {
+  const { compaction, flushed } = setUp();
+  const end = compaction.sendingBegins();
+  expect(flushed(500)).toBe(0);
+  end(false);
+  expect(flushed(501)).toBe(481);
 });
 
 test('a receiver that never comes back does not hold the log for ever', () => {

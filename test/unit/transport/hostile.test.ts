@@ -166,6 +166,22 @@ describe('a stream is refused, and the reason said and logged,', () => {
     await say([6]);
   });
 
+  test('no more of one that has moved while this member was away', async () => {
+    one.transport.setPeers([
+      { id: 2n, peerUrls: [network.line(1n, 2n).url] },
+      { id: 3n, peerUrls: ['http://127.0.0.1:1'] },
+    ]);
+    const three = await network.start(3n, {
+      beforeStart: async (transport) => {
+        transport.setPeers([
+          { id: 3n, peerUrls: transport.boundUrls },
+          { id: 1n, peerUrls: [network.line(3n, 1n).url] },
+        ]);
+      },
+    });
+    await until(() => one.transport.connected(3n) && three.transport.connected(1n), 'found');
+  });
+
   test('of a version older than the members have agreed on', async () => {
     one.agreed = protocolVersion;
     const old = { version: protocolVersion - 1, oldestVersion: 1 };
