@@ -1,33 +1,20 @@
 /** Service handlers are plain functions of typed messages; a transport adapter calls them. */
+import type { UnsentMemory } from '../mvcc/watch-stream.ts';
 
 /** Memory that an answer takes until it is sent, out of a limited amount. */
-/** Memory for what waits in a queue until somebody comes to send it. */
-export interface QueueMemory {
-  /** Whether all memory is held, in queues or by what is under way. */
-  readonly isFull: boolean;
-  add(bytes: number): void;
-  release(bytes: number): void;
-  /** Calls `listener` once when there is room again. Returns how to stop that. */
-  onRoom(listener: () => void): () => void;
-}
-
-export interface AnswerMemory {
+export interface AnswerMemory extends UnsentMemory {
   /**
    * Takes memory for a large answer in the making, until the call is over.
    * @throws StatusError resourceExhausted if the client, or all of them, have too much unsent
    */
   hold(bytes: number): void;
-  /** Takes memory, whether there is room or not. Whoever takes it releases it. */
-  add(bytes: number): void;
-  release(bytes: number): void;
-  readonly queue: QueueMemory;
+  /** For what waits in queues: it is full if these and what is under way take all memory. */
+  readonly queue: UnsentMemory;
   /**
    * Whether the next message had better wait, as what is under way takes all memory. What is in
    * queues does not count: only those who send could empty them.
    */
   readonly isFull: boolean;
-  /** Calls `listener` once when there is room again. Returns how to stop that. */
-  onRoom(listener: () => void): () => void;
 }
 
 /** What a handler may know of its call. */

@@ -1,6 +1,7 @@
 /** The memory that the answer of one call takes: released whole when the call is over. */
 import { EtcdError } from '../../base/errors.ts';
-import type { AnswerMemory, QueueMemory } from '../handler.ts';
+import type { UnsentMemory } from '../../mvcc/watch-stream.ts';
+import type { AnswerMemory } from '../handler.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 
 export class CallMemory implements AnswerMemory {
@@ -16,7 +17,7 @@ export class CallMemory implements AnswerMemory {
     return this.#connection.isFullOfUnsent;
   }
 
-  get queue(): QueueMemory {
+  get queue(): UnsentMemory {
     return this.#connection.queue;
   }
 

@@ -3,7 +3,7 @@
  * and answers that are not sent yet. A client decides how fast both go away, so both have limits.
  */
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { QueueMemory } from '../handler.ts';
+import type { UnsentMemory } from '../../mvcc/watch-stream.ts';
 
 /** Who holds so little is no cause of a shortage: only its connection's own limit holds for it. */
 const SMALL_BYTES = 64 * 1024;
@@ -127,7 +127,7 @@ export class ConnectionMemory {
   /** Those who wait for room of any kind, and those who wait to send. */
   readonly #listeners = new Set<() => void>();
   readonly #senders = new Set<() => void>();
-  readonly queue: QueueMemory;
+  readonly queue: UnsentMemory;
   #heldBytes = 0;
   /** Of these, what waits in queues. */
   #queuedBytes = 0;

@@ -34,6 +34,18 @@ function port(member: TestMember): number {
   return Number(new URL(url ?? '').port);
 }
 
+/** Starts a third member, which knows where it is itself, and the first one. */
+function startThird(): Promise<TestMember> {
+  return network.start(3n, {
+    beforeStart: async (transport) => {
+      transport.setPeers([
+        { id: 3n, peerUrls: transport.boundUrls },
+        { id: 1n, peerUrls: [network.line(3n, 1n).url] },
+      ]);
+    },
+  });
+}
+
 /** Told from all other messages by its number: what was sent before may still be arriving. */
 let talks = 1_000_000;
 
@@ -144,14 +156,7 @@ describe('a stream is refused, and the reason said and logged,', () => {
 
   test('of such a member, which was told where it is before it started', async () => {
     network.setPeers(one, [2n]);
-    const three = await network.start(3n, {
-      beforeStart: async (transport) => {
-        transport.setPeers([
-          { id: 3n, peerUrls: transport.boundUrls },
-          { id: 1n, peerUrls: [network.line(3n, 1n).url] },
-        ]);
-      },
-    });
+    const three = await startThird();
     await until(() => one.transport.connected(3n) && three.transport.connected(1n), 'met');
     const say = async (numbers: readonly number[]): Promise<void> => {
       for (const number of numbers) one.send(heartbeat(1n, 3n, number));
@@ -171,14 +176,7 @@ describe('a stream is refused, and the reason said and logged,', () => {
       { id: 2n, peerUrls: [network.line(1n, 2n).url] },
       { id: 3n, peerUrls: ['http://127.0.0.1:1'] },
     ]);
-    const three = await network.start(3n, {
-      beforeStart: async (transport) => {
-        transport.setPeers([
-          { id: 3n, peerUrls: transport.boundUrls },
-          { id: 1n, peerUrls: [network.line(3n, 1n).url] },
-        ]);
-      },
-    });
+    const three = await startThird();
     await until(() => one.transport.connected(3n) && three.transport.connected(1n), 'found');
   });
 
